@@ -1,0 +1,214 @@
+import type { ByteRange, Descriptor, Digest, Repository, Tag } from '@layermesh/oci'
+
+/** What is known of a blob that is wholly here. */
+export interface BlobStat {
+  readonly digest: Digest
+  /** Length in bytes. */
+  readonly size: number
+}
+
+/** Reads one blob, whole or still arriving. */
+export interface BlobReader extends BlobStat {
+  /** Whether the whole blob was here, verified, when it was opened. */
+  readonly complete: boolean
+  /**
+   * Yields the bytes of `range` in order, in chunks of at most one piece, waiting for those that are in flight. Each
+   * piece is verified after it was read from disk and before it is yielded.
+   *
+   * @throws {ContentError} BLOB_CORRUPT when the disk holds other bytes than were stored; the blob is then demoted to
+   *   an unfinished download that lacks the bad pieces. DOWNLOAD_FAILED when the download behind it ended.
+   */
+  read(range: ByteRange, signal?: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** The pieces of a blob: their common length and the SHA-256 of each. */
+export interface PieceHashes {
+  /** Length of every piece but the last, in bytes. */
+  readonly pieceLength: number
+  /** 32 bytes for each piece, one after the other. */
+  readonly hashes: Uint8Array
+}
+
+/** Blobs that are wholly here. Nothing outside `content` may know that they are files. */
+export interface BlobStore {
+  stat(digest: Digest): Promise<BlobStat | undefined>
+  /** A reader of the blob if it is here or in flight. */
+  open(digest: Digest): Promise<BlobReader | undefined>
+  /**
+   * The bytes of `range`, verified, for a peer: of a whole blob, or of one in flight whose pieces are all here.
+   * Undefined when some of them are not. `range` must lie in the blob and be no longer than one piece.
+   */
+  readAt(digest: Digest, range: ByteRange): Promise<Uint8Array | undefined>
+  /** The hashes of the pieces of a whole blob, computed while it was written. */
+  pieceHashes(digest: Digest): Promise<PieceHashes | undefined>
+  /** Keeps small content, such as a manifest; durable when it resolves. @throws {OciError} DIGEST_INVALID on other bytes */
+  put(digest: Digest, bytes: Uint8Array): Promise<void>
+  /** Removes a blob's bytes. Open readers may finish. Resolves false when it is not here. */
+  delete(digest: Digest): Promise<boolean>
+  list(): AsyncIterable<BlobStat>
+  /** Sum of the lengths of whole and partial blobs on disk, in bytes. */
+  usedBytes(): number
+}
+
+/** A blob whose pieces are arriving. Its length is known; the caller verifies each piece before it writes it. */
+export interface PartialBlob extends BlobStat {
+  readonly pieceLength: number
+  readonly pieceCount: number
+  /** Whether this piece is here, verified and readable. */
+  has(piece: number): boolean
+  /** How many pieces are here. */
+  readonly heldPieces: number
+  /** One bit for each piece, most significant bit first, 1 = here. A copy. */
+  bitfield(): Uint8Array
+  /** Keeps a verified piece. Writing one that is here already does nothing. @throws {ContentError} DISK_FULL, PIECE_LENGTH */
+  write(piece: number, bytes: Uint8Array): Promise<void>
+  /** The pieces that open readers wait for at this moment, lowest first; they steer what is asked next. */
+  awaitedPieces(): number[]
+  /** Calls `listener` after a reader began to wait for a piece that is not here. Returns a function that ends it. */
+  onAwait(listener: (piece: number) => void): () => void
+}
+
+/** Where a download gets its blob. It runs once for each digest, however many readers wait. */
+export interface BlobSource {
+  /**
+   * Brings the blob. Calls `begin` once as soon as the length is known, then writes each piece into what it returns
+   * (pieces of an earlier attempt are there already), and returns true when all are written; returns false, without
+   * having called `begin`, when it can't find the blob. Throws when it has to give up in the middle; what was written
+   * is kept for the next attempt.
+   */
+  (digest: Digest, begin: BeginDownload, signal: AbortSignal): Promise<boolean>
+}
+
+export interface BeginOptions {
+  /** Length of the blob in bytes. */
+  readonly size: number
+  /**
+   * True lets readers have each piece as soon as it is written; false holds all of them back until the digest of the
+   * whole blob was verified (when nobody trusted vouches for the pieces).
+   */
+  readonly cutThrough: boolean
+}
+export type BeginDownload = (options: BeginOptions) => Promise<PartialBlob>
+
+/** Downloads: one for each digest, many readers behind it. */
+export interface Downloads {
+  /**
+   * Resolves a reader of the blob: of the whole blob when it is here, else of the download of it that is running, else
+   * of one that it starts from `source`. Undefined when the source can't find it. A download goes on when its readers
+   * leave; closing the store ends it. `signal` ends only this wait.
+   */
+  fetch(digest: Digest, source: BlobSource, signal?: AbortSignal): Promise<BlobReader | undefined>
+  /** Resolves once the blob is wholly here and verified. @throws {ContentError} DOWNLOAD_FAILED */
+  whole(digest: Digest, signal?: AbortSignal): Promise<BlobStat>
+  /** The blob in flight, for those who share its pieces while they arrive. */
+  inFlight(digest: Digest): PartialBlob | undefined
+  /** All blobs in flight at this moment. */
+  list(): readonly PartialBlob[]
+}
+
+/** One push of a blob, distribution-spec §Pushing a blob in chunks. Survives a restart at its last durable offset. */
+export interface Upload {
+  readonly id: string
+  readonly repository: Repository
+  /** How many bytes are here. */
+  readonly offset: number
+  /**
+   * Appends bytes and resolves with the new offset. With `start`, it must be the offset (else RANGE_INVALID, and
+   * nothing changes); with `length`, exactly so many must come (else SIZE_INVALID, and the offset stays as it was).
+   * One append at a time: a second is refused with RANGE_INVALID.
+   * @throws {OciError} RANGE_INVALID, SIZE_INVALID, BLOB_UPLOAD_INVALID (too large); {ContentError} DISK_FULL
+   */
+  append(bytes: AsyncIterable<Uint8Array>, options?: { start?: number; length?: number; signal?: AbortSignal }): Promise<number>
+  /** Makes the bytes a blob and links it in the repository; durable when it resolves. The session ends, also on a wrong digest. @throws {OciError} DIGEST_INVALID */
+  commit(digest: Digest): Promise<BlobStat>
+  cancel(): Promise<void>
+}
+
+export interface Uploads {
+  /** @throws {OciError} TOOMANYREQUESTS when too many sessions are open */
+  create(repository: Repository): Promise<Upload>
+  /** The session with this id if it belongs to this repository. */
+  get(repository: Repository, id: string): Promise<Upload | undefined>
+}
+
+/** A manifest in a repository; its bytes are a blob. */
+export interface ManifestEntry {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly size: number
+  /** The manifest that this one refers to, with what the referrers API tells of it. */
+  readonly subject?: Digest
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** A page of a sorted list: at most `limit` names that sort after `after`. */
+export interface PageRequest {
+  readonly after?: string
+  readonly limit: number
+}
+
+/** Which repositories there are and which blobs and manifests each may show. All changes are durable when they resolve. */
+export interface Repositories {
+  list(page: PageRequest): Promise<Repository[]>
+  exists(repository: Repository): Promise<boolean>
+  hasBlob(repository: Repository, digest: Digest): Promise<boolean>
+  /** Links blobs that are here, or on their way here, in a repository. */
+  linkBlobs(repository: Repository, digests: readonly Digest[]): Promise<void>
+  /** Resolves false when it was not linked. The bytes stay for others. */
+  unlinkBlob(repository: Repository, digest: Digest): Promise<boolean>
+  /** Some repository that has this blob linked, other than `except`. */
+  findBlob(digest: Digest, except?: Repository): Promise<Repository | undefined>
+  /** Adds a manifest and links `blobs` in one step. */
+  putManifest(repository: Repository, entry: ManifestEntry, blobs: readonly Digest[]): Promise<void>
+  manifest(repository: Repository, digest: Digest): Promise<ManifestEntry | undefined>
+  /** Removes a manifest and its place among the referrers. Resolves false when it is not here. Tags are the caller's. */
+  deleteManifest(repository: Repository, digest: Digest): Promise<boolean>
+  manifests(repository: Repository): Promise<ManifestEntry[]>
+  /** Descriptors of the manifests whose subject is `subject`, in the order of their digests (distribution-spec §Listing Referrers). */
+  referrers(repository: Repository, subject: Digest): Promise<Descriptor[]>
+}
+
+/** The newest signed statement of what a tag means, kept as its signed bytes. */
+export interface TagEntry {
+  /** Grows with each change; {@link Tags.put} refuses to go back, also after a restart. */
+  readonly sequence: number
+  /** What the tag means; undefined for a tombstone. */
+  readonly digest?: Digest
+  /** The signed record, as it is passed on. */
+  readonly envelope: Uint8Array
+  /** When this node last learnt from the authority that this is the newest, in ms since 1970. */
+  readonly confirmedAt: number
+}
+
+export interface Tags {
+  /** The entry, tombstones too. */
+  get(repository: Repository, tag: Tag): Promise<TagEntry | undefined>
+  /** Keeps the entry unless a higher sequence is here: `older`. The same sequence with other bytes is `conflict`. Durable when it resolves. */
+  put(repository: Repository, tag: Tag, entry: TagEntry): Promise<'stored' | 'older' | 'conflict'>
+  /** Tags that are not tombstones, in ASCII order. */
+  list(repository: Repository, page: PageRequest): Promise<Tag[]>
+  /** The tags that mean this digest. */
+  pointingAt(repository: Repository, digest: Digest): Promise<Tag[]>
+  /** All entries, tombstones too, of all repositories. */
+  all(): AsyncIterable<TagEntry & { repository: Repository; tag: Tag }>
+}
+
+/** Signed piece maps, kept beside the blobs they describe, as they are passed on to peers. */
+export interface PieceMaps {
+  get(digest: Digest): Promise<Uint8Array | undefined>
+  put(digest: Digest, envelope: Uint8Array): Promise<void>
+  delete(digest: Digest): Promise<void>
+}
+
+/** The content store of a node: what is on disk is the truth after a crash. */
+export interface ContentStore {
+  readonly blobs: BlobStore
+  readonly downloads: Downloads
+  readonly uploads: Uploads
+  readonly repositories: Repositories
+  readonly tags: Tags
+  readonly pieceMaps: PieceMaps
+  /** Ends downloads and uploads where they are, keeps what they brought, lets go of all handles. */
+  close(): Promise<void>
+}

@@ -1,0 +1,7 @@
+export * from './descriptor.ts'
+export * from './digest.ts'
+export * from './errors.ts'
+export * from './media-types.ts'
+export * from './pieces.ts'
+export * from './ranges.ts'
+export * from './repository.ts'
