@@ -17,3 +17,21 @@ const FOREIGN_LAYER = /^application\/vnd\.(docker\.image\.rootfs\.foreign\.|oci\
 export function isNonDistributable(mediaType: string): boolean {
   return FOREIGN_LAYER.test(mediaType)
 }
+
+const IMAGE_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest])
+const INDEX_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerManifestList])
+
+/** Tells whether this is the type of the manifest of one image or artifact. */
+export function isImageManifestType(mediaType: string): boolean {
+  return IMAGE_TYPES.has(mediaType)
+}
+
+/** Tells whether this is the type of a manifest that lists others: an OCI index or a Docker manifest list. */
+export function isIndexType(mediaType: string): boolean {
+  return INDEX_TYPES.has(mediaType)
+}
+
+/** Tells whether content of this type is a manifest that the registry reads. */
+export function isManifestType(mediaType: string): boolean {
+  return isImageManifestType(mediaType) || isIndexType(mediaType)
+}

@@ -18,9 +18,13 @@ const DOCKER_HUB = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.i
 /** Checks a repository name (distribution-spec §Pulling manifests), without regard to a host. @throws {OciError} NAME_INVALID */
 export function parseRepositoryName(name: string): string {
   if (name.length <= MAX_NAME_LENGTH && NAME.test(name)) return name
-  throw new OciError('NAME_INVALID', 'a repository name is lower-case words parted by . _ - and /, 255 characters at most', {
-    detail: { name: name.slice(0, MAX_NAME_LENGTH + 1) }
-  })
+  throw new OciError(
+    'NAME_INVALID',
+    'a repository name is lower-case words parted by . _ - and /, 255 characters at most',
+    {
+      detail: { name: name.slice(0, MAX_NAME_LENGTH + 1) }
+    }
+  )
 }
 
 /** Reads a tag. @throws {OciError} TAG_INVALID */
@@ -36,12 +40,18 @@ export function looksLikeHost(component: string): boolean {
   return component === 'localhost' || ((component.includes('.') || component.includes(':')) && HOST.test(component))
 }
 
-/** One name for each registry: Docker Hub's three hosts become `docker.io`; others are lower-cased. @throws {OciError} NAME_INVALID */
+/**
+ * One name for each registry: Docker Hub's three hosts become `docker.io`; others are lower-cased. A bare word is
+ * refused: as a first component it would name one of the mesh's own repositories.
+ * @throws {OciError} NAME_INVALID
+ */
 export function normalizeRegistryHost(host: string): string {
   const lower = host.toLowerCase()
   if (DOCKER_HUB.has(lower)) return 'docker.io'
-  if (lower.length <= MAX_NAME_LENGTH && HOST.test(lower)) return lower
-  throw new OciError('NAME_INVALID', 'not a registry host', { detail: { host: host.slice(0, MAX_NAME_LENGTH + 1) } })
+  if (lower.length <= MAX_NAME_LENGTH && looksLikeHost(lower)) return lower
+  throw new OciError('NAME_INVALID', 'a registry host is localhost or a name with a dot or a port', {
+    detail: { host: host.slice(0, MAX_NAME_LENGTH + 1) }
+  })
 }
 
 /**
@@ -54,9 +64,13 @@ export function parseRepository(text: string): Repository {
   return looksLikeHost(first) ? mirroredRepository(first, text.slice(slash + 1)) : ownRepository(text)
 }
 
-/** The key of one of the mesh's own repositories. @throws {OciError} NAME_INVALID */
+/** The key of one of the mesh's own repositories. @throws {OciError} NAME_INVALID, also for a name that starts with a host */
 export function ownRepository(name: string): Repository {
-  return parseRepositoryName(name) as Repository
+  const repository = parseRepositoryName(name) as Repository
+  if (registryHostOf(repository) === undefined) return repository
+  throw new OciError('NAME_INVALID', 'a repository of the mesh can not start with a registry host', {
+    detail: { name }
+  })
 }
 
 /** The key of the repository `name` at the registry `host`. @throws {OciError} NAME_INVALID */
