@@ -1,7 +1,7 @@
 /**
  * JSON in which every reader sees the same: `JSON.parse` keeps the last of two equal keys where other readers keep the
- * first, and accepts any depth. A scan over the text refuses both before the values are built. The scan uses no stack
- * of its own kind (no recursion), and leaves the judgement of the syntax to `JSON.parse`.
+ * first, and accepts any depth. A scan over the text refuses both before the values are built. The scan
+ * does not recurse, and leaves the judgement of the syntax to `JSON.parse`.
  */
 
 /** Why a text is no strict JSON; the message says it in plain words. */
@@ -80,7 +80,8 @@ const COLON_FOLLOWS = /[ \t\r\n]*:/y
 function checkKey(text: string, start: number, end: number, keys: Set<string> | undefined): void {
   COLON_FOLLOWS.lastIndex = end
   if (keys === undefined || !COLON_FOLLOWS.test(text)) return
-  const key = String(JSON.parse(text.slice(start, end)))
+  const literal = text.slice(start, end)
+  const key = literal.includes('\\') ? String(JSON.parse(literal)) : literal.slice(1, -1)
   if (keys.has(key)) throw new StrictJsonError(`names the key ${JSON.stringify(key.slice(0, 100))} twice`)
   keys.add(key)
 }
