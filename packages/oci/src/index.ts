@@ -1,3 +1,4 @@
+export * from './bitfield.ts'
 export * from './descriptor.ts'
 export * from './digest.ts'
 export * from './errors.ts'

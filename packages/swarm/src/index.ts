@@ -1,1 +1,3 @@
-export {}
+export * from './events.ts'
+export * from './options.ts'
+export { Swarm } from './swarm.ts'

@@ -1,0 +1,99 @@
+import { type Digest, digestAlgorithm, digestBytes } from '@layermesh/oci'
+import { LRUCache } from 'lru-cache'
+import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import * as Digests from 'multiformats/hashes/digest'
+import PQueue from 'p-queue'
+import { LIMITS } from './limits.ts'
+import type { MeshHost } from './network/host.ts'
+
+/** Codes of the multihash table. */
+const MULTIHASH = { sha256: 0x12, sha512: 0x13 } as const
+const ANNOUNCE_CONCURRENCY = 2
+
+/** The key of a digest in the DHT: CIDv1, raw, with the digest's own hash. */
+export function digestCid(digest: Digest): CID {
+  return CID.createV1(raw.code, Digests.create(MULTIHASH[digestAlgorithm(digest)], digestBytes(digest)))
+}
+
+/** Who holds what: the DHT, and what was learnt on the way. A provider is a hint: ask the peer. */
+export class Discovery {
+  readonly #host: MeshHost
+  readonly #holders = new LRUCache<Digest, Set<string>>({ max: LIMITS.knownHolders })
+  readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
+  readonly #announced = new LRUCache<Digest, true>({ max: LIMITS.knownHolders })
+  readonly #stopped = new AbortController()
+
+  constructor(host: MeshHost) {
+    this.#host = host
+  }
+
+  /** Remembers that a peer holds, or is fetching, a blob. */
+  remember(digest: Digest, peerId: string): void {
+    const holders = this.#holders.get(digest) ?? new Set()
+    holders.delete(peerId)
+    holders.add(peerId)
+    for (const oldest of holders) {
+      if (holders.size <= LIMITS.holdersPerBlob) break
+      holders.delete(oldest)
+    }
+    this.#holders.set(digest, holders)
+  }
+
+  /** Forgets a peer that turned out not to hold a blob. */
+  forget(digest: Digest, peerId: string): void {
+    this.#holders.get(digest)?.delete(peerId)
+  }
+
+  /** Peers that are said to hold a blob, the latest first. */
+  holders(digest: Digest): string[] {
+    return [...(this.#holders.get(digest) ?? [])].reverse()
+  }
+
+  /** Providers from the DHT, as they are found; ends with the walk, after enough of them, or silently with `signal`. */
+  async *findProviders(digest: Digest, signal: AbortSignal): AsyncGenerator<string> {
+    const seen = new Set([this.#host.peerId.toString()])
+    try {
+      for await (const { id, multiaddrs } of this.#host.contentRouting.findProviders(digestCid(digest), { signal })) {
+        const peerId = id.toString()
+        if (seen.has(peerId)) continue
+        seen.add(peerId)
+        if (multiaddrs.length > 0) await this.#host.peerStore.merge(id, { multiaddrs })
+        yield peerId
+        if (seen.size > LIMITS.providersPerSearch) return
+      }
+    } catch (error) {
+      if (!signal.aborted && !isExhausted(error)) throw error
+    }
+  }
+
+  /** Tells the DHT that this node holds, or is fetching, a blob, unless enough others do; soon, not at once, and once. */
+  announce(digest: Digest): void {
+    const enough = (this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders
+    if (enough || this.#announced.has(digest) || this.#announcing.size >= LIMITS.announceQueue || this.#stopped.signal.aborted) return
+    this.#announced.set(digest, true)
+    this.#announcing
+      .add(async () => {
+        const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(LIMITS.announceDeadlineMs)])
+        await this.#host.contentRouting.provide(digestCid(digest), { signal })
+      })
+      .catch(() => this.#announced.delete(digest))
+  }
+
+  /** Says no more that this node holds a blob; records that others keep run out by themselves. */
+  async withdraw(digest: Digest): Promise<void> {
+    this.#announced.delete(digest)
+    await this.#host.contentRouting.cancelReprovide(digestCid(digest))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#announcing.clear()
+    await this.#announcing.onIdle()
+  }
+}
+
+/** A walk that found nobody ends with an error in some cases; it is an answer here. */
+function isExhausted(error: unknown): boolean {
+  return error instanceof Error && ['NotFoundError', 'NoContentRoutersError', 'QueryAbortedError', 'AbortError', 'TimeoutError'].includes(error.name)
+}

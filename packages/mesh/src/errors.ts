@@ -1,0 +1,26 @@
+export type MeshErrorCode =
+  /** No connection to the peer, or it went away. */
+  | 'PEER_UNREACHABLE'
+  /** The peer broke the protocol. */
+  | 'PEER_MISBEHAVED'
+  /** The peer was not done in time. */
+  | 'DEADLINE'
+  /** Sources ran dry in the middle of a blob. */
+  | 'SOURCES_EXHAUSTED'
+  /** The secret can't be used. */
+  | 'SECRET_INVALID'
+  /** An address can't be used. */
+  | 'ADDRESS_INVALID'
+
+/** A failure of the mesh; `peerId` names the peer that it concerns. */
+export class MeshError extends Error {
+  override readonly name = 'MeshError'
+  readonly code: MeshErrorCode
+  readonly peerId: string | undefined
+
+  constructor(code: MeshErrorCode, message: string, options: { peerId?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.peerId = options.peerId
+  }
+}

@@ -1,0 +1,117 @@
+import type { Digest, Repository, Tag } from '@layermesh/oci'
+
+/** A peer that this node is connected to. */
+export interface PeerSummary {
+  readonly peerId: string
+  readonly addresses: readonly string[]
+  readonly direction: 'inbound' | 'outbound'
+  /** What the peer told of itself. */
+  readonly zone: string
+  readonly role: 'seed' | 'node'
+  readonly version: string
+  /** Smoothed round trip in ms; undefined before it was measured. */
+  readonly roundTripMs?: number
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
+/** A blob that is arriving here. */
+export interface TransferSummary {
+  readonly digest: Digest
+  readonly size: number
+  readonly heldBytes: number
+  /** Payload taken from each peer so far, in bytes. */
+  readonly sources: readonly { readonly peerId: string; readonly bytes: number }[]
+}
+
+/** What the node answers when peers ask it about tags; `node` implements it, `mesh` checks sizes and shapes before it calls. */
+export interface TagHandler {
+  /** The newest signed record known here, and whether this node is an authority (a seed) for the repository. */
+  resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
+  /** A record that a peer pushed because it changed. Takes it when it is valid and newer; never throws for a bad one. */
+  offer(envelope: Uint8Array, from: string): Promise<void>
+  listTags(repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
+  listRepositories(page: ListPage, signal: AbortSignal): Promise<ListAnswer>
+  /** Descriptors (JSON) of what refers to `subject`. */
+  listReferrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
+  /** A node asks this seed to take a manifest whose content it holds, and to sign what `tags` mean. @throws {OciError} */
+  push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
+  /** A node asks this seed to delete a tag, a manifest or a blob link. @throws {OciError} */
+  delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
+}
+
+export interface TagAnswer {
+  /** The signed record, a tombstone too; undefined when none is known. */
+  readonly envelope?: Uint8Array
+  /** When an authority last confirmed it, in ms since 1970. */
+  readonly confirmedAt: number
+  readonly authoritative: boolean
+}
+
+export interface ListPage {
+  readonly after?: string
+  readonly limit: number
+}
+export interface ListAnswer {
+  /** Undefined when the repository is not known. */
+  readonly names?: readonly string[]
+  readonly authoritative: boolean
+}
+
+export interface PushRequest {
+  readonly repository: Repository
+  /** The manifest; the seed fetches its bytes, and the blobs that it lacks, from the node that asks. */
+  readonly manifest: { readonly digest: Digest; readonly mediaType: string; readonly size: number }
+  readonly tags: readonly Tag[]
+}
+export interface DeleteRequest {
+  readonly repository: Repository
+  readonly kind: 'tag' | 'manifest' | 'blob'
+  /** A tag for `tag`, else a digest. */
+  readonly reference: string
+}
+
+/** Asks one peer; every call has a deadline of its own besides `signal`. @throws {MeshError} PEER_UNREACHABLE, PEER_MISBEHAVED, DEADLINE */
+export interface TagClient {
+  resolve(peerId: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
+  listTags(peerId: string, repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
+  listRepositories(peerId: string, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
+  listReferrers(peerId: string, repository: Repository, subject: Digest, signal: AbortSignal): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
+  /** @throws {OciError} what the seed answered */
+  push(peerId: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
+  /** @throws {OciError} what the seed answered */
+  delete(peerId: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
+  /** Tells all connected peers of a changed record; does not wait for them. */
+  announce(envelope: Uint8Array): void
+}
+
+/** Tag records in the DHT: the last resort when no seed and no peer answers. */
+export interface TagDirectory {
+  put(repository: Repository, tag: Tag, envelope: Uint8Array, signal: AbortSignal): Promise<void>
+  get(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Uint8Array | undefined>
+}
+
+/** How a blob is looked for. */
+export interface BlobRequest {
+  /**
+   * When given, only peers that know the digest to be in this repository may answer: the proof that a client who asks
+   * by digest alone may see it. Left out when a manifest that names the digest was seen already.
+   */
+  readonly within?: Repository
+  /** Length, when a descriptor told it; a peer that claims another length is passed over. */
+  readonly size?: number
+  /** The most that is taken when the length is not known before, in bytes. */
+  readonly maxBytes?: number
+  /** Peers that are known to hold it, asked first. */
+  readonly candidates?: readonly string[]
+}
+
+/** Payload counts and incidents, for metrics and the log. */
+export interface MeshObserver {
+  received(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
+  sent(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
+  pieceFailed(event: { peerId: string; digest: Digest; piece: number; reason: string }): void
+  banned(event: { peerId: string; reason: string; untilMs: number }): void
+  peerConnected(peerId: string): void
+  peerDisconnected(peerId: string): void
+}

@@ -1,0 +1,52 @@
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** Names of our protocols; the major version is part of the name. PROTOCOL.md describes the bytes. */
+export const PROTOCOL = Object.freeze({
+  hello: '/layermesh/hello/1.0.0',
+  tag: '/layermesh/tag/1.0.0',
+  blob: '/layermesh/blob/1.0.0',
+  dht: '/layermesh/kad/1.0.0'
+})
+
+/** Every bound and deadline of the mesh in one table. Sizes in bytes, times in milliseconds. */
+export const LIMITS = Object.freeze({
+  /** One message of the hello and tag protocols. */
+  rpcMessageBytes: 1 * MIB,
+  rpcDeadlineMs: 2_000,
+  /** A push makes the seed fetch what it lacks; the pusher waits so long. */
+  pushDeadlineMs: 30 * 60_000,
+  /** Streams that one peer may have open here, for each of our protocols. */
+  inboundStreamsPerPeer: 32,
+
+  /** A control frame of the blob protocol; the largest is JOINED with a piece map of 4096 entries. */
+  controlFrameBytes: 256 * KIB,
+  /** Payload of one DATA frame. */
+  dataFrameBytes: 256 * KIB,
+  /** Blobs that one peer may have joined on one stream. */
+  joinsPerStream: 256,
+  /** Requests that one peer may have waiting on one stream; more are refused as busy. */
+  requestsPerStream: 64,
+  /** Pieces that are read from disk and being sent at one time, over all peers. */
+  concurrentUploads: 12,
+  /** A peer that takes no byte for so long is cut off. */
+  sendStallMs: 15_000,
+  /** Peers told of in one answer. */
+  peersPerAnswer: 10,
+  joinDeadlineMs: 2_000,
+  channelOpenDeadlineMs: 3_000,
+
+  /** Connected peers that are asked for a blob besides those that are known to hold it. */
+  peersAskedBlindly: 8,
+  /** Providers taken from one search of the DHT. */
+  providersPerSearch: 8,
+  /** A blob that so many others offer is not announced once more. */
+  enoughProviders: 10,
+  announceQueue: 4_096,
+  announceDeadlineMs: 10_000,
+  knownHolders: 8_192,
+  holdersPerBlob: 16,
+
+  maxMultiaddrsPerPeer: 8,
+  maxMultiaddrLength: 256
+})

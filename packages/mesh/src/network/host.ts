@@ -1,0 +1,89 @@
+import { noise } from '@chainsafe/libp2p-noise'
+import { identify, identifyPush, type Identify, type IdentifyPush } from '@libp2p/identify'
+import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
+import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { LevelDatastore } from 'datastore-level'
+import { createLibp2p } from 'libp2p'
+import { LIMITS, PROTOCOL } from '../limits.ts'
+import type { TagRecordRules } from '../tags/directory.ts'
+
+const MIB = 1024 * 1024
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+
+export type MeshHost = Libp2p<{ identify: Identify; identifyPush: IdentifyPush; ping: Ping; dht: KadDHT }>
+
+export interface HostInit {
+  readonly privateKey: PrivateKey
+  /** Where libp2p keeps what it knows of peers and DHT records. */
+  readonly directory: string
+  readonly listen: readonly string[]
+  /** Addresses told to others instead of those that are listened on, when not empty. */
+  readonly announce: readonly string[]
+  readonly maxPeers: number
+  readonly prologue: Uint8Array
+  readonly gater: ConnectionGater
+  readonly tagRules: TagRecordRules
+  readonly logger?: ComponentLogger
+}
+
+/**
+ * A libp2p node, not started yet. Its defaults are made for the public internet; the values here are for a cluster,
+ * where hundreds of nodes start at one moment behind few addresses, and all addresses are private.
+ */
+export async function createHost(init: HostInit): Promise<{ host: MeshHost; datastore: LevelDatastore }> {
+  const datastore = new LevelDatastore(init.directory)
+  await datastore.open()
+  const host = await createLibp2p({
+    start: false,
+    privateKey: init.privateKey,
+    datastore,
+    ...(init.logger === undefined ? {} : { logger: init.logger }),
+    addresses: { listen: [...init.listen], announce: [...init.announce] },
+    transports: [tcp({ backlog: 1024 })],
+    connectionEncrypters: [noise({ prologueBytes: init.prologue })],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: 256,
+        maxOutboundStreams: 256,
+        // The read buffer must be larger than the window, or a full window would end the stream.
+        streamOptions: { maxStreamWindowSize: 4 * MIB, maxReadBufferLength: 8 * MIB, maxWriteBufferLength: 8 * MIB }
+      })
+    ],
+    connectionGater: init.gater,
+    connectionManager: {
+      maxConnections: init.maxPeers,
+      inboundConnectionThreshold: 200,
+      maxIncomingPendingConnections: 512,
+      dialTimeout: 3_000,
+      addressDialTimeout: 1_500
+    },
+    // A peer that is busy sending may answer a ping late; its transfers must not be cut for that.
+    connectionMonitor: { pingInterval: 15_000, pingTimeout: { minTimeout: 15_000 } },
+    peerStore: { maxAddressAge: 24 * HOUR, maxPeerAge: 48 * HOUR },
+    services: {
+      identify: identify({ protocolPrefix: 'layermesh' }),
+      identifyPush: identifyPush({ protocolPrefix: 'layermesh' }),
+      ping: ping({ protocolPrefix: 'layermesh' }),
+      dht: kadDHT({
+        protocol: PROTOCOL.dht,
+        clientMode: false,
+        peerInfoMapper: passthroughMapper,
+        alpha: 3,
+        kBucketSize: 20,
+        initialQuerySelfInterval: 250,
+        querySelfInterval: 30_000,
+        networkDialTimeout: { minTimeout: 500, maxTimeout: 3_000 },
+        reprovide: { validity: 30 * MINUTE, threshold: 20 * MINUTE, interval: 5 * MINUTE, concurrency: 4 },
+        validators: { [init.tagRules.namespace]: init.tagRules.validate },
+        selectors: { [init.tagRules.namespace]: init.tagRules.select },
+        maxInboundStreams: LIMITS.inboundStreamsPerPeer,
+        maxOutboundStreams: LIMITS.inboundStreamsPerPeer
+      })
+    }
+  })
+  return { host, datastore }
+}

@@ -1,0 +1,80 @@
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { lpStream } from '@libp2p/utils'
+import { MeshError } from '../errors.ts'
+import { LIMITS } from '../limits.ts'
+
+/**
+ * One request and one answer on a stream of its own, each a message with its length in front (varint, as libp2p's own
+ * protocols have it). For small messages: payload goes over the blob protocol.
+ */
+export interface RpcOptions {
+  readonly protocol: string
+  readonly deadlineMs: number
+  readonly signal: AbortSignal
+}
+
+/** @throws {MeshError} PEER_UNREACHABLE, PEER_MISBEHAVED (too long an answer), DEADLINE */
+export async function call(host: Libp2p, peerId: string, request: Uint8Array, options: RpcOptions): Promise<Uint8Array> {
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.deadlineMs)])
+  let stream: Stream | undefined
+  try {
+    stream = await host.dialProtocol(parsePeerId(peerId), options.protocol, { signal })
+    const messages = lpStream(stream, { maxDataLength: LIMITS.rpcMessageBytes })
+    await messages.write(request, { signal })
+    const answer = await messages.read({ signal })
+    stream.close({ signal: AbortSignal.timeout(options.deadlineMs) }).catch(() => {})
+    return answer.subarray()
+  } catch (cause) {
+    const error = toMeshError(cause, peerId, options)
+    stream?.abort(error)
+    throw error
+  }
+}
+
+/** Answers requests on `protocol` until `unhandle`; a request that is malformed or late gets its stream reset. */
+export async function serve(
+  host: Libp2p,
+  protocol: string,
+  answer: (peerId: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>,
+  options: { readonly deadlineMs: number; readonly onFailure: (peerId: string, error: unknown) => void }
+): Promise<void> {
+  const handler = async (stream: Stream, connection: Connection): Promise<void> => {
+    const peerId = connection.remotePeer.toString()
+    const gone = new AbortController()
+    stream.addEventListener('close', () => gone.abort(new MeshError('PEER_UNREACHABLE', 'the peer closed the stream', { peerId })))
+    const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(options.deadlineMs)])
+    try {
+      const messages = lpStream(stream, { maxDataLength: LIMITS.rpcMessageBytes })
+      const request = await messages.read({ signal: AbortSignal.any([signal, AbortSignal.timeout(LIMITS.rpcDeadlineMs)]) })
+      await messages.write(await answer(peerId, request.subarray(), signal), { signal })
+      await stream.close({ signal: AbortSignal.timeout(LIMITS.rpcDeadlineMs) })
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error('request failed'))
+      options.onFailure(peerId, error)
+    }
+  }
+  await host.handle(protocol, handler, { maxInboundStreams: LIMITS.inboundStreamsPerPeer })
+}
+
+/** @throws {MeshError} ADDRESS_INVALID */
+export function parsePeerId(text: string): PeerId {
+  try {
+    return peerIdFromString(text)
+  } catch (cause) {
+    throw new MeshError('ADDRESS_INVALID', `${text.slice(0, 100)} is no peer id`, { cause })
+  }
+}
+
+function toMeshError(cause: unknown, peerId: string, options: RpcOptions): MeshError {
+  if (cause instanceof MeshError) return cause
+  const name = cause instanceof Error ? cause.name : ''
+  if (options.signal.aborted) return new MeshError('DEADLINE', 'the caller stopped waiting', { peerId, cause })
+  if (name === 'TimeoutError' || name === 'AbortError') {
+    return new MeshError('DEADLINE', `no answer within ${options.deadlineMs} ms`, { peerId, cause })
+  }
+  if (name === 'InvalidDataLengthError' || name === 'InvalidDataLengthLengthError') {
+    return new MeshError('PEER_MISBEHAVED', 'the answer is too long', { peerId, cause })
+  }
+  return new MeshError('PEER_UNREACHABLE', 'the peer can not be reached', { peerId, cause })
+}

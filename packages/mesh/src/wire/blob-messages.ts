@@ -1,0 +1,119 @@
+import { type Digest, parseDigest, parseRepository, type Repository } from '@layermesh/oci'
+import { LIMITS } from '../limits.ts'
+import { encodeFields, Fields, malformed, readValue } from './fields.ts'
+import { controlFrame, FRAME } from './frames.ts'
+
+/** A peer and where it listens. */
+export interface PeerAddresses {
+  readonly peerId: string
+  readonly addresses: readonly string[]
+}
+
+/** "I want this blob": the answer is {@link Joined} or {@link Refused}. */
+export interface Join {
+  readonly joinId: number
+  readonly digest: Digest
+  /** Answer only when the digest is known to be in this repository. */
+  readonly within?: Repository
+}
+
+export interface Joined {
+  readonly joinId: number
+  readonly size: number
+  /** Packed bits of the pieces that are here; undefined when all are. */
+  readonly held?: Uint8Array
+  /** Signed piece map; left out for a blob of one piece, which its digest proves. */
+  readonly pieceMap?: Uint8Array
+  readonly peers: readonly PeerAddresses[]
+}
+
+export interface Refused {
+  readonly joinId: number
+  readonly reason: 'unknown' | 'busy' | 'shutting-down'
+  readonly peers: readonly PeerAddresses[]
+}
+
+export function encodeJoin({ joinId, digest, within }: Join): Uint8Array {
+  return controlFrame(FRAME.join, encodeFields({ id: joinId, digest, within }))
+}
+
+export function decodeJoin(body: Uint8Array): Join {
+  const fields = new Fields(body)
+  const within = fields.optional('within', (f, name) => readValue(parseRepository, f.text(name)))
+  return {
+    joinId: joinId(fields),
+    digest: readValue(parseDigest, fields.text('digest')),
+    ...(within === undefined ? {} : { within })
+  }
+}
+
+export function encodeJoined({ joinId, size, held, pieceMap, peers }: Joined): Uint8Array {
+  return controlFrame(FRAME.joined, encodeFields({ id: joinId, size, held, map: pieceMap, peers: peers.map(packPeer) }))
+}
+
+export function decodeJoined(body: Uint8Array): Joined {
+  const fields = new Fields(body)
+  const held = fields.optional('held', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
+  const pieceMap = fields.optional('map', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
+  return {
+    joinId: joinId(fields),
+    size: fields.integer('size'),
+    peers: fields.list('peers', LIMITS.peersPerAnswer, unpackPeer),
+    ...(held === undefined ? {} : { held }),
+    ...(pieceMap === undefined ? {} : { pieceMap })
+  }
+}
+
+const REFUSALS = ['unknown', 'busy', 'shutting-down'] as const
+
+export function encodeRefused({ joinId, reason, peers }: Refused): Uint8Array {
+  return controlFrame(FRAME.refused, encodeFields({ id: joinId, reason, peers: peers.map(packPeer) }))
+}
+
+export function decodeRefused(body: Uint8Array): Refused {
+  const fields = new Fields(body)
+  const reason = REFUSALS.find((known) => known === fields.text('reason'))
+  if (reason === undefined) throw malformed('reason of a refusal')
+  return { joinId: joinId(fields), reason, peers: fields.list('peers', LIMITS.peersPerAnswer, unpackPeer) }
+}
+
+/** Pieces that have come since; their numbers. */
+export function encodeHave(id: number, pieces: readonly number[]): Uint8Array {
+  return controlFrame(FRAME.have, encodeFields({ id, pieces }))
+}
+
+export function decodeHave(body: Uint8Array): { joinId: number; pieces: number[] } {
+  const fields = new Fields(body)
+  const pieces = fields.list('pieces', 8_192, (value) => {
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw malformed('piece number')
+    return value
+  })
+  return { joinId: joinId(fields), pieces }
+}
+
+export function encodeLeave(id: number): Uint8Array {
+  return controlFrame(FRAME.leave, encodeFields({ id }))
+}
+
+export function decodeLeave(body: Uint8Array): number {
+  return joinId(new Fields(body))
+}
+
+function joinId(fields: Fields): number {
+  return fields.integer('id', 0xffffffff)
+}
+
+function packPeer({ peerId, addresses }: PeerAddresses): [string, readonly string[]] {
+  return [peerId, addresses]
+}
+
+function unpackPeer(value: unknown): PeerAddresses {
+  if (!Array.isArray(value) || value.length !== 2) throw malformed('peer')
+  const [peerId, addresses] = value as [unknown, unknown]
+  if (typeof peerId !== 'string' || peerId.length > 128) throw malformed('peer id')
+  if (!Array.isArray(addresses) || addresses.length > LIMITS.maxMultiaddrsPerPeer) throw malformed('addresses')
+  for (const address of addresses) {
+    if (typeof address !== 'string' || address.length > LIMITS.maxMultiaddrLength) throw malformed('address')
+  }
+  return { peerId, addresses: addresses as string[] }
+}
