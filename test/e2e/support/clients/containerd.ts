@@ -1,0 +1,63 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runOk } from '../process.ts'
+import type { Sandbox } from '../sandbox.ts'
+
+const START_TIMEOUT_MS = 30_000
+
+/** A containerd of the test's own, driven by ctr. */
+export class Containerd {
+  readonly socket: string
+  readonly #hostsDirectory: string
+  #containers = 0
+
+  private constructor(directory: string) {
+    this.socket = join(directory, 'containerd.sock')
+    this.#hostsDirectory = join(directory, 'certs.d')
+  }
+
+  static async start(sandbox: Sandbox, name = 'containerd'): Promise<Containerd> {
+    const directory = await sandbox.makeDirectory(name)
+    const containerd = new Containerd(directory)
+    const config = [
+      'version = 2',
+      `root = "${directory}/root"`,
+      `state = "${directory}/state"`,
+      'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+      '[grpc]',
+      `  address = "${containerd.socket}"`
+    ]
+    await writeFile(join(directory, 'config.toml'), config.join('\n'))
+    const daemon = sandbox.start(name, 'containerd', ['--config', join(directory, 'config.toml')])
+    await daemon.waitForLine(/containerd successfully booted/, START_TIMEOUT_MS)
+    return containerd
+  }
+
+  /** Writes `hosts.toml`, which has what is named `registryHost/…` pulled from `mirrorUrl` with `?ns=registryHost`. */
+  async useMirror(registryHost: string, mirrorUrl: string): Promise<void> {
+    const directory = join(this.#hostsDirectory, registryHost)
+    await mkdir(directory, { recursive: true })
+    const hosts = [`[host."${mirrorUrl}"]`, '  capabilities = ["pull", "resolve"]', '']
+    await writeFile(join(directory, 'hosts.toml'), hosts.join('\n'))
+  }
+
+  async pull(reference: string): Promise<void> {
+    await this.#ctr('images', 'pull', '--hosts-dir', this.#hostsDirectory, reference)
+  }
+
+  /** The digest that a reference means here. */
+  async digestOf(reference: string): Promise<string | undefined> {
+    const table = await this.#ctr('images', 'list', `name==${reference}`)
+    return /sha256:[0-9a-f]{64}/.exec(table)?.[0]
+  }
+
+  /** Runs a container of an image that is here, and gives what it printed. */
+  run(reference: string): Promise<string> {
+    this.#containers += 1
+    return this.#ctr('run', '--rm', reference, `test-${this.#containers}`)
+  }
+
+  #ctr(...args: string[]): Promise<string> {
+    return runOk('ctr', ['--address', this.socket, '--namespace', 'test', ...args])
+  }
+}

@@ -1,0 +1,78 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runOk } from '../process.ts'
+import type { Sandbox } from '../sandbox.ts'
+import { Containerd } from './containerd.ts'
+
+const START_TIMEOUT_MS = 30_000
+
+export interface DockerOptions {
+  /** @default 'docker' */
+  readonly name?: string
+  /** URL that stands in for Docker Hub, as `registry-mirrors` in daemon.json says it. */
+  readonly registryMirror?: string
+}
+
+/** A Docker daemon of the test's own, without a network for its containers, and the client that talks to it. */
+export class Docker {
+  readonly #env: Readonly<Record<string, string>>
+
+  private constructor(socket: string, configDirectory: string) {
+    this.#env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
+  }
+
+  static async start(sandbox: Sandbox, { name = 'docker', registryMirror }: DockerOptions = {}): Promise<Docker> {
+    const directory = await sandbox.makeDirectory(name)
+    const containerd = await Containerd.start(sandbox, `${name}-containerd`)
+    const configFile = join(directory, 'daemon.json')
+    await writeFile(configFile, JSON.stringify(registryMirror ? { 'registry-mirrors': [registryMirror] } : {}))
+
+    const socket = join(directory, 'docker.sock')
+    const daemon = sandbox.start(name, 'dockerd', [
+      `--config-file=${configFile}`,
+      `--containerd=${containerd.socket}`,
+      `--data-root=${directory}/data`,
+      `--exec-root=${directory}/exec`,
+      `--pidfile=${directory}/docker.pid`,
+      `--host=unix://${socket}`,
+      '--bridge=none',
+      '--iptables=false',
+      '--ip6tables=false'
+    ])
+    await daemon.waitForLine(/API listen on/, START_TIMEOUT_MS)
+    return new Docker(socket, directory)
+  }
+
+  async pull(reference: string): Promise<void> {
+    await this.#docker('pull', '--quiet', reference)
+  }
+
+  async push(reference: string): Promise<void> {
+    await this.#docker('push', '--quiet', reference)
+  }
+
+  /** Takes an image from an archive as `docker save` writes it. */
+  async load(archive: string): Promise<void> {
+    await this.#docker('load', '--quiet', '--input', archive)
+  }
+
+  async tag(reference: string, another: string): Promise<void> {
+    await this.#docker('tag', reference, another)
+  }
+
+  /** The digests under which registries know an image that is here: `name@sha256:…`. */
+  async repositoryDigests(reference: string): Promise<string[]> {
+    return JSON.parse(
+      await this.#docker('image', 'inspect', '--format', '{{json .RepoDigests}}', reference)
+    ) as string[]
+  }
+
+  /** Runs a container of an image that is here, and gives what it printed. */
+  run(reference: string): Promise<string> {
+    return this.#docker('run', '--rm', '--network=none', reference)
+  }
+
+  #docker(...args: string[]): Promise<string> {
+    return runOk('docker', args, { env: this.#env })
+  }
+}

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { BuiltImage } from '../images/image.ts'
+import { writeSkopeoDirectory } from '../images/skopeo-directory.ts'
+import { runOk } from '../process.ts'
+import type { Sandbox } from '../sandbox.ts'
+import { type ContainersHome, createContainersHome } from './containers-home.ts'
+
+/** skopeo, copying images in all their platforms, over plain HTTP. */
+export class Skopeo {
+  readonly #home: ContainersHome
+  #directories = 0
+
+  private constructor(home: ContainersHome) {
+    this.#home = home
+  }
+
+  static async create(sandbox: Sandbox, name = 'skopeo'): Promise<Skopeo> {
+    return new Skopeo(await createContainersHome(sandbox, name))
+  }
+
+  /** Pushes an image, byte for byte. */
+  async push(image: BuiltImage, reference: string): Promise<void> {
+    const directory = join(this.#home.directory, `push-${this.#nextDirectory()}`)
+    await writeSkopeoDirectory(image, directory)
+    await this.#copy(`dir:${directory}`, `docker://${reference}`, '--dest-tls-verify=false')
+  }
+
+  /** Pulls an image, byte for byte, and gives its manifest. */
+  async pull(reference: string): Promise<Buffer> {
+    const directory = join(this.#home.directory, `pull-${this.#nextDirectory()}`)
+    await this.#copy(`docker://${reference}`, `dir:${directory}`, '--src-tls-verify=false')
+    return readFile(join(directory, 'manifest.json'))
+  }
+
+  /** The manifest as it came over the wire. */
+  async inspectRaw(reference: string): Promise<Buffer> {
+    return Buffer.from(await this.#skopeo('inspect', '--raw', '--tls-verify=false', `docker://${reference}`))
+  }
+
+  async #copy(source: string, destination: string, tlsFlag: string): Promise<void> {
+    await this.#skopeo('copy', '--all', '--preserve-digests', tlsFlag, source, destination)
+  }
+
+  #nextDirectory(): number {
+    this.#directories += 1
+    return this.#directories
+  }
+
+  #skopeo(...args: string[]): Promise<string> {
+    return runOk('skopeo', ['--policy', this.#home.policyFile, ...args], { env: this.#home.env })
+  }
+}

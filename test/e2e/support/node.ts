@@ -1,0 +1,171 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { eventually, getJson, request } from './http.ts'
+import { parseMetrics, type Sample, sumOf } from './metrics.ts'
+import type { Exit, ManagedProcess } from './process.ts'
+import type { Sandbox } from './sandbox.ts'
+
+/** The command as a user runs it. */
+export const LAYERMESH = join(import.meta.dirname, '../../../packages/cli/bin/layermesh')
+
+const START_TIMEOUT_MS = 60_000
+const LOOPBACK = '127.0.0.1:0'
+
+export interface NodeOptions {
+  readonly name: string
+  /** @default 'node' */
+  readonly role?: 'seed' | 'node'
+  /** Nodes to join through. */
+  readonly join?: readonly MeshNode[]
+  /** The node that signs tags; a seed trusts itself. */
+  readonly seed?: MeshNode
+  /** Other flags of `layermesh node`. */
+  readonly flags?: readonly string[]
+  readonly startTimeoutMs?: number
+}
+
+/** What `DIR/node.json` says of a node that has started. */
+interface Addresses {
+  readonly pid: number
+  readonly registry: string
+  readonly admin: string
+  readonly meshAddresses: readonly string[]
+  readonly peerId: string
+}
+
+/** What `GET /api/v1/status` gives at least. */
+export interface NodeStatus {
+  readonly peerId: string
+  readonly role: string
+  readonly zone: string
+  readonly version: string
+  readonly meshAddresses: readonly string[]
+  readonly peers: readonly unknown[]
+  readonly store: unknown
+}
+
+/** A `layermesh node` of the test's own, on ports that the system chose. */
+export class MeshNode {
+  readonly dataDirectory: string
+  readonly #sandbox: Sandbox
+  readonly #options: NodeOptions
+  #process: ManagedProcess
+  #addresses: Addresses
+
+  private constructor(sandbox: Sandbox, options: NodeOptions, dataDirectory: string, started: Started) {
+    this.#sandbox = sandbox
+    this.#options = options
+    this.dataDirectory = dataDirectory
+    this.#process = started.process
+    this.#addresses = started.addresses
+  }
+
+  /** Starts a node and waits until it is ready. */
+  static async start(sandbox: Sandbox, options: NodeOptions): Promise<MeshNode> {
+    const dataDirectory = await sandbox.makeDirectory(options.name)
+    return new MeshNode(sandbox, options, dataDirectory, await startProcess(sandbox, options, dataDirectory))
+  }
+
+  /** Starts the node again on the same data; its ports are others than before. */
+  async restart(): Promise<void> {
+    if (this.#process.running) throw new Error('stop or kill the node first')
+    const { process, addresses } = await startProcess(this.#sandbox, this.#options, this.dataDirectory)
+    this.#process = process
+    this.#addresses = addresses
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  get process(): ManagedProcess {
+    return this.#process
+  }
+
+  /** `http://127.0.0.1:PORT` of the registry. */
+  get registryUrl(): string {
+    return this.#addresses.registry
+  }
+
+  /** `localhost:PORT`, as image names begin with it. */
+  get registryHost(): string {
+    return `localhost:${new URL(this.registryUrl).port}`
+  }
+
+  get adminUrl(): string {
+    return this.#addresses.admin
+  }
+
+  /** Full multiaddrs, to join through. */
+  get meshAddresses(): readonly string[] {
+    return this.#addresses.meshAddresses
+  }
+
+  get peerId(): string {
+    return this.#addresses.peerId
+  }
+
+  /** SIGTERM, and SIGKILL after a while. */
+  stop(): Promise<Exit> {
+    return this.#process.stop()
+  }
+
+  /** SIGKILL. */
+  kill(): Promise<Exit> {
+    return this.#process.kill()
+  }
+
+  status(): Promise<NodeStatus> {
+    return getJson(`${this.adminUrl}/api/v1/status`)
+  }
+
+  async metrics(): Promise<Sample[]> {
+    return parseMetrics((await request(`${this.adminUrl}/metrics`)).body.toString())
+  }
+
+  /** Payload bytes of content that this node has taken from other nodes. */
+  async receivedFromPeers(): Promise<number> {
+    return sumOf(await this.metrics(), 'layermesh_received_bytes_total', { source: 'peer' })
+  }
+
+  /** The most memory that was ever resident, in bytes (proc(5), status: VmHWM). */
+  async peakResidentBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.#process.pid}/status`, 'utf8')
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+  }
+}
+
+interface Started {
+  readonly process: ManagedProcess
+  readonly addresses: Addresses
+}
+
+async function startProcess(sandbox: Sandbox, options: NodeOptions, dataDirectory: string): Promise<Started> {
+  const { startTimeoutMs = START_TIMEOUT_MS } = options
+  const process = sandbox.start(options.name, LAYERMESH, ['node', ...nodeFlags(options, dataDirectory)])
+  const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
+    readAddresses(process, join(dataDirectory, 'node.json'))
+  )
+  await eventually(`${options.name} becomes ready`, startTimeoutMs, async () => {
+    if (!process.running) process.fail('ended before it was ready')
+    return (await request(`${addresses.admin}/readyz`)).status === 200 || undefined
+  })
+  return { process, addresses }
+}
+
+/** Undefined until this process has written the file; what an earlier one wrote does not count. */
+async function readAddresses(process: ManagedProcess, path: string): Promise<Addresses | undefined> {
+  if (!process.running) process.fail('ended before it had started')
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  const addresses = text === undefined ? undefined : (JSON.parse(text) as Addresses)
+  return addresses?.pid === process.pid ? addresses : undefined
+}
+
+function nodeFlags({ role = 'node', join: contacts = [], seed, flags = [] }: NodeOptions, data: string): string[] {
+  return [
+    ...['--role', role, '--data', data, '--listen', LOOPBACK, '--admin', LOOPBACK, '--mesh', '/ip4/127.0.0.1/tcp/0'],
+    ...contacts.flatMap(({ meshAddresses }) => meshAddresses.flatMap((address) => ['--join', address])),
+    ...(seed === undefined ? [] : ['--trust', seed.peerId]),
+    ...flags
+  ]
+}

@@ -1,0 +1,83 @@
+import { mkdtempSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach } from 'vitest'
+import { type CommandOptions, ManagedProcess, run } from './process.ts'
+
+/**
+ * Everything that a test file leaves behind if nobody tidies up: one temporary directory, the processes that were
+ * started, what they mounted. The path is short, since sockets in it must stay under 108 characters.
+ */
+export class Sandbox {
+  readonly directory = mkdtempSync(join(tmpdir(), 'lm-'))
+  readonly #teardown: (() => Promise<unknown>)[] = []
+  readonly #processes: ManagedProcess[] = []
+  readonly #killAll = () => {
+    for (const child of this.#processes) void child.kill()
+  }
+
+  constructor() {
+    process.once('exit', this.#killAll)
+  }
+
+  /** A directory of this sandbox, made when it is not there. */
+  async makeDirectory(name: string): Promise<string> {
+    const path = join(this.directory, name)
+    await mkdir(path, { recursive: true })
+    return path
+  }
+
+  /** Starts a process that is stopped when the sandbox closes. */
+  start(name: string, command: string, args: readonly string[], options?: CommandOptions): ManagedProcess {
+    const child = new ManagedProcess(name, command, args, options)
+    this.#processes.push(child)
+    this.defer(() => child.stop())
+    return child
+  }
+
+  /** Has `task` run when the sandbox closes; the last one deferred runs first. */
+  defer(task: () => Promise<unknown>): void {
+    this.#teardown.push(task)
+  }
+
+  /** The last lines of every process, for the report of a failed test. */
+  logs(): string {
+    return this.#processes.map((child) => `── ${child.name} (pid ${child.pid})\n${child.log.tail()}`).join('\n')
+  }
+
+  /** Stops, unmounts and removes everything, also when some of it fails. */
+  async close(): Promise<void> {
+    const failures: unknown[] = []
+    for (const task of [...this.#teardown.splice(0).reverse(), () => this.#remove()]) {
+      await task().catch((error: unknown) => failures.push(error))
+    }
+    process.off('exit', this.#killAll)
+    if (failures.length > 0) throw new AggregateError(failures, 'the sandbox did not close cleanly')
+  }
+
+  async #remove(): Promise<void> {
+    for (const mount of await mountsBelow(this.directory)) await run('umount', ['-l', mount])
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** A sandbox that closes after the last test of the file, and prints the logs after each test that failed. */
+export function useSandbox(): Sandbox {
+  const sandbox = new Sandbox()
+  afterEach(({ task }) => {
+    if (task.result?.state === 'fail') console.error(sandbox.logs())
+  })
+  afterAll(() => sandbox.close())
+  return sandbox
+}
+
+/** Mount points inside `directory`, innermost first (proc(5), mountinfo: the fifth field). */
+async function mountsBelow(directory: string): Promise<string[]> {
+  const mountInfo = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
+  return mountInfo
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mount) => mount.startsWith(`${directory}/`))
+    .reverse()
+}
