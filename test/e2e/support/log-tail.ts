@@ -34,11 +34,6 @@ export class LogTail {
     })
   }
 
-  /** All lines kept, as one text. */
-  text(): string {
-    return [...this.#lines, this.#partial].join('\n')
-  }
-
   tail(): string {
     return [...this.#lines, this.#partial].slice(-TAIL_LINES).join('\n')
   }

@@ -1,0 +1,36 @@
+import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
+import { afterAll, expect, test } from 'vitest'
+import { eventually, request } from './support/http.ts'
+import { MeshNode } from './support/node.ts'
+import { pushImage } from './support/registry-client.ts'
+import { useSandbox } from './support/sandbox.ts'
+
+const NODES = 40
+const START_TIMEOUT_MS = 120_000
+const JOIN_TIMEOUT_MS = 60_000
+
+const sandbox = useSandbox()
+const nodes: MeshNode[] = []
+afterAll(() => Promise.all(nodes.map((node) => node.kill())))
+
+test(`${NODES} nodes that start at the same moment all join`, async () => {
+  const seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed' })
+  const layer = Buffer.from('the one layer')
+  const descriptor = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(layer), size: layer.length }
+  await pushImage(seed.registryUrl, 'team/app', '1', descriptor, [layer])
+
+  const starts = Array.from({ length: NODES }, (_, i) =>
+    MeshNode.start(sandbox, { name: `node-${i}`, join: [seed], seed, startTimeoutMs: START_TIMEOUT_MS })
+  )
+  nodes.push(...(await Promise.all(starts)))
+
+  for (const node of nodes) {
+    await eventually(`${node.name} has peers`, JOIN_TIMEOUT_MS, async () => {
+      const { peers } = await node.status()
+      return peers.length > 0 || undefined
+    })
+    const headers = { Accept: MEDIA_TYPE.ociManifest }
+    const manifest = await request(`${node.registryUrl}/v2/team/app/manifests/1`, { headers })
+    expect(manifest.status, node.name).toBe(200)
+  }
+})
