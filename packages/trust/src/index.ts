@@ -1,1 +1,6 @@
-export {}
+export * from './errors.ts'
+export * from './freshness.ts'
+export * from './keys.ts'
+export * from './piece-map.ts'
+export * from './tag-record.ts'
+export * from './trust-policy.ts'

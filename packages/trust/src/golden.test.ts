@@ -1,0 +1,136 @@
+import { createPublicKey, verify } from 'node:crypto'
+import { digestOf, MEDIA_TYPE, parseRepository, parseTag } from '@layermesh/oci'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { describe, expect, it } from 'vitest'
+import { peerIdOf } from './keys.ts'
+import { openPieceMap, type PieceMap, sealPieceMap } from './piece-map.ts'
+import { openTagRecord, sealTagRecord, type TagMapping, type TagTombstone } from './tag-record.ts'
+
+/**
+ * The bytes of records as peers and disks hold them. They are written out as RECORDS.md lays them down; a change here
+ * is a change of the protocol, and takes a new payload type.
+ */
+
+const key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(7))
+const SIGNER = '12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7'
+const PUBLIC_KEY = 'ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c'
+const KEY_FIELD = `0a24 08011220 ${PUBLIC_KEY}`
+const times = { issuedAt: 1_800_000_000_000, expiresAt: 1_800_604_800_000 }
+const hex = (bytes: Uint8Array | string) => Buffer.from(bytes).toString('hex')
+const bytesOf = (text: string) => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')
+
+const mapping: TagMapping = {
+  repository: parseRepository('team/app'),
+  tag: parseTag('1.0'),
+  sequence: 42,
+  ...times,
+  digest: digestOf(Buffer.from('a manifest')),
+  mediaType: MEDIA_TYPE.ociManifest,
+  size: 712
+}
+const MAPPING_PAYLOAD = `
+  a8
+  63 ${hex('tag')} 63 ${hex('1.0')}
+  64 ${hex('size')} 19 02c8
+  66 ${hex('digest')} 78 47 ${hex('sha256:e59625a822497c164d60705eb3fd6975c375ca213b8140137a826a77790986a9')}
+  68 ${hex('issuedAt')} 1b 000001a3185c5000
+  68 ${hex('sequence')} 18 2a
+  69 ${hex('expiresAt')} 1b 000001a33c68d400
+  69 ${hex('mediaType')} 78 2a ${hex('application/vnd.oci.image.manifest.v1+json')}
+  6a ${hex('repository')} 68 ${hex('team/app')}`
+const MAPPING = {
+  payload: MAPPING_PAYLOAD,
+  payloadField: '1a db01',
+  signature: `
+    3cfdd16eb04f1c70b62de8bc7a34024c5aa692f99a30f1c97caf52acf2de930c
+    64de10198f552d90e55d64af84cb316a3e802376d88eb6b88fdf539682a7dc0d`
+}
+
+const tombstone: TagTombstone = {
+  repository: mapping.repository,
+  tag: mapping.tag,
+  sequence: 43,
+  ...times,
+  deleted: true
+}
+const TOMBSTONE = {
+  payload: `
+    a6
+    63 ${hex('tag')} 63 ${hex('1.0')}
+    67 ${hex('deleted')} f5
+    68 ${hex('issuedAt')} 1b 000001a3185c5000
+    68 ${hex('sequence')} 18 2b
+    69 ${hex('expiresAt')} 1b 000001a33c68d400
+    6a ${hex('repository')} 68 ${hex('team/app')}`,
+  payloadField: '1a 56',
+  signature: `
+    ba81af5ba01f5939f5a25d7b2217aaaf8d07e3924b638fc6771ff833ce0b3d99
+    197db5f0b59a7a977117353b1ac9f690c730d53544cbfbdcb45b2833c5b46806`
+}
+
+const blob = Buffer.alloc(2 ** 20 + 5, 'layermesh')
+const pieceMap: PieceMap = {
+  digest: digestOf(blob),
+  length: blob.length,
+  pieceLength: 2 ** 20,
+  hashes: Uint8Array.from(
+    bytesOf(`8a6a21577ab1c56df7163f3d1812a565582a13321f4d0499b8bfb85502e79e2e
+             67c81dd0372b7df93ee6faf2a012b84ca93e7da9307473400024a75f32899d2b`)
+  )
+}
+const PIECE_MAP = {
+  payload: `
+    a4
+    66 ${hex('digest')} 78 47 ${hex('sha256:675c9ea84b2e813a68373cfa2714fb4fe1d3400854f7b058356a1f59c52ecc88')}
+    66 ${hex('hashes')} 58 40 ${hex(pieceMap.hashes)}
+    66 ${hex('length')} 1a 00100005
+    6b ${hex('pieceLength')} 1a 00100000`,
+  payloadField: '1a b701',
+  signature: `
+    d4f225ba78be594523fbfa644500606469aec9a8f5e411c429a8f8435d33b02a
+    b6bcb3fb0987b170e8d28cd86c1b81b6ab3033ef0e60200bf7b84ce237a6c00e`
+}
+
+type Golden = typeof MAPPING
+const TAG_RECORD_TYPE = '/layermesh/tag-record/1'
+const PIECE_MAP_TYPE = '/layermesh/piece-map/1'
+
+function envelopeBytes(golden: Golden, payloadType: string): Buffer {
+  const typeField = `12 ${Buffer.of(payloadType.length).toString('hex')} ${hex(payloadType)}`
+  return bytesOf(`${KEY_FIELD} ${typeField} ${golden.payloadField} ${golden.payload} 2a40 ${golden.signature}`)
+}
+
+describe('golden bytes', () => {
+  it.each([
+    ['mapping', mapping, MAPPING],
+    ['tombstone', tombstone, TOMBSTONE]
+  ])('of a %s', async (_what, record, golden) => {
+    const bytes = envelopeBytes(golden, TAG_RECORD_TYPE)
+    expect(hex(await sealTagRecord(record, key))).toBe(hex(bytes))
+    expect(await openTagRecord(bytes)).toEqual({ record, signer: SIGNER })
+  })
+
+  it('of a piece map', async () => {
+    const bytes = envelopeBytes(PIECE_MAP, PIECE_MAP_TYPE)
+    expect(hex(await sealPieceMap(pieceMap, key))).toBe(hex(bytes))
+    expect(await openPieceMap(bytes)).toEqual({ map: pieceMap, signer: SIGNER })
+  })
+
+  it('of a peer id', () => {
+    expect(peerIdOf(key)).toBe(SIGNER)
+  })
+
+  it.each([
+    ['layermesh-tag-record', TAG_RECORD_TYPE, MAPPING],
+    ['layermesh-tag-record', TAG_RECORD_TYPE, TOMBSTONE],
+    ['layermesh-piece-map', PIECE_MAP_TYPE, PIECE_MAP]
+  ])('are signed over domain %s, type %s and payload, each after its length', (domain, payloadType, golden) => {
+    const signedBytes = bytesOf(`
+      ${Buffer.of(domain.length).toString('hex')} ${hex(domain)}
+      ${Buffer.of(payloadType.length).toString('hex')} ${hex(payloadType)}
+      ${golden.payloadField.slice(2)} ${golden.payload}`)
+    const x = Buffer.from(PUBLIC_KEY, 'hex').toString('base64url')
+    const publicKey = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x } })
+    expect(verify(null, signedBytes, publicKey, bytesOf(golden.signature))).toBe(true)
+  })
+})

@@ -1,0 +1,160 @@
+import {
+  type Digest,
+  isDigest,
+  isOciError,
+  MAX_MANIFEST_BYTES,
+  parseRepository,
+  parseTag,
+  type Repository,
+  type Tag
+} from '@layermesh/oci'
+import type { PrivateKey } from '@libp2p/interface'
+import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
+import { TrustError } from './errors.ts'
+import {
+  checkCanonical,
+  decodePayload,
+  encodePayload,
+  malformed,
+  numberField,
+  type PayloadFields,
+  textField,
+  type UncheckedFields
+} from './payload.ts'
+
+/** What every statement about a tag tells. All times are in ms since 1970. */
+interface TagStatement {
+  readonly repository: Repository
+  readonly tag: Tag
+  /** 1 or more; grows with each statement about this tag, also when only the times change. */
+  readonly sequence: number
+  readonly issuedAt: number
+  /** From this moment on the record means nothing. */
+  readonly expiresAt: number
+}
+
+/** A tag means a manifest. */
+export interface TagMapping extends TagStatement {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Length of the manifest, in bytes. */
+  readonly size: number
+}
+
+/** A tag was deleted. */
+export interface TagTombstone extends TagStatement {
+  readonly deleted: true
+}
+
+/** What a seed says of a tag. */
+export type TagRecord = TagMapping | TagTombstone
+
+/** A record whose signature holds, and the peer id that signed it. */
+export interface OpenedTagRecord {
+  readonly record: TagRecord
+  readonly signer: string
+}
+
+/** The longest envelope of a tag record, in bytes. */
+export const MAX_TAG_RECORD_BYTES = 2048
+
+const KIND: RecordKind = {
+  domain: 'layermesh-tag-record',
+  payloadType: '/layermesh/tag-record/1',
+  maxEnvelopeBytes: MAX_TAG_RECORD_BYTES
+}
+/** RFC 6838 §4.2, so that a media type can be sent as a header as it is. */
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
+
+/** Tells whether the record says that the tag was deleted. */
+export function isTombstone(record: TagRecord): record is TagTombstone {
+  return 'deleted' in record
+}
+
+/** Signs a record. @throws {TrustError} RECORD_MALFORMED when {@link openTagRecord} would refuse it */
+export async function sealTagRecord(record: TagRecord, privateKey: PrivateKey): Promise<Uint8Array> {
+  checkTagRecord(record)
+  return await sealEnvelope(KIND, encodePayload(payloadFields(record)), privateKey)
+}
+
+/**
+ * Reads a record and checks its form and signature; neither its times nor whether the signer may sign for the
+ * repository (see {@link openTrustedTagRecord}).
+ * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID
+ */
+export async function openTagRecord(envelope: Uint8Array): Promise<OpenedTagRecord> {
+  const { payload, signer } = await openEnvelope(KIND, envelope)
+  const record = readTagRecord(decodePayload(payload))
+  checkTagRecord(record)
+  checkCanonical(payload, payloadFields(record))
+  return { record, signer }
+}
+
+/**
+ * Reads a record that a peer passed on, and refuses it unless its signer may sign for its repository.
+ * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
+ */
+export async function openTrustedTagRecord(
+  envelope: Uint8Array,
+  policy: { maySign(peerId: string, repository: Repository): boolean }
+): Promise<OpenedTagRecord> {
+  const opened = await openTagRecord(envelope)
+  const { repository } = opened.record
+  if (policy.maySign(opened.signer, repository)) return opened
+  throw new TrustError('SIGNER_NOT_TRUSTED', `${opened.signer} is not trusted to sign tags of ${repository}`)
+}
+
+function payloadFields(record: TagRecord): PayloadFields {
+  const { repository, tag, sequence, issuedAt, expiresAt } = record
+  const statement = { repository, tag, sequence, issuedAt, expiresAt }
+  if (isTombstone(record)) return { ...statement, deleted: true }
+  const { digest, mediaType, size } = record
+  return { ...statement, digest, mediaType, size }
+}
+
+/** Which of the two it is hangs on `deleted` alone; that nothing of the other is there shows in the canonical form. */
+function readTagRecord(fields: UncheckedFields): TagRecord {
+  const statement = {
+    repository: textField(fields, 'repository') as Repository,
+    tag: textField(fields, 'tag') as Tag,
+    sequence: numberField(fields, 'sequence'),
+    issuedAt: numberField(fields, 'issuedAt'),
+    expiresAt: numberField(fields, 'expiresAt')
+  }
+  if (fields.has('deleted')) return { ...statement, deleted: true }
+  return {
+    ...statement,
+    digest: textField(fields, 'digest') as Digest,
+    mediaType: textField(fields, 'mediaType'),
+    size: numberField(fields, 'size')
+  }
+}
+
+function checkTagRecord(record: TagRecord): void {
+  checkNames(record)
+  if (!isNatural(record.sequence) || record.sequence === 0) throw malformed('sequence must be 1 or more')
+  if (!isNatural(record.issuedAt)) throw malformed('issuedAt must be a time in ms')
+  if (!isNatural(record.expiresAt) || record.expiresAt <= record.issuedAt) {
+    throw malformed('expiresAt must be a time in ms after issuedAt')
+  }
+  if (isTombstone(record)) return
+  if (!isDigest(record.digest)) throw malformed('digest must be a sha256 or sha512 digest')
+  if (!MEDIA_TYPE.test(record.mediaType)) throw malformed('mediaType must be a media type')
+  if (!isNatural(record.size) || record.size > MAX_MANIFEST_BYTES) throw malformed('size must be that of a manifest')
+}
+
+/** The repository must be the one key of its repository, such as `docker.io/library/a` and never `index.docker.io/a`. */
+function checkNames(record: TagRecord): void {
+  try {
+    parseTag(record.tag)
+    if (parseRepository(record.repository) === record.repository) return
+  } catch (error) {
+    if (isOciError(error)) throw malformed(error.message, error)
+    throw error
+  }
+  throw malformed('repository must be in its canonical form')
+}
+
+function isNatural(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}

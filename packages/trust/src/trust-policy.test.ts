@@ -1,0 +1,125 @@
+import { parseRepository } from '@layermesh/oci'
+import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { describe, expect, it } from 'vitest'
+import { peerIdOf } from './keys.ts'
+import { TrustPolicy } from './trust-policy.ts'
+
+const peer = async (seed: number) => await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed))
+const seedKey = await peer(1)
+const seed = peerIdOf(seedKey)
+const other = peerIdOf(await peer(2))
+
+const matches = (pattern: string, repository: string) =>
+  new TrustPolicy([{ peerId: seed, repositories: [pattern] }]).maySign(seed, parseRepository(repository))
+
+describe('a repository pattern', () => {
+  it.each([
+    ['**', 'app'],
+    ['**', 'team/sub/app'],
+    ['*', 'app'],
+    ['*/*', 'team/app'],
+    ['team/*', 'team/app'],
+    ['team/**', 'team/sub/app'],
+    ['team/**/app', 'team/a/b/app'],
+    ['**/app', 'team/app'],
+    ['team/web-*', 'team/web-1'],
+    ['team/web-*', 'team/web-'.concat('x.y')],
+    ['te*m/a*p', 'team/app'],
+    ['team/app', 'team/app'],
+    ['docker.io/**', 'docker.io/library/nginx'],
+    ['docker.io/library/*', 'docker.io/library/nginx'],
+    ['docker.io/nginx', 'docker.io/library/nginx'],
+    ['index.docker.io/**', 'docker.io/library/nginx'],
+    ['GHCR.io/team/*', 'ghcr.io/team/app'],
+    ['localhost:5000/*', 'localhost:5000/app']
+  ])('%s matches %s', (pattern, repository) => {
+    expect(matches(pattern, repository)).toBe(true)
+  })
+
+  it.each([
+    ['*', 'team/app'],
+    ['team/*', 'team'],
+    ['team/*', 'team/sub/app'],
+    ['team/**', 'team'],
+    ['team/**', 'teams/app'],
+    ['**/app', 'app'],
+    ['team/app', 'team/app2'],
+    ['team/app', 'a/team/app'],
+    ['a.b', 'axb'],
+    ['**', 'docker.io/library/nginx'],
+    ['**', 'localhost/app'],
+    ['*/**', 'ghcr.io/team/app'],
+    ['**/nginx', 'docker.io/library/nginx'],
+    ['docker*/**', 'docker.io/library/nginx'],
+    ['docker.io/**', 'ghcr.io/team/app'],
+    ['docker.io/**', 'ghcr.io/docker.io/library/nginx'],
+    ['docker.io/**', 'app'],
+    ['library/**', 'docker.io/library/nginx'],
+    ['localhost/*', 'localhost:5000/app']
+  ])('%s does not match %s', (pattern, repository) => {
+    expect(matches(pattern, repository)).toBe(false)
+  })
+
+  it.each([
+    '',
+    '/',
+    'a/',
+    '/a',
+    'a//b',
+    'a**',
+    'te**/x',
+    '***',
+    'A/b',
+    'a b',
+    'a/[b]',
+    '(a)',
+    'a/b+',
+    '*.example.com/**',
+    'ghcr.io/',
+    'ghcr.io/A',
+    'a'.repeat(513)
+  ])('is refused when it is %j', (pattern) => {
+    expect(() => matches(pattern, 'app')).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }))
+  })
+})
+
+describe('a trust policy', () => {
+  it('lets a signer sign for all own repositories, and for no mirrored one, when nothing else is said', () => {
+    const policy = new TrustPolicy([{ peerId: seed }])
+    expect(policy.maySign(seed, parseRepository('team/app'))).toBe(true)
+    expect(policy.maySign(seed, parseRepository('docker.io/library/nginx'))).toBe(false)
+  })
+
+  it('lets nobody sign who is not named, and nothing be signed that is not named', () => {
+    const policy = new TrustPolicy([{ peerId: seed, repositories: [] }])
+    expect(policy.maySign(seed, parseRepository('app'))).toBe(false)
+    expect(policy.maySign(other, parseRepository('app'))).toBe(false)
+    expect(policy.maySign('constructor', parseRepository('app'))).toBe(false)
+  })
+
+  it('tells the signers of a repository', () => {
+    const policy = new TrustPolicy([
+      { peerId: seed, repositories: ['team/**'] },
+      { peerId: other, repositories: ['**'] },
+      { peerId: seed, repositories: ['base'] }
+    ])
+    expect(policy.signers()).toEqual([seed, other])
+    expect(policy.signersFor(parseRepository('team/app'))).toEqual([seed, other])
+    expect(policy.signersFor(parseRepository('base'))).toEqual([seed, other])
+    expect(policy.signersFor(parseRepository('else'))).toEqual([other])
+    expect(policy.signersFor(parseRepository('docker.io/library/nginx'))).toEqual([])
+  })
+
+  it('knows a peer by any spelling of its id', () => {
+    const policy = new TrustPolicy([{ peerId: peerIdFromPrivateKey(seedKey).toCID().toString() }])
+    expect(policy.signers()).toEqual([seed])
+  })
+
+  it('takes only peer ids that can sign', async () => {
+    const secp256k1 = peerIdOf(await generateKeyPair('secp256k1'))
+    for (const peerId of ['', 'seed', seed.slice(1), 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N', secp256k1]) {
+      expect(() => new TrustPolicy([{ peerId }])).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }))
+    }
+  })
+})
