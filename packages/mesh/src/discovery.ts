@@ -70,7 +70,13 @@ export class Discovery {
   /** Tells the DHT that this node holds, or is fetching, a blob, unless enough others do; soon, not at once, and once. */
   announce(digest: Digest): void {
     const enough = (this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders
-    if (enough || this.#announced.has(digest) || this.#announcing.size >= LIMITS.announceQueue || this.#stopped.signal.aborted) return
+    if (
+      enough ||
+      this.#announced.has(digest) ||
+      this.#announcing.size >= LIMITS.announceQueue ||
+      this.#stopped.signal.aborted
+    )
+      return
     this.#announced.set(digest, true)
     this.#announcing
       .add(async () => {
@@ -95,5 +101,8 @@ export class Discovery {
 
 /** A walk that found nobody ends with an error in some cases; it is an answer here. */
 function isExhausted(error: unknown): boolean {
-  return error instanceof Error && ['NotFoundError', 'NoContentRoutersError', 'QueryAbortedError', 'AbortError', 'TimeoutError'].includes(error.name)
+  return (
+    error instanceof Error &&
+    ['NotFoundError', 'NoContentRoutersError', 'QueryAbortedError', 'AbortError', 'TimeoutError'].includes(error.name)
+  )
 }

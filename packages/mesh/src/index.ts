@@ -1,1 +1,6 @@
-export {}
+export * from './errors.ts'
+export * from './interfaces.ts'
+export { LIMITS, PROTOCOL } from './limits.ts'
+export { Mesh, type MeshComponents, type MeshLog, type MeshOptions } from './mesh.ts'
+export type { Introduction } from './network/peer-directory.ts'
+export { parseJoinAddress } from './network/supervisor.ts'

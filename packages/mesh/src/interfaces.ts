@@ -33,7 +33,11 @@ export interface TagHandler {
   listTags(repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
   listRepositories(page: ListPage, signal: AbortSignal): Promise<ListAnswer>
   /** Descriptors (JSON) of what refers to `subject`. */
-  listReferrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
+  listReferrers(
+    repository: Repository,
+    subject: Digest,
+    signal: AbortSignal
+  ): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
   /** A node asks this seed to take a manifest whose content it holds, and to sign what `tags` mean. @throws {OciError} */
   push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
   /** A node asks this seed to delete a tag, a manifest or a blob link. @throws {OciError} */
@@ -76,7 +80,12 @@ export interface TagClient {
   resolve(peerId: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
   listTags(peerId: string, repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
   listRepositories(peerId: string, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
-  listReferrers(peerId: string, repository: Repository, subject: Digest, signal: AbortSignal): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
+  listReferrers(
+    peerId: string,
+    repository: Repository,
+    subject: Digest,
+    signal: AbortSignal
+  ): Promise<{ descriptors: Uint8Array; authoritative: boolean }>
   /** @throws {OciError} what the seed answered */
   push(peerId: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
   /** @throws {OciError} what the seed answered */

@@ -47,6 +47,11 @@ export const LIMITS = Object.freeze({
   knownHolders: 8_192,
   holdersPerBlob: 16,
 
+  /** How long a peer that breaks the protocol is shut out. */
+  malformedBanMs: 60 * 60_000,
+  /** How long a peer that does not answer is shut out. */
+  silentBanMs: 30_000,
+
   maxMultiaddrsPerPeer: 8,
   maxMultiaddrLength: 256
 })

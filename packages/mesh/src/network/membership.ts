@@ -16,9 +16,15 @@ const MAX_BANS = 4_096
  */
 export function membershipPrologue(secret: Uint8Array | undefined): Uint8Array {
   if (secret !== undefined && secret.byteLength < MIN_SECRET_BYTES) {
-    throw new MeshError('SECRET_INVALID', `the cluster secret has ${secret.byteLength} bytes, at least ${MIN_SECRET_BYTES} are needed; make one with: layermesh secret new`)
+    throw new MeshError(
+      'SECRET_INVALID',
+      `the cluster secret has ${secret.byteLength} bytes, at least ${MIN_SECRET_BYTES} are needed; make one with: layermesh secret new`
+    )
   }
-  return createHash('sha256').update(PROLOGUE_DOMAIN).update(secret ?? new Uint8Array()).digest()
+  return createHash('sha256')
+    .update(PROLOGUE_DOMAIN)
+    .update(secret ?? new Uint8Array())
+    .digest()
 }
 
 /** Peers that are shut out for a while. */

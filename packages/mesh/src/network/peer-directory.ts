@@ -120,7 +120,12 @@ export class PeerDirectory {
       peerIds.slice(0, LIMITS.peersPerAnswer).map(async (peerId) => {
         const peer = await this.#host.peerStore.get(parsePeerId(peerId)).catch(() => undefined)
         const addresses = (peer?.addresses ?? []).map(({ multiaddr: address }) => address.toString())
-        return { peerId, addresses: addresses.filter((a) => a.length <= LIMITS.maxMultiaddrLength).slice(0, LIMITS.maxMultiaddrsPerPeer) }
+        return {
+          peerId,
+          addresses: addresses
+            .filter((a) => a.length <= LIMITS.maxMultiaddrLength)
+            .slice(0, LIMITS.maxMultiaddrsPerPeer)
+        }
       })
     )
     return found.filter(({ addresses }) => addresses.length > 0)

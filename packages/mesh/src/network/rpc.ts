@@ -15,7 +15,12 @@ export interface RpcOptions {
 }
 
 /** @throws {MeshError} PEER_UNREACHABLE, PEER_MISBEHAVED (too long an answer), DEADLINE */
-export async function call(host: Libp2p, peerId: string, request: Uint8Array, options: RpcOptions): Promise<Uint8Array> {
+export async function call(
+  host: Libp2p,
+  peerId: string,
+  request: Uint8Array,
+  options: RpcOptions
+): Promise<Uint8Array> {
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.deadlineMs)])
   let stream: Stream | undefined
   try {
@@ -42,11 +47,15 @@ export async function serve(
   const handler = async (stream: Stream, connection: Connection): Promise<void> => {
     const peerId = connection.remotePeer.toString()
     const gone = new AbortController()
-    stream.addEventListener('close', () => gone.abort(new MeshError('PEER_UNREACHABLE', 'the peer closed the stream', { peerId })))
+    stream.addEventListener('close', () =>
+      gone.abort(new MeshError('PEER_UNREACHABLE', 'the peer closed the stream', { peerId }))
+    )
     const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(options.deadlineMs)])
     try {
       const messages = lpStream(stream, { maxDataLength: LIMITS.rpcMessageBytes })
-      const request = await messages.read({ signal: AbortSignal.any([signal, AbortSignal.timeout(LIMITS.rpcDeadlineMs)]) })
+      const request = await messages.read({
+        signal: AbortSignal.any([signal, AbortSignal.timeout(LIMITS.rpcDeadlineMs)])
+      })
       await messages.write(await answer(peerId, request.subarray(), signal), { signal })
       await stream.close({ signal: AbortSignal.timeout(LIMITS.rpcDeadlineMs) })
     } catch (error) {

@@ -13,7 +13,9 @@ const LOOKUP_DEADLINE_MS = 5_000
 const ADDRESSES_PER_NAME = 5
 
 /** Where to join: a multiaddr, with or without peer id, or a name and port that is looked up again and again. */
-export type JoinAddress = { readonly kind: 'multiaddr'; readonly address: Multiaddr } | { readonly kind: 'name'; readonly host: string; readonly port: number }
+export type JoinAddress =
+  | { readonly kind: 'multiaddr'; readonly address: Multiaddr }
+  | { readonly kind: 'name'; readonly host: string; readonly port: number }
 
 /** Reads a join address: `/ip4/…`, `/dns4/…`, or `NAME:PORT` of a headless service. @throws {MeshError} ADDRESS_INVALID */
 export function parseJoinAddress(text: string): JoinAddress {
@@ -21,7 +23,9 @@ export function parseJoinAddress(text: string): JoinAddress {
     try {
       return { kind: 'multiaddr', address: multiaddr(text) }
     } catch (cause) {
-      throw new MeshError('ADDRESS_INVALID', `${text} is no multiaddr, such as /ip4/10.0.0.1/tcp/5002/p2p/12D3…`, { cause })
+      throw new MeshError('ADDRESS_INVALID', `${text} is no multiaddr, such as /ip4/10.0.0.1/tcp/5002/p2p/12D3…`, {
+        cause
+      })
     }
   }
   const match = /^(?:dns:)?(\[[0-9a-fA-F:]+\]|[^:/\s]+):([0-9]{1,5})$/.exec(text)
@@ -89,13 +93,19 @@ export class Supervisor {
       const addresses = join.kind === 'multiaddr' ? [join.address] : await this.lookUp(join.host, join.port, signal)
       await Promise.all(addresses.map((address) => this.dialAddress(address, signal)))
     } catch (error) {
-      if (!this.#stopped.signal.aborted) this.#options.onFailure(join.kind === 'multiaddr' ? join.address.toString() : `${join.host}:${join.port}`, error)
+      if (!this.#stopped.signal.aborted)
+        this.#options.onFailure(
+          join.kind === 'multiaddr' ? join.address.toString() : `${join.host}:${join.port}`,
+          error
+        )
     }
   }
 
   private async dialAddress(address: Multiaddr, signal: AbortSignal): Promise<void> {
     const own = this.#host.getMultiaddrs().some((mine) => mine.toString().startsWith(address.toString()))
-    const there = this.#host.getConnections().some((connection) => connection.remoteAddr.toString().startsWith(address.toString()))
+    const there = this.#host
+      .getConnections()
+      .some((connection) => connection.remoteAddr.toString().startsWith(address.toString()))
     if (own || there) return
     try {
       await this.#host.dial(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_DEADLINE_MS)]) })

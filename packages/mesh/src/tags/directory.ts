@@ -17,7 +17,9 @@ export interface TagRecordRules {
 }
 
 /** Reads a signed tag record of a signer who may sign for its repository; throws on any other. */
-export type OpenTrustedRecord = (envelope: Uint8Array) => Promise<{ repository: Repository; tag: Tag; sequence: number }>
+export type OpenTrustedRecord = (
+  envelope: Uint8Array
+) => Promise<{ repository: Repository; tag: Tag; sequence: number }>
 
 /** The key of a tag's record: `/layermesh-tag/` and the SHA-256 of `repository:tag`, in hex. */
 export function tagKey(repository: Repository, tag: Tag): Uint8Array {
@@ -32,7 +34,9 @@ export function tagRecordRules(open: OpenTrustedRecord): TagRecordRules {
       if (!Buffer.from(key).equals(tagKey(repository, tag))) throw new Error('the record is for another tag')
     },
     select: async (_key, values) => {
-      const sequences = await Promise.all(values.map(async (value) => (await open(value).catch(() => undefined))?.sequence ?? -1))
+      const sequences = await Promise.all(
+        values.map(async (value) => (await open(value).catch(() => undefined))?.sequence ?? -1)
+      )
       return sequences.indexOf(Math.max(...sequences))
     }
   }
@@ -61,7 +65,8 @@ export class DhtTagDirectory implements TagDirectory {
     try {
       // The walk's own choice comes only after its end; each answer is looked at as it comes.
       for await (const event of this.#host.services.dht.get(tagKey(repository, tag), { signal })) {
-        const value = event.name === 'PEER_RESPONSE' ? event.record?.value : event.name === 'VALUE' ? event.value : undefined
+        const value =
+          event.name === 'PEER_RESPONSE' ? event.record?.value : event.name === 'VALUE' ? event.value : undefined
         if (value === undefined) continue
         const record = await this.#open(value).catch(() => undefined)
         if (record?.repository !== repository || record.tag !== tag) continue

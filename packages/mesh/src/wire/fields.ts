@@ -39,7 +39,8 @@ export class Fields {
 
   text(name: string, maxLength = 512): string {
     const value = this.#values[name]
-    if (typeof value !== 'string' || value.length > maxLength) throw malformed(`field ${name} is no text of up to ${maxLength}`)
+    if (typeof value !== 'string' || value.length > maxLength)
+      throw malformed(`field ${name} is no text of up to ${maxLength}`)
     return value
   }
 
@@ -67,7 +68,8 @@ export class Fields {
 
   list<T>(name: string, maxLength: number, read: (value: unknown) => T): T[] {
     const value = this.#values[name]
-    if (!Array.isArray(value) || value.length > maxLength) throw malformed(`field ${name} is no list of up to ${maxLength}`)
+    if (!Array.isArray(value) || value.length > maxLength)
+      throw malformed(`field ${name} is no list of up to ${maxLength}`)
     return value.map(read)
   }
 

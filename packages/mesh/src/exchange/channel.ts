@@ -1,0 +1,224 @@
+import type { Digest, Repository } from '@layermesh/oci'
+import type { Stream } from '@libp2p/interface'
+import { MeshError } from '../errors.ts'
+import { LIMITS } from '../limits.ts'
+import {
+  decodeHave,
+  decodeJoined,
+  decodeRefused,
+  encodeJoin,
+  encodeLeave,
+  type Joined,
+  type Refused
+} from '../wire/blob-messages.ts'
+import { malformed } from '../wire/fields.ts'
+import {
+  decodeData,
+  decodeReject,
+  encodeCancel,
+  encodeRequest,
+  FRAME,
+  type Frame,
+  FrameReader,
+  type RejectReason
+} from '../wire/frames.ts'
+
+/** What a channel tells the one who asks through it. */
+export interface ChannelListener {
+  /** Bytes of any kind came. */
+  progress(): void
+  have(digest: Digest, pieces: readonly number[]): void
+  /** All bytes of a piece came; they are not verified yet. */
+  piece(digest: Digest, piece: number, bytes: Uint8Array): void
+  rejected(digest: Digest, piece: number, reason: RejectReason): void
+  /** The channel ended. `misbehaved` when the peer broke the protocol or left while it owed pieces. */
+  closed(error: MeshError, misbehaved: boolean): void
+}
+
+interface PendingJoin {
+  readonly digest: Digest
+  resolve(answer: Joined | Refused): void
+  reject(error: MeshError): void
+}
+
+interface PendingPiece {
+  readonly digest: Digest
+  readonly piece: number
+  readonly bytes: Uint8Array
+  received: number
+  /** No longer wanted, but what is on its way still has to be taken off the stream. */
+  cancelled: boolean
+}
+
+/**
+ * The asking side of the blob protocol with one peer: joins blobs, asks for pieces, puts their bytes together. All
+ * that is outstanding was asked for, so the stream never carries more than this side has room for.
+ */
+export class Channel {
+  readonly peerId: string
+  readonly #stream: Stream
+  readonly #listener: ChannelListener
+  readonly #reader = new FrameReader()
+  readonly #joins = new Map<number, PendingJoin>()
+  readonly #digests = new Map<number, Digest>()
+  readonly #joined = new Map<Digest, number>()
+  readonly #pieces = new Map<number, PendingPiece>()
+  #nextId = 1
+  #closed: MeshError | undefined
+
+  constructor(peerId: string, stream: Stream, listener: ChannelListener) {
+    this.peerId = peerId
+    this.#stream = stream
+    this.#listener = listener
+    stream.addEventListener('message', ({ data }) => {
+      listener.progress()
+      try {
+        for (const frame of this.#reader.push(data)) this.take(frame)
+      } catch (error) {
+        this.end(error instanceof MeshError ? error : malformed('unreadable frame', error), true)
+      }
+    })
+    stream.addEventListener('remoteCloseWrite', () => {
+      this.end(new MeshError('PEER_UNREACHABLE', 'the peer ended the stream', { peerId }), this.#pieces.size > 0)
+    })
+    stream.addEventListener('close', () =>
+      this.end(new MeshError('PEER_UNREACHABLE', 'the stream ended', { peerId }), false)
+    )
+  }
+
+  get open(): boolean {
+    return this.#closed === undefined && this.#stream.status === 'open'
+  }
+
+  hasJoined(digest: Digest): boolean {
+    return this.#joined.has(digest)
+  }
+
+  /** Asks for a blob. @throws {MeshError} PEER_UNREACHABLE, DEADLINE */
+  async join(digest: Digest, within: Repository | undefined, signal: AbortSignal): Promise<Joined | Refused> {
+    const joinId = this.#nextId++
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.joinDeadlineMs)])
+    return await new Promise<Joined | Refused>((resolve, reject) => {
+      const giveUp = () => {
+        this.#joins.delete(joinId)
+        reject(new MeshError('DEADLINE', 'no answer to a join', { peerId: this.peerId }))
+      }
+      if (this.#closed) return reject(this.#closed)
+      if (deadline.aborted) return giveUp()
+      deadline.addEventListener('abort', giveUp, { once: true })
+      const settle =
+        <T>(then: (value: T) => void) =>
+        (value: T) => {
+          deadline.removeEventListener('abort', giveUp)
+          then(value)
+        }
+      this.#joins.set(joinId, { digest, resolve: settle(resolve), reject: settle(reject) })
+      this.send(encodeJoin({ joinId, digest, ...(within === undefined ? {} : { within }) }))
+    })
+  }
+
+  /** Asks for one piece of a joined blob; the listener hears of it. */
+  request(digest: Digest, piece: number, bytes: number): void {
+    const joinId = this.#joined.get(digest)
+    if (joinId === undefined || !this.open) {
+      queueMicrotask(() => this.#listener.rejected(digest, piece, 'not-held'))
+      return
+    }
+    const requestId = this.#nextId++
+    this.#pieces.set(requestId, { digest, piece, bytes: Buffer.allocUnsafe(bytes), received: 0, cancelled: false })
+    this.send(encodeRequest({ requestId, joinId, piece }))
+  }
+
+  cancel(digest: Digest, piece: number): void {
+    for (const [requestId, pending] of this.#pieces) {
+      if (pending.digest !== digest || pending.piece !== piece || pending.cancelled) continue
+      pending.cancelled = true
+      this.send(encodeCancel(requestId))
+    }
+  }
+
+  /** Is no longer interested in a blob. */
+  leave(digest: Digest): void {
+    const joinId = this.#joined.get(digest)
+    if (joinId === undefined) return
+    this.#joined.delete(digest)
+    this.#digests.delete(joinId)
+    this.send(encodeLeave(joinId))
+  }
+
+  close(): void {
+    this.end(new MeshError('PEER_UNREACHABLE', 'closed here', { peerId: this.peerId }), false)
+  }
+
+  private take({ type, body }: Frame): void {
+    switch (type) {
+      case FRAME.joined:
+        return this.answered(decodeJoined(body), true)
+      case FRAME.refused:
+        return this.answered(decodeRefused(body), false)
+      case FRAME.have: {
+        const { joinId, pieces } = decodeHave(body)
+        const digest = this.#digests.get(joinId)
+        if (digest !== undefined) this.#listener.have(digest, pieces)
+        return
+      }
+      case FRAME.data:
+        return this.takeData(body)
+      case FRAME.reject: {
+        const { requestId, reason } = decodeReject(body)
+        const pending = this.#pieces.get(requestId)
+        if (!pending) throw malformed('a refusal of what was not asked')
+        this.#pieces.delete(requestId)
+        if (!pending.cancelled) this.#listener.rejected(pending.digest, pending.piece, reason)
+        return
+      }
+      default:
+        throw malformed(`frame type ${type} on the asking side`)
+    }
+  }
+
+  private answered(answer: Joined | Refused, joined: boolean): void {
+    const pending = this.#joins.get(answer.joinId)
+    // An answer that came after its deadline: the peer would go on telling what it has.
+    if (!pending) {
+      if (joined && !this.#digests.has(answer.joinId)) this.send(encodeLeave(answer.joinId))
+      return
+    }
+    this.#joins.delete(answer.joinId)
+    if (joined) {
+      this.#joined.set(pending.digest, answer.joinId)
+      this.#digests.set(answer.joinId, pending.digest)
+    }
+    pending.resolve(answer)
+  }
+
+  private takeData(body: Uint8Array): void {
+    const { requestId, offset, payload } = decodeData(body)
+    const pending = this.#pieces.get(requestId)
+    if (!pending) throw malformed('payload that was not asked')
+    if (offset !== pending.received || offset + payload.byteLength > pending.bytes.byteLength) {
+      throw malformed(`payload at ${offset} where ${pending.received} of ${pending.bytes.byteLength} bytes are here`)
+    }
+    pending.bytes.set(payload, offset)
+    pending.received += payload.byteLength
+    if (pending.received < pending.bytes.byteLength) return
+    this.#pieces.delete(requestId)
+    if (!pending.cancelled) this.#listener.piece(pending.digest, pending.piece, pending.bytes)
+  }
+
+  private send(frame: Uint8Array): void {
+    if (!this.open) return
+    // Small frames, as many as pieces are outstanding: the stream's write buffer holds them all.
+    this.#stream.send(frame)
+  }
+
+  private end(error: MeshError, misbehaved: boolean): void {
+    if (this.#closed) return
+    this.#closed = error
+    for (const join of this.#joins.values()) join.reject(error)
+    this.#joins.clear()
+    this.#pieces.clear()
+    if (this.#stream.status === 'open') this.#stream.abort(error)
+    this.#listener.closed(error, misbehaved)
+  }
+}

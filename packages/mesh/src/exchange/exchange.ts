@@ -1,0 +1,390 @@
+/**
+ * How a blob comes here (ARCHITECTURE.md, "The way of a pull"). For each wanted digest a {@link Download} runs: peers
+ * are searched and asked to share it (join); the first trusted offer fixes length and piece map; then the swarm decides
+ * who is asked for which piece, and this file carries it out: it is the hands, `swarm` is the head. Each piece is
+ * verified before it is written, and once written it is offered to others.
+ */
+import type { BlobReader, BlobSource, ContentStore } from '@layermesh/content'
+import { type Digest, pieceCount, pieceRange } from '@layermesh/oci'
+import { type PieceFailure, Swarm, type SwarmAction, type SwarmEvent } from '@layermesh/swarm'
+import { openPieceMap } from '@layermesh/trust'
+import type { Discovery } from '../discovery.ts'
+import { MeshError } from '../errors.ts'
+import type { BlobRequest, MeshObserver, TransferSummary } from '../interfaces.ts'
+import { LIMITS } from '../limits.ts'
+import type { MeshHost } from '../network/host.ts'
+import type { PeerDirectory } from '../network/peer-directory.ts'
+import type { Joined, PeerAddresses } from '../wire/blob-messages.ts'
+import type { RejectReason } from '../wire/frames.ts'
+import { Channels, type ChannelsListener } from './channels.ts'
+import { type CheckedOffer, Download, heldPieces, isBlob, offeredPieces } from './download.ts'
+import { searchPeers } from './search.ts'
+import type { Serving } from './serving.ts'
+
+export interface ExchangeComponents {
+  readonly host: MeshHost
+  readonly content: ContentStore
+  readonly directory: PeerDirectory
+  readonly discovery: Discovery
+  readonly serving: Pick<Serving, 'pieceKept'>
+  readonly observer: MeshObserver
+  /** Whether pieces may be used, and streamed to clients, on the word of this signer alone. */
+  mayVouch(signer: string): boolean
+  seeds(): readonly string[]
+  /** Milliseconds of a clock that never goes back. */
+  now(): number
+}
+
+export interface ExchangeOptions {
+  readonly findWithinMs: number
+}
+
+const TICK_MS = 100
+const SMALL_BLOB_DEADLINE_MS = 3_000
+const WRONG_MAP_BAN_MS = 60 * 60_000
+
+export class Exchange implements ChannelsListener {
+  readonly #components: ExchangeComponents
+  readonly #options: ExchangeOptions
+  readonly #channels: Channels
+  readonly #swarm = new Swarm()
+  readonly #downloads = new Map<Digest, Download>()
+  /** Who waits for a blob of one piece, by peer and digest. */
+  readonly #smallWaits = new Map<string, (bytes: Uint8Array | undefined) => void>()
+  #ticker: NodeJS.Timeout | undefined
+
+  constructor(components: ExchangeComponents, options: ExchangeOptions) {
+    this.#components = components
+    this.#options = options
+    this.#channels = new Channels(components, this)
+  }
+
+  /**
+   * A reader of the blob, from the store or from peers; undefined when nobody has it. The download goes on when the
+   * reader is let go.
+   */
+  async fetch(digest: Digest, request: BlobRequest, signal: AbortSignal): Promise<BlobReader | undefined> {
+    const { content, discovery } = this.#components
+    let signer: string | undefined
+    const source: BlobSource = async (wanted, begin, stop) => {
+      const download = new Download(wanted, request, begin)
+      const found = await this.download(download, stop)
+      signer = download.signer
+      return found
+    }
+    const reader = await content.downloads.fetch(digest, source, signal)
+    if (reader && !reader.complete) {
+      discovery.announce(digest)
+      content.downloads.whole(digest).catch((error) => this.convict(digest, signer, error))
+    } else if (reader) discovery.announce(digest)
+    return reader
+  }
+
+  transfers(): TransferSummary[] {
+    return [...this.#downloads.values()].flatMap((download) => download.summary() ?? [])
+  }
+
+  /** The signed map of a blob that is arriving, if pieces of it may be shared. */
+  arrivingMap(digest: Digest): Uint8Array | undefined {
+    return this.#downloads.get(digest)?.sharedMap
+  }
+
+  /** A peer wants this blob too: it will have pieces soon. */
+  interested(digest: Digest, peerId: string): void {
+    const download = this.#downloads.get(digest)
+    if (!download?.blob || download.asked.has(peerId)) return
+    download.asked.add(peerId)
+    void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+  }
+
+  stop(): void {
+    clearInterval(this.#ticker)
+    for (const download of this.#downloads.values()) download.fail(new MeshError('SOURCES_EXHAUSTED', 'the node stops'))
+    this.#channels.closeAll()
+  }
+
+  // --- one download
+
+  private async download(download: Download, signal: AbortSignal): Promise<boolean> {
+    this.#downloads.set(download.digest, download)
+    this.#ticker ??= setInterval(() => this.step({ type: 'tick' }), TICK_MS)
+    try {
+      return await this.bring(download, signal)
+    } finally {
+      this.#downloads.delete(download.digest)
+      this.step({ type: 'stop', digest: download.digest })
+      for (const peerId of download.asked) this.#channels.get(peerId)?.leave(download.digest)
+      if (this.#downloads.size === 0) {
+        clearInterval(this.#ticker)
+        this.#ticker = undefined
+      }
+    }
+  }
+
+  private async bring(download: Download, signal: AbortSignal): Promise<boolean> {
+    const stopped = new AbortController()
+    const abort = () => {
+      stopped.abort()
+      download.fail(new MeshError('SOURCES_EXHAUSTED', 'the download was stopped'))
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      // The search ends long after the first good offer; the download must not wait for it.
+      const searched = this.search(download, stopped.signal).then(() => this.settleForLess(download))
+      await Promise.race([searched, download.finished])
+      if (!download.begun) return false
+      await download.finished
+      return true
+    } finally {
+      stopped.abort()
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  private search(download: Download, signal: AbortSignal): Promise<void> {
+    const { directory, discovery, seeds } = this.#components
+    return searchPeers(
+      download.digest,
+      download.request.candidates ?? [],
+      download.asked,
+      (peerId, deadline) => this.ask(download, peerId, deadline),
+      {
+        connected: () => directory.connected(),
+        seeds,
+        holders: (digest) => discovery.holders(digest),
+        findProviders: (digest, deadline) => discovery.findProviders(digest, deadline),
+        random: Math.random
+      },
+      this.#options,
+      signal
+    ).catch(() => {
+      // A DHT that can't be asked names nobody; whoever answered besides has been taken already.
+    })
+  }
+
+  /** Asks a peer to share the blob and takes its offer. @returns the peers that it named */
+  private async ask(download: Download, peerId: string, signal: AbortSignal): Promise<string[]> {
+    const { directory, discovery } = this.#components
+    if (directory.isBanned(peerId)) return []
+    try {
+      const channel = await this.#channels.open(peerId, signal)
+      if (channel.hasJoined(download.digest)) return []
+      const answer = await channel.join(download.digest, download.request.within, signal)
+      const named = await this.learnPeers(answer.peers)
+      if ('size' in answer) {
+        discovery.remember(download.digest, peerId)
+        await this.consider(download, peerId, answer)
+      } else discovery.forget(download.digest, peerId)
+      return named
+    } catch (error) {
+      discovery.forget(download.digest, peerId)
+      if (error instanceof MeshError && error.code === 'PEER_MISBEHAVED')
+        directory.ban(peerId, 'malformed', LIMITS.malformedBanMs)
+      return []
+    }
+  }
+
+  private async learnPeers(peers: readonly PeerAddresses[]): Promise<string[]> {
+    const self = this.#components.host.peerId.toString()
+    const others = peers.filter(({ peerId }) => peerId !== self)
+    const learnt = await Promise.allSettled(others.map((peer) => this.#components.directory.learn(peer)))
+    return others.filter((_, index) => learnt[index]?.status === 'fulfilled').map(({ peerId }) => peerId)
+  }
+
+  private async consider(download: Download, peerId: string, answer: Joined): Promise<void> {
+    const { size, maxBytes } = download.request
+    if ((size !== undefined && answer.size !== size) || (maxBytes !== undefined && answer.size > maxBytes)) return
+    const offer = await this.check(download.digest, peerId, answer)
+    if (download.settled) return
+    if (offer.map === undefined) await this.takeSmall(download, offer)
+    else if (download.blob) this.joinSwarm(download, offer)
+    else if (download.begun || !offer.map.trusted) download.waiting.push(offer)
+    else await this.begin(download, offer)
+  }
+
+  /** @throws {MeshError} PEER_MISBEHAVED when the offer contradicts itself */
+  private async check(digest: Digest, peerId: string, answer: Joined): Promise<CheckedOffer> {
+    const refuse = (what: string, cause?: unknown) => new MeshError('PEER_MISBEHAVED', what, { peerId, cause })
+    const pieces = offeredPieces(answer)
+    if (!pieces) throw refuse('the offered pieces do not fit the length')
+    if (pieceCount(answer.size) <= 1) return { peerId, size: answer.size, pieces }
+    if (!answer.pieceMap) throw refuse('an offer without piece map')
+    const opened = await openPieceMap(answer.pieceMap).catch((cause) => {
+      throw refuse('the piece map is not valid', cause)
+    })
+    if (opened.map.digest !== digest || opened.map.length !== answer.size)
+      throw refuse('the piece map is for another blob')
+    const trusted = this.#components.mayVouch(opened.signer)
+    return {
+      peerId,
+      size: answer.size,
+      pieces,
+      map: { pieces: opened.map, envelope: answer.pieceMap, signer: opened.signer, trusted }
+    }
+  }
+
+  private async begin(download: Download, offer: CheckedOffer): Promise<void> {
+    const { content } = this.#components
+    try {
+      const blob = await download.begin(offer)
+      if (offer.map) await content.pieceMaps.put(download.digest, offer.map.envelope)
+      this.step({
+        type: 'want',
+        digest: download.digest,
+        size: blob.size,
+        pieceLength: blob.pieceLength,
+        held: heldPieces(blob)
+      })
+      blob.onAwait((piece) => this.step({ type: 'awaited', digest: download.digest, piece }))
+      for (const piece of blob.awaitedPieces()) this.step({ type: 'awaited', digest: download.digest, piece })
+      this.joinSwarm(download, offer)
+      for (const other of download.waiting.splice(0)) this.joinSwarm(download, other)
+    } catch (error) {
+      download.fail(error instanceof Error ? error : new Error('the download could not begin', { cause: error }))
+    }
+  }
+
+  /** When the search ends and nobody trusted vouched for the pieces, an untrusted map has to do; the whole is verified before it is used. */
+  private async settleForLess(download: Download): Promise<void> {
+    const [offer] = download.waiting
+    if (offer && !download.begun && !download.settled) await this.begin(download, offer)
+  }
+
+  private joinSwarm(download: Download, offer: CheckedOffer): void {
+    if (offer.size !== download.blob?.size) return
+    const scope = this.#components.directory.scope(offer.peerId)
+    this.step({ type: 'peer-joined', digest: download.digest, peer: offer.peerId, scope, pieces: offer.pieces })
+  }
+
+  /** A blob of at most one piece comes whole or not at all; its length is believed only with its bytes. */
+  private async takeSmall(download: Download, offer: CheckedOffer): Promise<void> {
+    const bytes = offer.size === 0 ? new Uint8Array() : await this.askSmall(download.digest, offer)
+    if (bytes === undefined || download.begun || download.settled) return
+    download.count(offer.peerId, bytes.byteLength)
+    if (!isBlob(download.digest, bytes)) return this.blame(offer.peerId, download.digest, 0, 'wrong-bytes')
+    try {
+      const blob = await download.begin(offer)
+      if (bytes.byteLength > 0) await blob.write(0, bytes)
+      download.complete()
+    } catch (error) {
+      download.fail(error instanceof Error ? error : new Error('the blob could not be kept', { cause: error }))
+    }
+  }
+
+  private async askSmall(digest: Digest, { peerId, size }: CheckedOffer): Promise<Uint8Array | undefined> {
+    const channel = this.#channels.get(peerId)
+    const key = `${peerId} ${digest}`
+    if (!channel || this.#smallWaits.has(key)) return undefined
+    const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>()
+    this.#smallWaits.set(key, resolve)
+    const timer = setTimeout(() => {
+      resolve(undefined)
+      this.blame(peerId, digest, 0, 'silent')
+    }, SMALL_BLOB_DEADLINE_MS)
+    channel.request(digest, 0, size)
+    return await promise.finally(() => {
+      clearTimeout(timer)
+      this.#smallWaits.delete(key)
+    })
+  }
+
+  private blame(peerId: string, digest: Digest, piece: number, reason: 'wrong-bytes' | 'malformed' | 'silent'): void {
+    this.#components.observer.pieceFailed({ peerId, digest, piece, reason })
+    this.#components.directory.ban(peerId, reason, reason === 'silent' ? LIMITS.silentBanMs : LIMITS.malformedBanMs)
+  }
+
+  /** Pieces that agreed with a map but do not make the blob: whoever signed the map lied. */
+  private convict(digest: Digest, signer: string | undefined, error: unknown): void {
+    const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined
+    if (cause?.code !== 'DIGEST_MISMATCH' || signer === undefined) return
+    this.#components.observer.pieceFailed({ peerId: signer, digest, piece: -1, reason: 'wrong-map' })
+    this.#components.directory.ban(signer, 'wrong-map', WRONG_MAP_BAN_MS)
+    this.#components.content.pieceMaps.delete(digest).catch(() => {})
+  }
+
+  // --- what the channels tell
+
+  progress(peerId: string): void {
+    this.step({ type: 'progress', peer: peerId })
+  }
+
+  have(peerId: string, digest: Digest, pieces: readonly number[]): void {
+    this.step({ type: 'peer-has', digest, peer: peerId, pieces })
+  }
+
+  piece(peerId: string, digest: Digest, piece: number, bytes: Uint8Array): void {
+    this.#components.directory.countReceived(peerId, bytes.byteLength)
+    const smallWait = this.#smallWaits.get(`${peerId} ${digest}`)
+    if (smallWait) return smallWait(bytes)
+    const download = this.#downloads.get(digest)
+    if (!download?.blob) return
+    if (!download.verify(piece, bytes)) return this.pieceFailed(peerId, digest, piece, 'wrong-bytes')
+    download.count(peerId, bytes.byteLength)
+    download.blob.write(piece, bytes).then(
+      () => {
+        this.#components.serving.pieceKept(digest, piece)
+        this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
+      },
+      (error) => download.fail(error)
+    )
+  }
+
+  rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void {
+    const smallWait = this.#smallWaits.get(`${peerId} ${digest}`)
+    if (smallWait) return smallWait(undefined)
+    const failures = { busy: 'busy', 'not-held': 'not-held', 'shutting-down': 'lost', cancelled: 'lost' } as const
+    this.step({ type: 'piece-failed', digest, peer: peerId, piece, reason: failures[reason] })
+  }
+
+  closed(peerId: string): void {
+    for (const [key, resolve] of this.#smallWaits) if (key.startsWith(`${peerId} `)) resolve(undefined)
+    this.step({ type: 'peer-gone', peer: peerId })
+  }
+
+  private pieceFailed(peerId: string, digest: Digest, piece: number, reason: PieceFailure): void {
+    this.#components.observer.pieceFailed({ peerId, digest, piece, reason })
+    this.step({ type: 'piece-failed', digest, peer: peerId, piece, reason })
+  }
+
+  // --- what the swarm decides
+
+  private step(event: SwarmEvent): void {
+    for (const action of this.#swarm.step(this.#components.now(), event)) this.perform(action)
+  }
+
+  private perform(action: SwarmAction): void {
+    switch (action.type) {
+      case 'request':
+        return this.requestPiece(action.peer, action.digest, action.piece)
+      case 'cancel':
+        return this.#channels.get(action.peer)?.cancel(action.digest, action.piece)
+      case 'ban':
+        return this.#components.directory.ban(action.peer, action.reason, action.forMs)
+      case 'find-peers':
+        return void this.searchAgain(action.digest)
+      case 'complete':
+        return this.#downloads.get(action.digest)?.complete()
+      case 'give-up':
+        return this.#downloads
+          .get(action.digest)
+          ?.fail(new MeshError('SOURCES_EXHAUSTED', `nobody brings the rest of ${action.digest}`))
+    }
+  }
+
+  private requestPiece(peerId: string, digest: Digest, piece: number): void {
+    const channel = this.#channels.get(peerId)
+    const blob = this.#downloads.get(digest)?.blob
+    if (channel && blob) {
+      const { start, end } = pieceRange(piece, blob.size, blob.pieceLength)
+      channel.request(digest, piece, end - start)
+    } else queueMicrotask(() => this.step({ type: 'piece-failed', digest, peer: peerId, piece, reason: 'lost' }))
+  }
+
+  private async searchAgain(digest: Digest): Promise<void> {
+    const download = this.#downloads.get(digest)
+    if (!download) return
+    download.asked.clear()
+    await this.search(download, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+    this.step({ type: 'search-ended', digest })
+  }
+}

@@ -1,0 +1,56 @@
+import type { ContentStore } from '@layermesh/content'
+import { type Digest, pieceCount, type Repository } from '@layermesh/oci'
+import { sealPieceMap } from '@layermesh/trust'
+import type { PrivateKey } from '@libp2p/interface'
+import type { Offer, Shelf } from './serving.ts'
+
+/** The signed map of a blob that is arriving, by its digest; undefined when nobody trusted vouches for it. */
+export type ArrivingMap = (digest: Digest) => Uint8Array | undefined
+
+/** What the content store has for peers. A blob that nobody signed a map for is signed by this node. */
+export class ContentShelf implements Shelf {
+  readonly #content: ContentStore
+  readonly #privateKey: PrivateKey
+  readonly #arrivingMap: ArrivingMap
+
+  constructor(components: { content: ContentStore; privateKey: PrivateKey; arrivingMap: ArrivingMap }) {
+    this.#content = components.content
+    this.#privateKey = components.privateKey
+    this.#arrivingMap = components.arrivingMap
+  }
+
+  async offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined> {
+    if (within !== undefined && !(await this.isIn(within, digest))) return undefined
+    const whole = await this.#content.blobs.stat(digest)
+    if (whole) {
+      const pieceMap = await this.pieceMap(digest, whole.size)
+      return { size: whole.size, ...(pieceMap === undefined ? {} : { pieceMap }) }
+    }
+    const arriving = this.#content.downloads.inFlight(digest)
+    const pieceMap = arriving && this.#arrivingMap(digest)
+    return arriving && pieceMap && { size: arriving.size, held: arriving.bitfield(), pieceMap }
+  }
+
+  read(digest: Digest, range: { start: number; end: number }): Promise<Uint8Array | undefined> {
+    return this.#content.blobs.readAt(digest, range)
+  }
+
+  private async isIn(repository: Repository, digest: Digest): Promise<boolean> {
+    const { repositories } = this.#content
+    return (
+      (await repositories.hasBlob(repository, digest)) ||
+      (await repositories.manifest(repository, digest)) !== undefined
+    )
+  }
+
+  private async pieceMap(digest: Digest, length: number): Promise<Uint8Array | undefined> {
+    if (pieceCount(length) <= 1) return undefined
+    const kept = await this.#content.pieceMaps.get(digest)
+    if (kept) return kept
+    const pieces = await this.#content.blobs.pieceHashes(digest)
+    if (!pieces) return undefined
+    const sealed = await sealPieceMap({ digest, length, ...pieces }, this.#privateKey)
+    await this.#content.pieceMaps.put(digest, sealed)
+    return sealed
+  }
+}

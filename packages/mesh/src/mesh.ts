@@ -1,0 +1,201 @@
+import type { BlobReader, ContentStore } from '@layermesh/content'
+import type { Digest } from '@layermesh/oci'
+import type { ComponentLogger, PrivateKey } from '@libp2p/interface'
+import { Discovery } from './discovery.ts'
+import { Exchange } from './exchange/exchange.ts'
+import { Serving } from './exchange/serving.ts'
+import { ContentShelf } from './exchange/shelf.ts'
+import type {
+  BlobRequest,
+  MeshObserver,
+  PeerSummary,
+  TagClient,
+  TagDirectory,
+  TagHandler,
+  TransferSummary
+} from './interfaces.ts'
+import { createHost, type MeshHost } from './network/host.ts'
+import { BanList, createGater, membershipPrologue } from './network/membership.ts'
+import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
+import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
+import { DhtTagDirectory, type OpenTrustedRecord, tagRecordRules } from './tags/directory.ts'
+import { serveTags, TagProtocolClient } from './tags/tag-protocol.ts'
+
+export interface MeshComponents {
+  readonly content: ContentStore
+  readonly privateKey: PrivateKey
+  readonly observer: MeshObserver
+  /** Told of things that the operator may want to know; not of each failure that the mesh got over. */
+  readonly log: MeshLog
+  /** Reads a tag record and throws unless its signer may sign for its repository. */
+  readonly openTrustedRecord: OpenTrustedRecord
+  /** Whether pieces may be used on the word of this signer alone. */
+  mayVouch(signer: string): boolean
+  /** Peer ids of the seeds. */
+  seeds(): readonly string[]
+  readonly logger?: ComponentLogger
+  readonly resolve?: Resolve
+}
+
+export interface MeshLog {
+  debug(fields: Record<string, unknown>, message: string): void
+  warn(fields: Record<string, unknown>, message: string): void
+}
+
+export interface MeshOptions {
+  /** Directory for what libp2p remembers. */
+  readonly directory: string
+  readonly listen: readonly string[]
+  readonly announce: readonly string[]
+  /** Multiaddrs or NAME:PORT, see {@link parseJoinAddress}. */
+  readonly join: readonly string[]
+  readonly secret?: Uint8Array
+  readonly maxPeers: number
+  readonly self: Introduction
+  /** How long a blob is looked for before the answer is that nobody has it, in ms. */
+  readonly findWithinMs: number
+}
+
+/** A node's part in the mesh: it finds, fetches and shares blobs, and carries signed tag records. */
+export class Mesh {
+  readonly tags: TagClient
+  readonly tagDirectory: TagDirectory
+  readonly #host: MeshHost
+  readonly #datastore: { close(): Promise<void> }
+  readonly #directory: PeerDirectory
+  readonly #discovery: Discovery
+  readonly #exchange: Exchange
+  readonly #serving: Serving
+  readonly #supervisor: Supervisor
+  readonly #tagClient: TagProtocolClient
+  readonly #log: MeshLog
+
+  private constructor(
+    host: MeshHost,
+    datastore: { close(): Promise<void> },
+    bans: BanList,
+    components: MeshComponents,
+    options: MeshOptions
+  ) {
+    const { content, privateKey, observer, log } = components
+    this.#host = host
+    this.#datastore = datastore
+    this.#log = log
+    this.#directory = new PeerDirectory({ host, bans, observer }, options.self)
+    const directory = this.#directory
+    this.#discovery = new Discovery(host)
+    const discovery = this.#discovery
+    const shelf = new ContentShelf({ content, privateKey, arrivingMap: (digest) => this.#exchange.arrivingMap(digest) })
+    const interest = {
+      asked: (digest: Digest, peerId: string) => {
+        discovery.remember(digest, peerId)
+        this.#exchange.interested(digest, peerId)
+      },
+      peers: (digest: Digest, except: string) =>
+        directory.addressesOf(discovery.holders(digest).filter((peerId) => peerId !== except))
+    }
+    this.#serving = new Serving({ host, directory, shelf, interest })
+    this.#exchange = new Exchange(
+      {
+        host,
+        content,
+        directory,
+        discovery,
+        observer,
+        serving: this.#serving,
+        mayVouch: components.mayVouch,
+        seeds: components.seeds,
+        now: () => performance.now()
+      },
+      options
+    )
+    this.#supervisor = new Supervisor(host, {
+      join: options.join.map(parseJoinAddress),
+      onFailure: (address, error) =>
+        log.warn({ address, err: error }, 'a join address can not be reached; trying again'),
+      ...(components.resolve === undefined ? {} : { resolve: components.resolve })
+    })
+    this.#tagClient = new TagProtocolClient(host)
+    this.tags = this.#tagClient
+    this.tagDirectory = new DhtTagDirectory(host, components.openTrustedRecord)
+  }
+
+  /** Makes a node that listens nowhere yet. @throws {MeshError} SECRET_INVALID, ADDRESS_INVALID */
+  static async create(components: MeshComponents, options: MeshOptions): Promise<Mesh> {
+    const bans = new BanList(() => performance.now())
+    const prologue = membershipPrologue(options.secret)
+    options.join.forEach(parseJoinAddress)
+    const { host, datastore } = await createHost({
+      privateKey: components.privateKey,
+      directory: options.directory,
+      listen: options.listen,
+      announce: options.announce,
+      maxPeers: options.maxPeers,
+      prologue,
+      gater: createGater(bans),
+      tagRules: tagRecordRules(components.openTrustedRecord),
+      ...(components.logger === undefined ? {} : { logger: components.logger })
+    })
+    return new Mesh(host, datastore, bans, components, options)
+  }
+
+  get peerId(): string {
+    return this.#host.peerId.toString()
+  }
+
+  /** Full multiaddrs that others can join by. */
+  get addresses(): string[] {
+    return this.#host.getMultiaddrs().map((address) => address.toString())
+  }
+
+  /** Listens, answers peers with `tagHandler` and joins. */
+  async start(tagHandler: TagHandler): Promise<void> {
+    await this.#directory.start()
+    await this.#serving.start()
+    await serveTags(this.#host, tagHandler, (peerId, error) =>
+      this.#log.debug({ peerId, err: error }, 'a request about tags failed')
+    )
+    await this.#host.start()
+    this.#supervisor.start()
+  }
+
+  /** Leaves the mesh; downloads end, what they brought is kept. */
+  async stop(): Promise<void> {
+    await this.#supervisor.stop()
+    this.#exchange.stop()
+    await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#tagClient.stop()])
+    await this.#host.stop()
+    await this.#datastore.close()
+  }
+
+  /**
+   * A reader of the blob, as soon as its length is known and its first piece is on its way; undefined when nobody has
+   * it. Many may ask for the same blob: it is fetched once.
+   */
+  fetch(digest: Digest, request: BlobRequest, signal: AbortSignal): Promise<BlobReader | undefined> {
+    return this.#exchange.fetch(digest, request, signal)
+  }
+
+  /** Tells the mesh that this node has a blob. */
+  announce(digest: Digest): void {
+    this.#discovery.announce(digest)
+  }
+
+  /** Tells the mesh no more that this node has a blob. */
+  async withdraw(digest: Digest): Promise<void> {
+    await this.#discovery.withdraw(digest)
+  }
+
+  /** Peer ids of those that this node is connected to. */
+  connected(): string[] {
+    return this.#directory.connected()
+  }
+
+  peers(): PeerSummary[] {
+    return this.#directory.summaries()
+  }
+
+  transfers(): TransferSummary[] {
+    return this.#exchange.transfers()
+  }
+}

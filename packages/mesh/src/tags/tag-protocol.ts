@@ -1,0 +1,136 @@
+import type { Digest, Repository, Tag } from '@layermesh/oci'
+import PQueue from 'p-queue'
+import type {
+  DeleteRequest,
+  ListAnswer,
+  ListPage,
+  PushRequest,
+  TagAnswer,
+  TagClient,
+  TagHandler
+} from '../interfaces.ts'
+import { LIMITS, PROTOCOL } from '../limits.ts'
+import type { MeshHost } from '../network/host.ts'
+import { call, serve } from '../network/rpc.ts'
+import {
+  decodeDeleteAnswer,
+  decodeListAnswer,
+  decodePushAnswer,
+  decodeReferrersAnswer,
+  decodeTagAnswer,
+  decodeTagRequest,
+  encodeDeleteAnswer,
+  encodeFailure,
+  encodeListAnswer,
+  encodePushAnswer,
+  encodeReferrersAnswer,
+  encodeTagAnswer,
+  encodeTagRequest,
+  type TagRequest
+} from './messages.ts'
+
+const ANNOUNCE_CONCURRENCY = 16
+const ANNOUNCE_QUEUE = 4_096
+
+/** Asks peers about tags. */
+export class TagProtocolClient implements TagClient {
+  readonly #host: MeshHost
+  readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
+  readonly #stopped = new AbortController()
+
+  constructor(host: MeshHost) {
+    this.#host = host
+  }
+
+  async resolve(peerId: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer> {
+    return decodeTagAnswer(await this.ask(peerId, { op: 'resolve', repository, tag }, signal))
+  }
+
+  async listTags(peerId: string, repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer> {
+    return decodeListAnswer(await this.ask(peerId, { op: 'list-tags', repository, page }, signal))
+  }
+
+  async listRepositories(peerId: string, page: ListPage, signal: AbortSignal): Promise<ListAnswer> {
+    return decodeListAnswer(await this.ask(peerId, { op: 'list-repositories', page }, signal))
+  }
+
+  async listReferrers(
+    peerId: string,
+    repository: Repository,
+    subject: Digest,
+    signal: AbortSignal
+  ): Promise<{ descriptors: Uint8Array; authoritative: boolean }> {
+    return decodeReferrersAnswer(await this.ask(peerId, { op: 'list-referrers', repository, subject }, signal))
+  }
+
+  async push(peerId: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    return decodePushAnswer(await this.ask(peerId, { op: 'push', push }, signal, LIMITS.pushDeadlineMs))
+  }
+
+  async delete(peerId: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    return decodeDeleteAnswer(await this.ask(peerId, { op: 'delete', target }, signal))
+  }
+
+  announce(envelope: Uint8Array): void {
+    for (const peer of this.#host.getPeers()) {
+      if (this.#announcing.size >= ANNOUNCE_QUEUE) return
+      // A peer that misses it asks the seed when the record it has is too old.
+      this.#announcing
+        .add(() => this.ask(peer.toString(), { op: 'offer', envelope }, this.#stopped.signal))
+        .catch(() => {})
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#announcing.clear()
+    await this.#announcing.onIdle()
+  }
+
+  private ask(
+    peerId: string,
+    request: TagRequest,
+    signal: AbortSignal,
+    deadlineMs: number = LIMITS.rpcDeadlineMs
+  ): Promise<Uint8Array> {
+    return call(this.#host, peerId, encodeTagRequest(request), { protocol: PROTOCOL.tag, deadlineMs, signal })
+  }
+}
+
+/** Answers peers that ask about tags. */
+export async function serveTags(
+  host: MeshHost,
+  handler: TagHandler,
+  onFailure: (peerId: string, error: unknown) => void
+): Promise<void> {
+  const answer = async (peerId: string, bytes: Uint8Array, signal: AbortSignal): Promise<Uint8Array> => {
+    const request = decodeTagRequest(bytes)
+    return await answerRequest(handler, peerId, request, signal).catch(encodeFailure)
+  }
+  await serve(host, PROTOCOL.tag, answer, { deadlineMs: LIMITS.pushDeadlineMs, onFailure })
+}
+
+async function answerRequest(
+  handler: TagHandler,
+  peerId: string,
+  request: TagRequest,
+  signal: AbortSignal
+): Promise<Uint8Array> {
+  switch (request.op) {
+    case 'resolve':
+      return encodeTagAnswer(await handler.resolve(request.repository, request.tag, signal))
+    case 'offer':
+      await handler.offer(request.envelope, peerId)
+      return encodeDeleteAnswer(false)
+    case 'list-tags':
+      return encodeListAnswer(await handler.listTags(request.repository, request.page, signal))
+    case 'list-repositories':
+      return encodeListAnswer(await handler.listRepositories(request.page, signal))
+    case 'list-referrers':
+      return encodeReferrersAnswer(await handler.listReferrers(request.repository, request.subject, signal))
+    case 'push':
+      return encodePushAnswer(await handler.push(peerId, request.push, signal))
+    case 'delete':
+      return encodeDeleteAnswer(await handler.delete(peerId, request.target, signal))
+  }
+}
