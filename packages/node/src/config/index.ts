@@ -1,0 +1,8 @@
+export { formatHostPort, isLoopback, type ListenAddress, parseTcpMultiaddr } from './addresses.ts'
+export type { Environment, Override } from './environment.ts'
+export { ConfigError, type ConfigErrorCode, formatOrigin, type Origin } from './errors.ts'
+export { type ConfigSources, type LoadedConfig, loadConfig } from './load.ts'
+export type { NodeConfig } from './node-config.ts'
+export { LOG_LEVELS, ROLES, type Settings, settingsJsonSchema } from './schema.ts'
+export { newClusterSecret, readClusterSecret } from './secret.ts'
+export { SETTING_KEYS, type SettingKey } from './setting-keys.ts'

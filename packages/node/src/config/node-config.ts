@@ -1,0 +1,73 @@
+import { resolve } from 'node:path'
+import { type ListenAddress, parseListenAddress } from './addresses.ts'
+import type { Settings } from './schema.ts'
+import { parseDuration, parseSize } from './units.ts'
+
+/** What a node runs with: the settings, checked and read into units once. Deeply frozen. */
+export interface NodeConfig {
+  readonly role: Settings['role']
+  /** Absolute. */
+  readonly dataDir: string
+  readonly zone: string
+  readonly registry: {
+    readonly listen: ListenAddress
+    readonly ownHosts: readonly string[]
+    readonly readOnly: boolean
+    readonly deletes: boolean
+  }
+  readonly admin: { readonly listen: ListenAddress; readonly hosts: readonly string[] }
+  readonly mesh: {
+    readonly listen: readonly string[]
+    readonly announce: readonly string[]
+    readonly join: readonly string[]
+    /** Absolute; read it with `readClusterSecret`. */
+    readonly secretFile?: string
+    readonly allowWithoutSecret: boolean
+    readonly maxPeers: number
+  }
+  readonly trust: readonly { readonly peerId: string; readonly repositories: readonly string[] }[]
+  readonly tags: { readonly validityMs: number }
+  readonly freshness: readonly {
+    readonly repositories: string
+    readonly maxAgeMs: number
+    readonly maxStaleMs: number
+  }[]
+  readonly store: { readonly minFreeBytes: number }
+  readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
+  readonly pull: { readonly deadlineMs: number }
+  readonly log: Settings['log']
+}
+
+/** Reads checked settings into units; relative paths count from the working directory. */
+export function toNodeConfig(settings: Settings): NodeConfig {
+  const { registry, admin, mesh, tags, freshness, store, uploads, pull } = settings
+  const { secretFile, ...meshRest } = mesh
+  return deepFreeze({
+    ...settings,
+    dataDir: resolve(settings.dataDir),
+    registry: { ...registry, listen: must(parseListenAddress(registry.listen)) },
+    admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
+    mesh: { ...meshRest, ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }) },
+    tags: { validityMs: must(parseDuration(tags.validity)) },
+    freshness: freshness.map(({ repositories, maxAge, maxStale }) => ({
+      repositories,
+      maxAgeMs: must(parseDuration(maxAge)),
+      maxStaleMs: must(parseDuration(maxStale))
+    })),
+    store: { minFreeBytes: must(parseSize(store.minFree)) },
+    uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
+    pull: { deadlineMs: must(parseDuration(pull.deadline)) }
+  })
+}
+
+/** The schema has checked the text, so that it can be read. */
+function must<T>(value: T | undefined): T {
+  if (value === undefined) throw new TypeError('the settings were not checked')
+  return value
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const child of Object.values(value)) deepFreeze(child)
+  return Object.freeze(value)
+}

@@ -1,0 +1,44 @@
+import { isLoopback, parseTcpMultiaddr } from './addresses.ts'
+import type { ConfigErrorCode } from './errors.ts'
+import type { NodeConfig } from './node-config.ts'
+
+/** What is wrong between settings that are right each by itself. */
+export interface RuleBreak {
+  readonly code: ConfigErrorCode
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+/** The first rule that the configuration breaks; undefined when it keeps them all. */
+export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
+  return openMesh(config) ?? staleBeforeOld(config)
+}
+
+/** What an operator should know of a configuration that works. */
+export function warningsOf({ role, trust, registry }: NodeConfig): string[] {
+  const warnings: string[] = []
+  if (role === 'node' && trust.length === 0) {
+    warnings.push('no seed is trusted, so that images can be pulled by digest only; name one with --trust PEER_ID')
+  }
+  if (!registry.readOnly && !isLoopback(registry.listen.host)) {
+    warnings.push('whoever reaches registry.listen may push; listen on loopback, or set registry.readOnly: true')
+  }
+  return warnings
+}
+
+/** Whoever reaches a mesh without a secret is a member: that must be wanted in so many words. */
+function openMesh({ mesh }: NodeConfig): RuleBreak | undefined {
+  if (mesh.secretFile !== undefined || mesh.allowWithoutSecret) return undefined
+  const index = mesh.listen.findIndex((address) => !isLoopback(parseTcpMultiaddr(address)?.host ?? ''))
+  if (index < 0) return undefined
+  const message =
+    `other hosts could join through ${mesh.listen[index]}, and there is no cluster secret: name its file with ` +
+    '--secret-file (make one with `layermesh secret new`), or set mesh.allowWithoutSecret: true to let everybody in'
+  return { code: 'OPEN_MESH', path: ['mesh', 'listen', index], message }
+}
+
+function staleBeforeOld({ freshness }: NodeConfig): RuleBreak | undefined {
+  const index = freshness.findIndex(({ maxAgeMs, maxStaleMs }) => maxStaleMs < maxAgeMs)
+  if (index < 0) return undefined
+  return { code: 'INVALID_VALUE', path: ['freshness', index, 'maxStale'], message: 'expected no less than maxAge' }
+}

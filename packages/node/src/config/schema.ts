@@ -1,0 +1,183 @@
+import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
+import { z } from 'zod'
+import { isJoinAddress, parseListenAddress, parseTcpMultiaddr } from './addresses.ts'
+import { parseDuration, parseSize } from './units.ts'
+
+/*
+ * The settings as an operator writes them, with their defaults and their documentation: the YAML file, the environment,
+ * the flags, `config show`, the published JSON schema and the documents all follow from here.
+ */
+
+export const ROLES = ['node', 'seed'] as const
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** An Ed25519 peer id: a base58 multihash of 38 bytes that starts with the same six. */
+const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
+const REPOSITORY_PATTERN = /^[a-z0-9*]([a-z0-9._:*-]*)(\/[a-z0-9._*-]+)*$/
+const ZONE = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62})$/
+
+/** Strings of one shape, described by what an operator would have to write instead. */
+function shaped(expected: string, fits: (text: string) => boolean) {
+  const error = `expected ${expected}`
+  return z.string({ error }).refine(fits, { error })
+}
+
+const duration = shaped('a duration such as 800ms, 10s, 24h or 30d', (text) => parseDuration(text) !== undefined)
+const positiveDuration = duration.refine((text) => parseDuration(text) !== 0, { error: 'expected more than 0' })
+const size = shaped('a size such as 64MiB', (text) => parseSize(text) !== undefined)
+const listenAddress = shaped('HOST:PORT, such as 127.0.0.1:5000', (text) => parseListenAddress(text) !== undefined)
+const multiaddr = shaped(
+  'a TCP multiaddr such as /ip4/127.0.0.1/tcp/5002',
+  (text) => parseTcpMultiaddr(text) !== undefined
+)
+const joinAddress = shaped(
+  'a multiaddr such as /ip4/10.0.0.1/tcp/5002, or NAME:PORT of a headless service',
+  isJoinAddress
+)
+const peerId = shaped('a peer id, as `layermesh keys show` prints it (12D3KooW…)', (text) => PEER_ID.test(text))
+const repositories = shaped('a pattern such as team/*, ** or docker.io/library/*', (text) =>
+  REPOSITORY_PATTERN.test(text)
+)
+const registryHost = shaped('a registry host such as registry.example or localhost:5000', isRegistryHost)
+const hostName = shaped('a host name without port', (text) => parseListenAddress(`${text}:0`) !== undefined)
+const path = shaped('a path', (text) => text.length > 0 && !text.includes('\0'))
+const count = (limit: number) => z.int().min(1).max(limit)
+
+const registry = z.strictObject({
+  listen: listenAddress.default('127.0.0.1:5000').describe('Where container clients find the /v2/ API.'),
+  ownHosts: z
+    .array(registryHost)
+    .default([])
+    .describe('Registry hosts whose images are the mesh’s own rather than mirrored ones.'),
+  readOnly: z.boolean().default(false).describe('Refuses every push and delete.'),
+  deletes: z.boolean().default(true).describe('Lets clients delete tags, manifests and blobs.')
+})
+
+const admin = z.strictObject({
+  listen: listenAddress.default('127.0.0.1:5001').describe('Where health, metrics and the admin API are.'),
+  hosts: z
+    .array(hostName)
+    .default([])
+    .describe('Names by which the admin listener may be asked, besides localhost and IP addresses.')
+})
+
+const mesh = z.strictObject({
+  listen: z
+    .array(multiaddr)
+    .min(1, { error: 'expected at least one address' })
+    .default(['/ip4/127.0.0.1/tcp/5002'])
+    .describe('Where other nodes reach this one.'),
+  announce: z.array(multiaddr).default([]).describe('Addresses told to other nodes instead of those listened on.'),
+  join: z
+    .array(joinAddress)
+    .default([])
+    .describe('Nodes to join through: multiaddrs, with or without peer id, or NAME:PORT of a headless service.'),
+  secretFile: path
+    .optional()
+    .describe(
+      'File with the cluster secret, as `layermesh secret new` prints it. Nodes with another secret are kept out.'
+    ),
+  allowWithoutSecret: z
+    .boolean()
+    .default(false)
+    .describe('Lets a node without a secret listen beyond loopback: whoever reaches it may join.'),
+  maxPeers: count(100_000).default(300).describe('Connections to other nodes at one time.')
+})
+
+const trust = z
+  .array(
+    z.strictObject({
+      peerId: peerId.describe('The signer.'),
+      repositories: z
+        .array(repositories)
+        .min(1, { error: 'expected at least one pattern' })
+        .default(['**'])
+        .describe(
+          'Patterns of what it may sign for; ** is all of the mesh’s own repositories and none that is mirrored.'
+        )
+    })
+  )
+  .default([])
+  .describe('Who may sign what a tag means. A seed always trusts itself.')
+
+const freshness = z
+  .array(
+    z.strictObject({
+      repositories,
+      maxAge: duration.default('10s').describe('Age up to which a tag is answered without asking the seed.'),
+      maxStale: duration.default('24h').describe('Age up to which it is answered while no seed can be reached.')
+    })
+  )
+  .default([])
+  .describe('How old a tag may be, by repository; the first pattern that fits counts.')
+
+/** The whole file. Every object is strict: a key that is not here is refused. */
+export const settingsSchema = z
+  .strictObject({
+    role: z
+      .enum(ROLES)
+      .default('node')
+      .describe('A seed signs what tags mean; a node follows the seeds that it trusts.'),
+    dataDir: path.default('./data').describe('Where the key and all content are kept.'),
+    zone: shaped('a name of letters, digits, dots and dashes', (text) => ZONE.test(text))
+      .default('default')
+      .describe('Hosts with quick links between them, such as one datacenter; bytes are taken from there first.'),
+    registry: registry.prefault({}).describe('The registry API.'),
+    admin: admin.prefault({}).describe('The admin listener.'),
+    mesh: mesh.prefault({}).describe('The peer-to-peer network.'),
+    trust,
+    tags: z
+      .strictObject({
+        validity: positiveDuration.default('30d').describe('How long a record holds that this node signs.')
+      })
+      .prefault({})
+      .describe('Signed tags.'),
+    freshness,
+    store: z
+      .strictObject({ minFree: size.default('64MiB').describe('Disk space that is always left free.') })
+      .prefault({})
+      .describe('The content store.'),
+    uploads: z
+      .strictObject({
+        maxSessions: count(1_000_000).default(1_000).describe('Pushes of blobs open at one time.'),
+        idleTimeout: positiveDuration
+          .default('1h')
+          .describe('Time after which a push is dropped that nobody continues.')
+      })
+      .prefault({})
+      .describe('Pushes.'),
+    pull: z
+      .strictObject({
+        deadline: positiveDuration.default('800ms').describe('Time to find a source before the client is told 404.')
+      })
+      .prefault({})
+      .describe('Pulls.'),
+    log: z
+      .strictObject({
+        level: z.enum(LOG_LEVELS).default('info').describe('The least that is logged.'),
+        format: z
+          .enum(['auto', 'json', 'pretty'])
+          .default('auto')
+          .describe('JSON lines, or lines for people; auto is pretty on a terminal.')
+      })
+      .prefault({})
+      .describe('The log.')
+  })
+  .describe('Settings of a layermesh node.')
+
+/** The settings with all defaults filled in, spelt as in the file. */
+export type Settings = z.output<typeof settingsSchema>
+
+/** The published JSON schema of the file, draft 2020-12. */
+export function settingsJsonSchema(): Record<string, unknown> {
+  return { title: 'layermesh', ...z.toJSONSchema(settingsSchema, { io: 'input' }) }
+}
+
+function isRegistryHost(text: string): boolean {
+  try {
+    return normalizeRegistryHost(text).length > 0
+  } catch (error) {
+    if (isOciError(error)) return false
+    throw error
+  }
+}

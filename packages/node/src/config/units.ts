@@ -1,0 +1,39 @@
+const MILLISECONDS: Readonly<Record<string, number>> = Object.freeze({
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000
+})
+
+const BYTES: Readonly<Record<string, number>> = Object.freeze({
+  B: 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12
+})
+
+const QUANTITY = /^([0-9]{1,12}(?:\.[0-9]{1,3})?)\s?([A-Za-z]+)$/
+
+/** Milliseconds of a duration such as `800ms`, `10s`, `1.5h` or `30d`; undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  return parseQuantity(text, MILLISECONDS)
+}
+
+/** Bytes of a size such as `64MiB` (binary) or `500 MB` (decimal); undefined when it is none. */
+export function parseSize(text: string): number | undefined {
+  return parseQuantity(text, BYTES)
+}
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  const [, amount, unit = ''] = QUANTITY.exec(text) ?? []
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined
+  if (amount === undefined || factor === undefined) return undefined
+  const value = Math.round(Number(amount) * factor)
+  return Number.isSafeInteger(value) ? value : undefined
+}
