@@ -76,13 +76,8 @@ async function parseKey(bytes: Uint8Array, path: string): Promise<PrivateKey> {
     if (Buffer.compare(privateKeyToProtobuf(key), bytes) !== 0) throw new Error('its halves do not belong together')
     return key
   } catch (cause) {
-    throw new TrustError(
-      'KEY_UNREADABLE',
-      `${path} holds no whole Ed25519 key; restore it, or remove it to become another peer`,
-      {
-        cause
-      }
-    )
+    const message = `${path} holds no whole Ed25519 key; restore it, or remove it to become another peer`
+    throw new TrustError('KEY_UNREADABLE', message, { cause })
   }
 }
 

@@ -55,10 +55,10 @@ export function numberField(fields: UncheckedFields, name: string): number {
   throw malformed(`${name} must be a number`)
 }
 
-/** A copy of the bytes of a field. @throws {TrustError} RECORD_MALFORMED when the field is no byte string */
+/** The bytes of a field. @throws {TrustError} RECORD_MALFORMED when the field is no byte string */
 export function bytesField(fields: UncheckedFields, name: string): Uint8Array {
   const value = fields.get(name)
-  if (value instanceof Uint8Array) return Uint8Array.from(value)
+  if (value instanceof Uint8Array) return value
   throw malformed(`${name} must be a byte string`)
 }
 

@@ -59,7 +59,7 @@ describe('a piece map', () => {
   })
 
   it.each([
-    ['its pieces are of another length', { ...map, pieceLength: 2 * MIB, hashes: map.hashes.slice(0, 32) }],
+    ['its pieces are of another length', { ...map, length: 3 * MIB, pieceLength: 2 * MIB }],
     ['a hash is missing', { ...map, hashes: map.hashes.slice(0, 32) }],
     ['a hash is cut', { ...map, hashes: map.hashes.slice(0, 63) }],
     ['there is a hash too many', { ...map, hashes: new Uint8Array(96) }],
