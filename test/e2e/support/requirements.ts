@@ -17,19 +17,23 @@ const PACKAGES = {
 
 export type Program = keyof typeof PACKAGES
 
+/** The others mount, or run containers. */
+const RUNS_FOR_ANY_USER: ReadonlySet<Program> = new Set(['busybox', 'skopeo'])
+
 /** Why these tests can't run on this machine; undefined when they can. */
-function whatIsMissing(programs: readonly Program[], root: boolean): string | undefined {
+function whatIsMissing(programs: readonly Program[]): string | undefined {
   const missing = programs.filter((program) => pathOf(program) === undefined)
   if (missing.length > 0) {
     const packages = [...new Set(missing.map((program) => PACKAGES[program]))]
     return `${missing.join(' and ')} not found; Debian: apt-get install ${packages.join(' ')}`
   }
-  return root && process.getuid?.() !== 0 ? 'must be run by root' : undefined
+  const needsRoot = programs.some((program) => !RUNS_FOR_ANY_USER.has(program))
+  return needsRoot && process.getuid?.() !== 0 ? 'must be run by root' : undefined
 }
 
 /**
- * A suite that needs programs of this machine, and root for daemons of its own. Where they are missing it is
- * skipped with the reason in its title; in CI it fails instead, since a skip there would hide that nothing was tested.
+ * A suite that needs programs of this machine, and root when they need it. Where they are missing it is skipped with
+ * the reason in its title; in CI it fails instead, since a skip there would hide that nothing was tested.
  */
 export function describeWith(
   programs: readonly Program[],
@@ -37,7 +41,7 @@ export function describeWith(
   body: () => void,
   { root = true } = {}
 ): void {
-  const missing = whatIsMissing(programs, root)
+  const missing = whatIsMissing(programs)
   if (missing === undefined) describe(title, body)
   else if (process.env.CI === 'true') {
     test(title, () => {

@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach } from 'vitest'
+import { afterAll, afterEach, type RunnerTestSuite } from 'vitest'
 import { type CommandOptions, ManagedProcess, run } from './process.ts'
 
 /**
@@ -62,14 +62,27 @@ export class Sandbox {
   }
 }
 
-/** A sandbox that closes after the last test of the file, and prints the logs after each test that failed. */
+/** A sandbox that closes after the last test of the file, and prints the logs when a test or its preparation fails. */
 export function useSandbox(): Sandbox {
   const sandbox = new Sandbox()
+  let reported = false
+  const report = () => {
+    console.error(sandbox.logs())
+    reported = true
+  }
   afterEach(({ task }) => {
-    if (task.result?.state === 'fail') console.error(sandbox.logs())
+    if (task.result?.state === 'fail') report()
   })
-  afterAll(() => sandbox.close())
+  afterAll(async (_, file) => {
+    if (!reported && hasFailed(file)) report()
+    await sandbox.close()
+  })
   return sandbox
+}
+
+/** Tells whether a suite failed, or one within it: so it is when its `beforeAll` fails and no test runs. */
+function hasFailed(suite: Readonly<RunnerTestSuite>): boolean {
+  return suite.result?.state === 'fail' || suite.tasks.some((task) => task.type === 'suite' && hasFailed(task))
 }
 
 /** Mount points inside `directory`, innermost first (proc(5), mountinfo: the fifth field). */
