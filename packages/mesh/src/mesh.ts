@@ -181,6 +181,12 @@ export class Mesh {
     this.#discovery.announce(digest)
   }
 
+  /** Remembers that whoever holds `like` most likely holds these too, as the blobs of a manifest. */
+  expect(digests: readonly Digest[], like: Digest): void {
+    for (const digest of digests)
+      for (const peerId of this.#discovery.holders(like)) this.#discovery.remember(digest, peerId)
+  }
+
   /** Tells the mesh no more that this node has a blob. */
   async withdraw(digest: Digest): Promise<void> {
     await this.#discovery.withdraw(digest)

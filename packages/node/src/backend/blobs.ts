@@ -1,0 +1,88 @@
+import type { BlobReader, ContentStore } from '@layermesh/content'
+import type { BlobRequest } from '@layermesh/mesh'
+import type { Digest, Repository } from '@layermesh/oci'
+import type { OpenBlob, RegistryBlobs } from '@layermesh/registry'
+import { ResumingBlob } from './resuming-blob.ts'
+import type { SeedRouter } from './seed-router.ts'
+
+/** How a pull was answered: from the store, from peers, not at all, or with a failure. */
+export type PullResult = 'hit' | 'mesh' | 'miss' | 'error'
+
+/** Brings a blob from peers; undefined when nobody has it. */
+export type FetchFromMesh = (
+  digest: Digest,
+  request: BlobRequest,
+  signal: AbortSignal
+) => Promise<BlobReader | undefined>
+
+export interface MeshBlobsComponents {
+  readonly content: ContentStore
+  readonly fetch: FetchFromMesh
+  readonly router: SeedRouter
+  onPull(kind: 'blob', result: PullResult): void
+}
+
+/** Blobs for clients: from the store, or from peers while they arrive. */
+export class MeshBlobs implements RegistryBlobs {
+  readonly #components: MeshBlobsComponents
+
+  constructor(components: MeshBlobsComponents) {
+    this.#components = components
+  }
+
+  async stat(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    return (await this.reader(repository, digest, signal))?.size
+  }
+
+  async open(repository: Repository, digest: Digest, signal: AbortSignal): Promise<OpenBlob | undefined> {
+    const { onPull } = this.#components
+    try {
+      const reader = await this.reader(repository, digest, signal)
+      onPull('blob', reader === undefined ? 'miss' : reader.complete ? 'hit' : 'mesh')
+      return reader && new ResumingBlob(reader, (again) => this.reader(repository, digest, again))
+    } catch (error) {
+      onPull('blob', 'error')
+      throw error
+    }
+  }
+
+  /** At a node, bytes that only the seed has come here first, so that the mount holds on both. */
+  async mount(repository: Repository, digest: Digest, from: Repository | undefined): Promise<boolean> {
+    const { repositories, blobs } = this.#components.content
+    const source = from ?? (await repositories.findBlob(digest, repository))
+    if (source === undefined || !(await repositories.hasBlob(source, digest)) || !(await blobs.stat(digest)))
+      return false
+    await repositories.linkBlobs(repository, [digest])
+    return true
+  }
+
+  async delete(repository: Repository, digest: Digest): Promise<boolean> {
+    const { content, router } = this.#components
+    const here = await content.repositories.unlinkBlob(repository, digest)
+    if (router.isAuthority(repository)) return here
+    const there = await router.delete(
+      { repository, kind: 'blob', reference: digest },
+      AbortSignal.timeout(DELETE_DEADLINE_MS)
+    )
+    return here || there
+  }
+
+  /**
+   * The blob if the repository may show it: when it is linked there, from anywhere; when not, only from peers that know
+   * it to be in this repository. A seed knows all there is in its repositories, so it asks nobody.
+   */
+  private async reader(repository: Repository, digest: Digest, signal: AbortSignal): Promise<BlobReader | undefined> {
+    const { content, fetch, router } = this.#components
+    const linked = await content.repositories.hasBlob(repository, digest)
+    if (linked) {
+      const here = await content.blobs.open(digest)
+      return here?.complete ? here : await fetch(digest, {}, signal)
+    }
+    if (router.isAuthority(repository)) return undefined
+    const reader = await fetch(digest, { within: repository }, signal)
+    if (reader) await content.repositories.linkBlobs(repository, [digest])
+    return reader
+  }
+}
+
+const DELETE_DEADLINE_MS = 5_000

@@ -1,0 +1,165 @@
+import type { ContentStore } from '@layermesh/content'
+import type { DeleteRequest, PushRequest } from '@layermesh/mesh'
+import {
+  type Descriptor,
+  type Digest,
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  OciError,
+  parseDigest,
+  parseManifest,
+  parseTag,
+  type Repository,
+  referencedDescriptors,
+  type Tag
+} from '@layermesh/oci'
+import type { StoredManifest } from '@layermesh/registry'
+import PQueue from 'p-queue'
+import type { TagAuthority } from '../tags/tag-authority.ts'
+import type { TagRecords } from '../tags/tag-records.ts'
+import type { FetchFromMesh } from './blobs.ts'
+import { keepManifest } from './manifests.ts'
+import { readWhole } from './resuming-blob.ts'
+import type { SeedRouter } from './seed-router.ts'
+
+export interface PushServiceComponents {
+  readonly content: ContentStore
+  readonly fetch: FetchFromMesh
+  readonly router: SeedRouter
+  /** Undefined on a node that is no seed. */
+  readonly authority: TagAuthority | undefined
+  readonly records: TagRecords
+  /** Tells the mesh that this node has a blob. */
+  announce(digest: Digest): void
+}
+
+const BLOBS_FETCHED_AT_ONCE = 3
+
+/**
+ * Takes manifests and deletions. A seed does both itself. A node keeps what was pushed to it and has the seed take the
+ * manifest too: the seed fetches from the node what it lacks, then signs, so that an acknowledged push outlives the node.
+ */
+export class PushService {
+  readonly #components: PushServiceComponents
+
+  constructor(components: PushServiceComponents) {
+    this.#components = components
+  }
+
+  /** A client pushed a manifest here. @throws {OciError} MANIFEST_BLOB_UNKNOWN, DENIED, UNAVAILABLE */
+  async push(repository: Repository, pushed: StoredManifest, tags: readonly Tag[], signal: AbortSignal): Promise<void> {
+    const { content, router, records, announce } = this.#components
+    const manifest = parseManifest(pushed.bytes, pushed.mediaType)
+    const authority = this.authorityFor(repository)
+    if (authority) await this.requireReferenced(repository, manifest)
+    await content.blobs.put(pushed.digest, pushed.bytes)
+    await keepManifest(content, repository, pushed.digest, pushed.bytes, { ...manifest, mediaType: pushed.mediaType })
+    announce(pushed.digest)
+    const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
+    if (authority) {
+      for (const tag of tags) await authority.set(repository, tag, descriptor)
+      return
+    }
+    const envelopes = await router.push({ repository, manifest: descriptor, tags }, signal)
+    for (const envelope of envelopes) await records.take(envelope, 'seed', 'authority')
+  }
+
+  /** A node passed on a push to this seed; it holds the content. @returns the signed records @throws {OciError} */
+  async takePush(
+    from: string,
+    { repository, manifest: descriptor, tags }: PushRequest,
+    signal: AbortSignal
+  ): Promise<Uint8Array[]> {
+    const { content, fetch, announce } = this.#components
+    const authority = this.authorityFor(repository)
+    if (!authority)
+      throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
+    const reader = await fetch(descriptor.digest, { candidates: [from], maxBytes: MAX_MANIFEST_BYTES }, signal)
+    if (!reader)
+      throw new OciError('MANIFEST_UNKNOWN', 'the manifest could not be fetched from the node that it was pushed to')
+    const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
+    const manifest = parseManifest(bytes, descriptor.mediaType)
+    await this.bringReferenced(repository, manifest, from, signal)
+    await this.requireReferenced(repository, manifest)
+    await content.downloads.whole(descriptor.digest, signal)
+    await keepManifest(content, repository, descriptor.digest, bytes, { ...manifest, mediaType: descriptor.mediaType })
+    announce(descriptor.digest)
+    const envelopes: Uint8Array[] = []
+    for (const tag of tags)
+      envelopes.push(await authority.set(repository, tag, { ...descriptor, size: bytes.byteLength }))
+    return envelopes
+  }
+
+  /** False when there is no such manifest. */
+  async deleteManifest(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { content, router } = this.#components
+    const authority = this.authorityFor(repository)
+    const there = authority ? false : await router.delete({ repository, kind: 'manifest', reference: digest }, signal)
+    if (authority) {
+      for (const tag of await content.tags.pointingAt(repository, digest)) await authority.remove(repository, tag)
+    }
+    const here = await content.repositories.deleteManifest(repository, digest)
+    await content.repositories.unlinkBlob(repository, digest)
+    return here || there
+  }
+
+  /** False when there is no such tag. */
+  async deleteTag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
+    const authority = this.authorityFor(repository)
+    if (authority) return (await authority.remove(repository, tag)) !== undefined
+    // The tombstone comes back over the mesh like any changed record.
+    return await this.#components.router.delete({ repository, kind: 'tag', reference: tag }, signal)
+  }
+
+  /** A node passed on a deletion to this seed. @throws {OciError} DENIED */
+  async takeDelete({ repository, kind, reference }: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    if (!this.authorityFor(repository))
+      throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
+    if (kind === 'tag') return await this.deleteTag(repository, parseTag(reference), signal)
+    if (kind === 'manifest') return await this.deleteManifest(repository, parseDigest(reference), signal)
+    return await this.#components.content.repositories.unlinkBlob(repository, parseDigest(reference))
+  }
+
+  private authorityFor(repository: Repository): TagAuthority | undefined {
+    return this.#components.authority?.isAuthority(repository) ? this.#components.authority : undefined
+  }
+
+  private async requireReferenced(repository: Repository, manifest: Manifest): Promise<void> {
+    const missing: Digest[] = []
+    for (const { digest } of referencedDescriptors(manifest))
+      if (!(await this.isHere(repository, digest, manifest.kind))) missing.push(digest)
+    if (missing.length > 0) {
+      throw new OciError('MANIFEST_BLOB_UNKNOWN', 'the manifest names content that was not pushed to this repository', {
+        detail: { missing }
+      })
+    }
+  }
+
+  private async isHere(repository: Repository, digest: Digest, kind: Manifest['kind']): Promise<boolean> {
+    const { repositories, blobs } = this.#components.content
+    if (kind === 'index') return (await repositories.manifest(repository, digest)) !== undefined
+    return (await repositories.hasBlob(repository, digest)) && (await blobs.stat(digest)) !== undefined
+  }
+
+  /** Fetches from the pushing node what this seed lacks. Child manifests were passed on before their index. */
+  private async bringReferenced(
+    repository: Repository,
+    manifest: Manifest,
+    from: string,
+    signal: AbortSignal
+  ): Promise<void> {
+    if (manifest.kind === 'index') return
+    const { content, fetch, announce } = this.#components
+    const queue = new PQueue({ concurrency: BLOBS_FETCHED_AT_ONCE })
+    const bring = async ({ digest, size }: Descriptor) => {
+      if (!(await content.blobs.stat(digest))) {
+        const reader = await fetch(digest, { candidates: [from], size }, signal)
+        if (!reader) return
+        await content.downloads.whole(digest, signal)
+      }
+      await content.repositories.linkBlobs(repository, [digest])
+      announce(digest)
+    }
+    await queue.addAll(referencedDescriptors(manifest).map((descriptor) => () => bring(descriptor)))
+  }
+}

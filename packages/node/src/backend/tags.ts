@@ -1,0 +1,38 @@
+import type { ContentStore } from '@layermesh/content'
+import type { Repository, Tag } from '@layermesh/oci'
+import type { RegistryTags, ResolvedTag } from '@layermesh/registry'
+import type { TagResolver } from '../tags/tag-resolver.ts'
+import type { Lists } from './lists.ts'
+import type { PushService } from './push-service.ts'
+
+/** Tags for clients. */
+export class MeshTags implements RegistryTags {
+  readonly #components: { content: ContentStore; resolver: TagResolver; lists: Lists; pushes: PushService }
+
+  constructor(components: { content: ContentStore; resolver: TagResolver; lists: Lists; pushes: PushService }) {
+    this.#components = components
+  }
+
+  async resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<ResolvedTag | undefined> {
+    const { content, resolver } = this.#components
+    const resolved = await resolver.resolve(repository, tag, signal)
+    if (!resolved) return undefined
+    const { digest, mediaType, size } = resolved.record
+    // The signed record proves that the digest belongs to the repository, whoever brings its bytes.
+    if (!(await content.repositories.hasBlob(repository, digest)))
+      await content.repositories.linkBlobs(repository, [digest])
+    return { digest, mediaType, size, ...(resolved.warning === undefined ? {} : { warning: resolved.warning }) }
+  }
+
+  delete(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
+    return this.#components.pushes.deleteTag(repository, tag, signal)
+  }
+
+  list(
+    repository: Repository,
+    page: { after?: string; limit: number },
+    signal: AbortSignal
+  ): Promise<string[] | undefined> {
+    return this.#components.lists.tags(repository, page, signal)
+  }
+}

@@ -1,0 +1,69 @@
+import type { ContentStore } from '@layermesh/content'
+import type { DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer, TagHandler } from '@layermesh/mesh'
+import type { Digest, Repository, Tag } from '@layermesh/oci'
+import type { Lists } from '../backend/lists.ts'
+import type { PushService } from '../backend/push-service.ts'
+import type { SeedRouter } from '../backend/seed-router.ts'
+import type { TagAuthority } from './tag-authority.ts'
+import type { TagRecords } from './tag-records.ts'
+
+export interface NodeTagHandlerComponents {
+  readonly content: ContentStore
+  readonly authority: TagAuthority | undefined
+  readonly records: TagRecords
+  readonly router: SeedRouter
+  readonly lists: Lists
+  readonly pushes: PushService
+}
+
+/** What this node answers peers that ask about tags: what is here, no more; it asks nobody on their behalf. */
+export class NodeTagHandler implements TagHandler {
+  readonly #components: NodeTagHandlerComponents
+
+  constructor(components: NodeTagHandlerComponents) {
+    this.#components = components
+  }
+
+  async resolve(repository: Repository, tag: Tag): Promise<TagAnswer> {
+    const { authority, records } = this.#components
+    const authoritative = authority?.isAuthority(repository) ?? false
+    const found = authoritative ? await authority?.current(repository, tag) : await records.get(repository, tag)
+    if (!found) return { confirmedAt: 0, authoritative }
+    return { envelope: found.envelope, confirmedAt: found.confirmedAt, authoritative }
+  }
+
+  async offer(envelope: Uint8Array, from: string): Promise<void> {
+    await this.#components.records.take(envelope, from, 'signer')
+  }
+
+  async listTags(repository: Repository, page: ListPage): Promise<ListAnswer> {
+    const names = await this.#components.lists.localTags(repository, page)
+    return { authoritative: this.#components.router.isAuthority(repository), ...(names === undefined ? {} : { names }) }
+  }
+
+  async listRepositories(page: ListPage): Promise<ListAnswer> {
+    return {
+      names: await this.#components.content.repositories.list(page),
+      authoritative: this.#components.authority !== undefined
+    }
+  }
+
+  async listReferrers(
+    repository: Repository,
+    subject: Digest
+  ): Promise<{ descriptors: Uint8Array; authoritative: boolean }> {
+    const descriptors = await this.#components.content.repositories.referrers(repository, subject)
+    return {
+      descriptors: Buffer.from(JSON.stringify(descriptors)),
+      authoritative: this.#components.router.isAuthority(repository)
+    }
+  }
+
+  push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    return this.#components.pushes.takePush(from, push, signal)
+  }
+
+  delete(_from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    return this.#components.pushes.takeDelete(target, signal)
+  }
+}

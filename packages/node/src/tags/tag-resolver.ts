@@ -1,0 +1,203 @@
+import type { TagAnswer, TagClient, TagDirectory } from '@layermesh/mesh'
+import { OciError, type Repository, type Tag } from '@layermesh/oci'
+import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type TrustPolicy } from '@layermesh/trust'
+import { LRUCache } from 'lru-cache'
+import type { TagAuthority } from './tag-authority.ts'
+import type { AcceptedTag, TagRecords } from './tag-records.ts'
+
+/** Where the meaning of a tag was learnt. */
+export type ResolutionSource = 'local' | 'seed' | 'peer' | 'dht'
+export type ResolutionResult = 'ok' | 'stale' | 'refused' | 'unknown'
+
+export interface TagResolution {
+  readonly record: TagMapping
+  /** Why the answer may not be the newest; undefined when it is. */
+  readonly warning?: string
+}
+
+export interface TagResolverComponents {
+  readonly peerId: string
+  readonly authority: TagAuthority | undefined
+  readonly records: TagRecords
+  readonly trust: TrustPolicy
+  readonly client: Pick<TagClient, 'resolve'>
+  readonly directory: Pick<TagDirectory, 'get'>
+  connected(): string[]
+  freshnessOf(repository: Repository): FreshnessPolicy
+  onResolved(source: ResolutionSource, result: ResolutionResult): void
+  /** Milliseconds since 1970. */
+  now(): number
+}
+
+export interface TagResolverOptions {
+  /** A connected seed has so long to answer, in ms. */
+  readonly seedDeadlineMs: number
+  /** When no seed is connected: time for finding one, for peers and for the DHT, all at once, in ms. */
+  readonly searchDeadlineMs: number
+  readonly peersAsked: number
+  /** A seed that did not answer is not asked again for so long, in ms. */
+  readonly seedPauseMs: number
+}
+
+export const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
+  seedDeadlineMs: 1_500,
+  searchDeadlineMs: 700,
+  peersAsked: 8,
+  seedPauseMs: 3_000
+})
+
+const MAX_PAUSED_SEEDS = 64
+
+/**
+ * Finds out what a tag means (DESIGN §3, Tags): a fresh signed record that is here; else the word of a seed; when none
+ * answers, what is here if the policy allows it; else the newest that peers or, at last, the DHT know of.
+ */
+export class TagResolver {
+  readonly #components: TagResolverComponents
+  readonly #options: TagResolverOptions
+  readonly #pausedSeeds = new LRUCache<string, true>({ max: MAX_PAUSED_SEEDS })
+
+  constructor(components: TagResolverComponents, options: Partial<TagResolverOptions> = {}) {
+    this.#components = components
+    this.#options = { ...TAG_RESOLVER_DEFAULTS, ...options }
+  }
+
+  /** Undefined when the tag is not known, or was deleted. @throws {OciError} UNAVAILABLE when all that is known is too old to be believed */
+  async resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagResolution | undefined> {
+    const { authority, records } = this.#components
+    if (authority?.isAuthority(repository))
+      return this.answer(await authority.current(repository, tag), 'local', true, repository)
+
+    const here = await records.get(repository, tag)
+    if (here && this.judge(here, true) === 'fresh') return this.answer(here, 'local', true, repository)
+
+    const seeds = this.#components.trust.signersFor(repository).filter((peerId) => peerId !== this.#components.peerId)
+    const connected = new Set(this.#components.connected())
+    const fromSeed = await this.askSeeds(
+      seeds.filter((seed) => connected.has(seed)),
+      repository,
+      tag,
+      this.#options.seedDeadlineMs,
+      signal
+    )
+    if (fromSeed)
+      return this.answer(fromSeed.tag ?? here, 'seed', fromSeed.tag !== undefined || here === undefined, repository)
+
+    if (here && this.judge(here, false) === 'stale-but-allowed') return this.answer(here, 'local', false, repository)
+    return await this.search(
+      repository,
+      tag,
+      seeds.filter((seed) => !connected.has(seed)),
+      here,
+      signal
+    )
+  }
+
+  /** No seed is at hand: looks for one, asks peers and the DHT, all at once, and takes the newest that comes of it. */
+  private async search(
+    repository: Repository,
+    tag: Tag,
+    seeds: string[],
+    here: AcceptedTag | undefined,
+    signal: AbortSignal
+  ): Promise<TagResolution | undefined> {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#options.searchDeadlineMs)])
+    const [fromSeed, fromPeers, fromDht] = await Promise.all([
+      this.askSeeds(seeds, repository, tag, this.#options.searchDeadlineMs, deadline),
+      this.askPeers(repository, tag, deadline),
+      this.askDht(repository, tag, deadline)
+    ])
+    if (fromSeed)
+      return this.answer(fromSeed.tag ?? here, 'seed', fromSeed.tag !== undefined || here === undefined, repository)
+    const newest = [here, fromPeers, fromDht].reduce((best, next) =>
+      (next?.record.sequence ?? -1) > (best?.record.sequence ?? -1) ? next : best
+    )
+    return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
+  }
+
+  /** @returns what a seed said, with `tag` undefined when it knows none; undefined when no seed answered */
+  private async askSeeds(
+    seeds: readonly string[],
+    repository: Repository,
+    tag: Tag,
+    deadlineMs: number,
+    signal: AbortSignal
+  ): Promise<{ tag: AcceptedTag | undefined } | undefined> {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])
+    const asked = seeds.filter((seed) => !this.#pausedSeeds.has(seed))
+    const answers = await Promise.all(
+      asked.map(async (seed) => {
+        const answer = await this.ask(seed, repository, tag, deadline)
+        if (!answer) this.#pausedSeeds.set(seed, true, { ttl: this.#options.seedPauseMs })
+        if (!answer?.authoritative) return undefined
+        if (answer.envelope === undefined) return { tag: undefined }
+        const taken = await this.#components.records.take(answer.envelope, seed, 'authority', { repository, tag })
+        return taken && { tag: taken }
+      })
+    )
+    const heard = answers.filter((answer) => answer !== undefined)
+    return heard.sort((a, b) => (b.tag?.record.sequence ?? -1) - (a.tag?.record.sequence ?? -1))[0]
+  }
+
+  private async askPeers(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
+    let best: AcceptedTag | undefined
+    const peers = this.#components.connected().slice(0, this.#options.peersAsked)
+    await Promise.all(
+      peers.map(async (peerId) => {
+        const answer = await this.ask(peerId, repository, tag, signal)
+        const taken =
+          answer?.envelope &&
+          (await this.#components.records.take(answer.envelope, peerId, 'hearsay', { repository, tag }))
+        if (taken && taken.record.sequence > (best?.record.sequence ?? -1)) best = taken
+      })
+    )
+    return best
+  }
+
+  private async askDht(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
+    const envelope = await this.#components.directory.get(repository, tag, signal).catch(() => undefined)
+    return envelope && (await this.#components.records.take(envelope, 'dht', 'hearsay', { repository, tag }))
+  }
+
+  private ask(peerId: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer | undefined> {
+    // A peer that can't be asked is one that does not answer.
+    return this.#components.client.resolve(peerId, repository, tag, signal).catch(() => undefined)
+  }
+
+  private judge({ record, confirmedAt }: AcceptedTag, authorityAnswered: boolean) {
+    const { now, freshnessOf } = this.#components
+    return judgeTag({ record, now: now(), confirmedAt, authorityAnswered, policy: freshnessOf(record.repository) })
+  }
+
+  /** @param authorityAnswered whether a seed said this just now; else the policy decides how old it may be */
+  private answer(
+    found: AcceptedTag | undefined,
+    source: ResolutionSource,
+    authorityAnswered: boolean,
+    repository: Repository
+  ): TagResolution | undefined {
+    const { onResolved, now } = this.#components
+    if (!found) {
+      onResolved(source, 'unknown')
+      return undefined
+    }
+    const verdict = this.judge(found, false)
+    if (verdict === 'expired' || verdict === 'too-old') {
+      onResolved(source, 'refused')
+      throw new OciError(
+        'UNAVAILABLE',
+        `no seed answers, and what is known of the tag is too old to be believed (${verdict})`,
+        { detail: { repository } }
+      )
+    }
+    if (isTombstone(found.record)) {
+      onResolved(source, 'unknown')
+      return undefined
+    }
+    const stale = !authorityAnswered && verdict !== 'fresh'
+    onResolved(source, stale ? 'stale' : 'ok')
+    if (!stale) return { record: found.record }
+    const ageSeconds = Math.round((now() - found.confirmedAt) / 1000)
+    return { record: found.record, warning: `no seed answers; this tag was last confirmed ${ageSeconds} s ago` }
+  }
+}
