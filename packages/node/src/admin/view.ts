@@ -1,0 +1,99 @@
+import type { PeerSummary, TransferSummary } from '@layermesh/mesh'
+import type { Digest, ImageReference, Repository, Tag } from '@layermesh/oci'
+
+/** What a node tells of itself. */
+export interface NodeStatus {
+  readonly peerId: string
+  readonly role: 'seed' | 'node'
+  readonly zone: string
+  readonly version: string
+  /** RFC 3339. */
+  readonly startedAt: string
+  /** Full multiaddrs to join through. */
+  readonly meshAddresses: readonly string[]
+  /** `http://HOST:PORT` of the registry API. */
+  readonly registry: string
+  /** How many peers are connected. */
+  readonly peers: number
+  readonly store: StoreStatus
+  /** Whether clients can be served. */
+  readonly ready: boolean
+  /** Why not, a line each; empty when it is ready. */
+  readonly notReady: readonly string[]
+}
+
+export interface StoreStatus {
+  /** Blobs that are wholly here. */
+  readonly blobs: number
+  /** Sum of the lengths of whole and partial blobs on disk. */
+  readonly bytes: number
+  /** Blobs that are arriving. */
+  readonly arriving: number
+  /** Space left on the disk, in bytes. */
+  readonly freeBytes?: number
+}
+
+/** A tag that this node has a signed record of. */
+export interface ImageSummary {
+  readonly repository: Repository
+  readonly tag: Tag
+  readonly digest: Digest
+  /** Length of the manifest and, as far as they are known here, of all that it names, in bytes. */
+  readonly size: number
+  /** Peer id of the signer. */
+  readonly signedBy: string
+  readonly sequence: number
+  /** When an authority last confirmed it; RFC 3339. */
+  readonly confirmedAt: string
+  /** Whether the manifest and all that it names are wholly here. */
+  readonly complete: boolean
+}
+
+/** How many bytes of something a peer brought. */
+export interface SourceBytes {
+  readonly peerId: string
+  readonly bytes: number
+}
+
+/** How far one part of an image is: a manifest, a config or a layer. */
+export interface PullProgress {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Length in bytes. */
+  readonly size: number
+  /** Bytes of it that are here. */
+  readonly heldBytes: number
+  /** Who brought them; those that were here before have no source. */
+  readonly sources: readonly SourceBytes[]
+}
+
+/** An image that is wholly here. */
+export interface PullResult {
+  readonly repository: Repository
+  readonly tag?: Tag
+  /** Of the manifest. */
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Length of all its parts, in bytes. */
+  readonly size: number
+  /** How many of them were taken in by this pull; the rest was here before. */
+  readonly receivedBytes: number
+  readonly sources: readonly SourceBytes[]
+}
+
+/** What the admin API shows of a node; `node` implements it, tests bring their own. */
+export interface NodeView {
+  status(): NodeStatus
+  peers(): readonly PeerSummary[]
+  images(): Promise<readonly ImageSummary[]>
+  transfers(): readonly TransferSummary[]
+  /**
+   * Brings an image into this node. `onProgress` may be called often, also with what was told before.
+   * @throws {OciError} MANIFEST_UNKNOWN, BLOB_UNKNOWN when nobody has it; others as they come. Ends soon after `signal` aborted.
+   */
+  pull(
+    reference: ImageReference,
+    onProgress: (progress: PullProgress) => void,
+    signal: AbortSignal
+  ): Promise<PullResult>
+}

@@ -1,0 +1,88 @@
+/** One metric as Prometheus shows it. The documents and the dashboard follow from {@link METRICS}. */
+export interface MetricDefinition {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  /** Its labels; each with all values it can have, or undefined when they are not known before. */
+  readonly labels: Readonly<Record<string, readonly string[] | undefined>>
+}
+
+const SCOPES = ['zone', 'far'] as const
+const SOURCES = ['peer', 'upstream'] as const
+const TARGETS = ['peer', 'client'] as const
+const PULL_KINDS = ['blob', 'manifest'] as const
+const PULL_RESULTS = ['hit', 'mesh', 'upstream', 'miss', 'error'] as const
+const TAG_SOURCES = ['local', 'seed', 'peer', 'dht', 'upstream'] as const
+const TAG_RESULTS = ['ok', 'stale', 'refused', 'unknown'] as const
+
+export type Scope = (typeof SCOPES)[number]
+export type PullKind = (typeof PULL_KINDS)[number]
+export type PullOutcome = (typeof PULL_RESULTS)[number]
+export type TagSource = (typeof TAG_SOURCES)[number]
+export type TagOutcome = (typeof TAG_RESULTS)[number]
+export type ByteSource = (typeof SOURCES)[number]
+export type ByteTarget = (typeof TARGETS)[number]
+
+/** All metrics of a node besides those of the process, which `prom-client` defines. */
+export const METRICS = Object.freeze({
+  received: {
+    name: 'layermesh_received_bytes_total',
+    type: 'counter',
+    help: 'Payload bytes of content taken in.',
+    labels: { source: SOURCES, scope: SCOPES }
+  },
+  sent: {
+    name: 'layermesh_sent_bytes_total',
+    type: 'counter',
+    help: 'Payload bytes of content given out. What goes to clients has the scope zone.',
+    labels: { target: TARGETS, scope: SCOPES }
+  },
+  pulls: {
+    name: 'layermesh_pulls_total',
+    type: 'counter',
+    help: 'Content that clients asked for, by where it came from: hit is what was here.',
+    labels: { kind: PULL_KINDS, result: PULL_RESULTS }
+  },
+  tagResolutions: {
+    name: 'layermesh_tag_resolutions_total',
+    type: 'counter',
+    help: 'Tags that clients asked for, by who knew what they mean. Stale is what was answered while no seed could be reached.',
+    labels: { source: TAG_SOURCES, result: TAG_RESULTS }
+  },
+  pieceFailures: {
+    name: 'layermesh_piece_failures_total',
+    type: 'counter',
+    help: 'Pieces of blobs that did not come, or came wrong.',
+    labels: { reason: undefined }
+  },
+  peersBanned: {
+    name: 'layermesh_peers_banned_total',
+    type: 'counter',
+    help: 'Peers that were shut out.',
+    labels: { reason: undefined }
+  },
+  connectedPeers: {
+    name: 'layermesh_connected_peers',
+    type: 'gauge',
+    help: 'Peers that are connected.',
+    labels: {}
+  },
+  storeBytes: {
+    name: 'layermesh_store_bytes',
+    type: 'gauge',
+    help: 'Sum of the lengths of whole and partial blobs on disk.',
+    labels: {}
+  },
+  arrivingBlobs: {
+    name: 'layermesh_arriving_blobs',
+    type: 'gauge',
+    help: 'Blobs that are arriving.',
+    labels: {}
+  },
+  info: {
+    name: 'layermesh_info',
+    type: 'gauge',
+    help: 'Always 1; its labels say what this node is.',
+    labels: { version: undefined, role: undefined, zone: undefined }
+  }
+}) satisfies Readonly<Record<string, MetricDefinition>>

@@ -1,0 +1,115 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import {
+  type ByteSource,
+  type ByteTarget,
+  METRICS,
+  type MetricDefinition,
+  type PullKind,
+  type PullOutcome,
+  type Scope,
+  type TagOutcome,
+  type TagSource
+} from './metrics-table.ts'
+
+/** What is read at the moment somebody asks for the metrics. */
+export interface GaugeReaders {
+  connectedPeers(): number
+  storeBytes(): number
+  arrivingBlobs(): number
+}
+
+export interface MetricsOptions {
+  readonly version: string
+  readonly role: string
+  readonly zone: string
+  /** Whether to show memory, CPU, garbage collection and event-loop delay of the process too. @default true */
+  readonly process?: boolean
+}
+
+const PROCESS_PREFIX = 'layermesh_'
+/** Reasons come from a fixed set in the code; should one ever be made of what a peer sent, it can't fill the memory. */
+const MAX_REASONS = 64
+const OTHER_REASON = 'other'
+
+/** The counters of one node, in a registry of its own. */
+export class NodeMetrics {
+  readonly #registry = new Registry()
+  readonly #received = this.counter(METRICS.received)
+  readonly #sent = this.counter(METRICS.sent)
+  readonly #pulls = this.counter(METRICS.pulls)
+  readonly #tagResolutions = this.counter(METRICS.tagResolutions)
+  readonly #pieceFailures = this.counter(METRICS.pieceFailures)
+  readonly #peersBanned = this.counter(METRICS.peersBanned)
+  readonly #reasons = new Set<string>()
+
+  constructor(readers: GaugeReaders, { version, role, zone, process = true }: MetricsOptions) {
+    this.gauge(METRICS.connectedPeers, () => readers.connectedPeers())
+    this.gauge(METRICS.storeBytes, () => readers.storeBytes())
+    this.gauge(METRICS.arrivingBlobs, () => readers.arrivingBlobs())
+    const { name, help, labels } = METRICS.info
+    const info = new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.#registry] })
+    info.set({ version, role, zone }, 1)
+    if (process) collectDefaultMetrics({ register: this.#registry, prefix: PROCESS_PREFIX })
+  }
+
+  received(source: ByteSource, scope: Scope, bytes: number): void {
+    this.#received.inc({ source, scope }, bytes)
+  }
+
+  sent(target: ByteTarget, scope: Scope, bytes: number): void {
+    this.#sent.inc({ target, scope }, bytes)
+  }
+
+  pull(kind: PullKind, result: PullOutcome): void {
+    this.#pulls.inc({ kind, result })
+  }
+
+  tagResolution(source: TagSource, result: TagOutcome): void {
+    this.#tagResolutions.inc({ source, result })
+  }
+
+  pieceFailure(reason: string): void {
+    this.#pieceFailures.inc({ reason: this.bounded(reason) })
+  }
+
+  peerBanned(reason: string): void {
+    this.#peersBanned.inc({ reason: this.bounded(reason) })
+  }
+
+  /** All metrics in Prometheus' text format. */
+  async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() }
+  }
+
+  private bounded(reason: string): string {
+    if (this.#reasons.size < MAX_REASONS) this.#reasons.add(reason)
+    return this.#reasons.has(reason) ? reason : OTHER_REASON
+  }
+
+  private gauge({ name, help }: MetricDefinition, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read())
+      }
+    })
+  }
+
+  /** Each combination of labels that is known starts at 0, so that rates are right from the first event on. */
+  private counter({ name, help, labels }: MetricDefinition): Counter {
+    const counter = new Counter({ name, help, labelNames: Object.keys(labels), registers: [this.#registry] })
+    for (const combination of combinations(labels)) counter.inc(combination, 0)
+    return counter
+  }
+}
+
+function combinations(labels: MetricDefinition['labels']): Record<string, string>[] {
+  let found: Record<string, string>[] = [{}]
+  for (const [name, values] of Object.entries(labels)) {
+    if (values === undefined) return []
+    found = found.flatMap((combination) => values.map((value) => ({ ...combination, [name]: value })))
+  }
+  return found
+}
