@@ -27,8 +27,6 @@ describe('Range header', () => {
     'bytes',
     'bytes=',
     'bytes=-',
-    'bytes=500-0',
-    'bytes=5000-4000',
     'bytes=a-b',
     'bytes=1.5-2',
     'bytes=+1-2',
@@ -44,12 +42,17 @@ describe('Range header', () => {
     expect(parseRangeHeader(header, 2000)).toEqual({ kind: 'full' })
   })
 
-  it.each(['bytes=2000-', 'bytes=2000-2000', 'bytes=5000-10000', 'bytes=-0', `bytes=${HUGE}-`])(
-    '%s of 2000 bytes can not be satisfied',
-    (header) => {
-      expect(parseRangeHeader(header, 2000)).toEqual({ kind: 'unsatisfiable' })
-    }
-  )
+  it.each([
+    'bytes=2000-',
+    'bytes=2000-2000',
+    'bytes=5000-10000',
+    'bytes=500-0',
+    'bytes=5000-4000',
+    'bytes=-0',
+    `bytes=${HUGE}-`
+  ])('%s of 2000 bytes can not be satisfied', (header) => {
+    expect(parseRangeHeader(header, 2000)).toEqual({ kind: 'unsatisfiable' })
+  })
 
   it('gives the whole of an empty blob for its last bytes, and has no first byte to give', () => {
     expect(parseRangeHeader('bytes=-5', 0)).toEqual({ kind: 'full' })
