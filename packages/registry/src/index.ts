@@ -1,1 +1,11 @@
-export {}
+export { addressRepository } from './addressing.ts'
+export * from './interfaces.ts'
+export type { RegistryLog } from './log.ts'
+export {
+  REGISTRY_DEFAULTS,
+  REGISTRY_SERVER_DEFAULTS,
+  type RegistryOptions,
+  type RegistryServerOptions
+} from './options.ts'
+export { createRegistry, type RegistryComponents } from './registry.ts'
+export { createRegistryServer } from './server.ts'

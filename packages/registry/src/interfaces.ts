@@ -51,14 +51,21 @@ export interface RegistryTags {
   /** False when there is no such tag. @throws {OciError} UNAVAILABLE (no seed to sign) */
   delete(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean>
   /** Sorted; undefined when the repository is not known. */
-  list(repository: Repository, page: { after?: string; limit: number }, signal: AbortSignal): Promise<string[] | undefined>
+  list(
+    repository: Repository,
+    page: { after?: string; limit: number },
+    signal: AbortSignal
+  ): Promise<string[] | undefined>
 }
 
 /** One push of a blob; the promises are those of `content`'s `Upload`. */
 export interface UploadSession {
   readonly id: string
   readonly offset: number
-  append(bytes: AsyncIterable<Uint8Array>, options: { start?: number; length?: number; signal: AbortSignal }): Promise<number>
+  append(
+    bytes: AsyncIterable<Uint8Array>,
+    options: { start?: number; length?: number; signal: AbortSignal }
+  ): Promise<number>
   commit(digest: Digest): Promise<{ size: number }>
   cancel(): Promise<void>
 }

@@ -1,0 +1,172 @@
+import { type Digest, isOciError, OciError, parseDigest, parseUploadRange, type Repository } from '@layermesh/oci'
+import { addressRepository } from '../addressing.ts'
+import { sendEmpty } from '../answer.ts'
+import { locate, type RepositoryExchange, type Services } from '../exchange.ts'
+import type { UploadSession } from '../interfaces.ts'
+import { contentLength, hasBody, RequestBody } from '../request-body.ts'
+
+/**
+ * POST /v2/NAME/blobs/uploads/: mounts a blob of another repository, takes a whole blob at once, or starts a session
+ * (distribution-spec §Pushing blobs, §Mounting a blob from another repository).
+ */
+export async function startUpload(services: Services, exchange: RepositoryExchange): Promise<void> {
+  const { query, repository } = exchange
+  checkAlgorithm(query.get('digest-algorithm'))
+  const mount = query.get('mount')
+  if (mount !== undefined && (await mountBlob(services, exchange, parseDigest(mount)))) return
+  const digest = query.get('digest')
+  const wanted = mount === undefined && digest !== undefined ? parseDigest(digest) : undefined
+  const session = await services.backend.uploads.create(repository)
+  if (wanted === undefined) return sendProgress(exchange, session.id, session.offset, 202)
+  try {
+    await finish(services, exchange, session, wanted)
+  } catch (error) {
+    await cancelQuietly(services, session)
+    throw error
+  }
+}
+
+/** PATCH of a session: the next chunk, or a stream of unknown length. */
+export async function appendToUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
+  const session = await openSession(services, exchange, id)
+  const { offset, bytes } = await append(services, exchange, session)
+  sendProgress(exchange, id, offset, 202)
+  services.emit({ action: 'push', target: 'blob', repository: exchange.repository, bytes })
+}
+
+/** PUT of a session: perhaps a last chunk, then the digest of the whole. */
+export async function finishUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
+  const session = await openSession(services, exchange, id)
+  const digest = exchange.query.get('digest')
+  if (digest === undefined) throw new OciError('DIGEST_INVALID', 'the digest of the blob is missing')
+  await finish(services, exchange, session, parseDigest(digest))
+}
+
+/** GET of a session: how far it is. */
+export async function showUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
+  const session = await openSession(services, exchange, id)
+  sendProgress(exchange, id, session.offset, 204)
+}
+
+/** DELETE of a session. */
+export async function cancelUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
+  const session = await openSession(services, exchange, id)
+  await session.cancel()
+  sendEmpty(exchange.response, 204)
+}
+
+/** True when the blob was mounted and the client told so. A source that can't be mounted from is no error: the client pushes. */
+async function mountBlob(services: Services, exchange: RepositoryExchange, digest: Digest): Promise<boolean> {
+  const { repository, response } = exchange
+  const from = mountSource(services, exchange)
+  if (from === 'unknown' || !(await services.backend.blobs.mount(repository, digest, from))) return false
+  sendEmpty(response, 201, createdHeaders(exchange, digest))
+  services.emit({ action: 'mount', target: 'blob', repository, digest, bytes: 0 })
+  return true
+}
+
+function mountSource(
+  { options }: Services,
+  { query, namespace }: RepositoryExchange
+): Repository | undefined | 'unknown' {
+  const from = query.get('from')
+  if (from === undefined) return undefined
+  try {
+    return addressRepository(from, namespace, options.ownHosts)
+  } catch {
+    return 'unknown'
+  }
+}
+
+async function openSession(
+  { backend }: Services,
+  { repository }: RepositoryExchange,
+  id: string
+): Promise<UploadSession> {
+  const session = await backend.uploads.get(repository, id)
+  if (session !== undefined) return session
+  throw new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload; it may have ended or expired', {
+    detail: { id }
+  })
+}
+
+/** Takes the body as far as there is one, and makes a blob of all that the session has. */
+async function finish(
+  services: Services,
+  exchange: RepositoryExchange,
+  session: UploadSession,
+  digest: Digest
+): Promise<void> {
+  const { request, response, repository } = exchange
+  const ranged = request.headers['content-range'] !== undefined
+  const { bytes } = hasBody(request) || ranged ? await append(services, exchange, session) : { bytes: 0 }
+  await session.commit(digest)
+  sendEmpty(response, 201, createdHeaders(exchange, digest))
+  services.emit({ action: 'push', target: 'blob', repository, digest, bytes })
+}
+
+async function append(
+  services: Services,
+  exchange: RepositoryExchange,
+  session: UploadSession
+): Promise<{ offset: number; bytes: number }> {
+  const chunk = readChunk(exchange, session)
+  const body = new RequestBody(exchange, services.options.bodyIdleTimeoutMs)
+  const leave = services.blobBodies.enter()
+  try {
+    const offset = await session.append(body, { ...chunk, signal: exchange.signal })
+    return { offset, bytes: body.bytes }
+  } catch (error) {
+    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(exchange, session.id, session.offset)
+    throw error
+  } finally {
+    leave()
+  }
+}
+
+/** Where the body has to go and how long it has to be, if the client tells. */
+function readChunk(exchange: RepositoryExchange, session: UploadSession): { start?: number; length?: number } {
+  const header = exchange.request.headers['content-range']
+  if (header === undefined) return {}
+  try {
+    const { start, end } = parseUploadRange(header)
+    const length = contentLength(exchange.request)
+    if (length === undefined || length === end - start) return { start, length: end - start }
+    throw new OciError('SIZE_INVALID', `the chunk tells of ${end - start} bytes but has ${length}`)
+  } catch (error) {
+    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(exchange, session.id, session.offset)
+    throw error
+  }
+}
+
+function sendProgress(exchange: RepositoryExchange, id: string, offset: number, status: 202 | 204): void {
+  setProgressHeaders(exchange, id, offset)
+  sendEmpty(exchange.response, status)
+}
+
+/** With nothing received the range is `0-0` too: it must end in a number, and there is no other way to write it. */
+function setProgressHeaders(exchange: RepositoryExchange, id: string, offset: number): void {
+  exchange.response.setHeader('Location', locate(exchange, `blobs/uploads/${id}`))
+  exchange.response.setHeader('Range', `0-${Math.max(0, offset - 1)}`)
+  exchange.response.setHeader('Docker-Upload-UUID', id)
+}
+
+function createdHeaders(exchange: RepositoryExchange, digest: Digest): Record<string, string> {
+  return { Location: locate(exchange, `blobs/${digest}`), 'Docker-Content-Digest': digest }
+}
+
+const KNOWN_ALGORITHMS: ReadonlySet<string> = new Set(['sha256', 'sha512'])
+
+/** Every upload is ready for both algorithms; naming another is refused before any byte is sent in vain. */
+function checkAlgorithm(algorithm: string | undefined): void {
+  if (algorithm === undefined || KNOWN_ALGORITHMS.has(algorithm)) return
+  throw new OciError('DIGEST_INVALID', 'digests are sha256 or sha512')
+}
+
+async function cancelQuietly({ log }: Services, session: UploadSession): Promise<void> {
+  try {
+    await session.cancel()
+  } catch (error) {
+    log.debug({ upload: session.id, error }, 'an upload that failed could not be cancelled')
+  }
+}
