@@ -35,12 +35,7 @@ function whatIsMissing(programs: readonly Program[]): string | undefined {
  * A suite that needs programs of this machine, and root when they need it. Where they are missing it is skipped with
  * the reason in its title; in CI it fails instead, since a skip there would hide that nothing was tested.
  */
-export function describeWith(
-  programs: readonly Program[],
-  title: string,
-  body: () => void,
-  { root = true } = {}
-): void {
+export function describeWith(programs: readonly Program[], title: string, body: () => void): void {
   const missing = whatIsMissing(programs)
   if (missing === undefined) describe(title, body)
   else if (process.env.CI === 'true') {

@@ -73,7 +73,8 @@ export function useSandbox(): Sandbox {
   afterEach(({ task }) => {
     if (task.result?.state === 'fail') report()
   })
-  afterAll(async (_, file) => {
+  // biome-ignore lint/correctness/noEmptyPattern: vitest refuses a first parameter that is no pattern
+  afterAll(async ({}, file) => {
     if (!reported && hasFailed(file)) report()
     await sandbox.close()
   })
