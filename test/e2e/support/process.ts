@@ -59,6 +59,15 @@ export async function runOk(command: string, args: readonly string[], options?: 
   throw new Error(`${[command, ...args].join(' ')}\nended with ${signal ?? code}\n${stdout}${stderr}`)
 }
 
+/**
+ * The command line under which a program is sent SIGTERM when this process is gone, however it ended: no test leaves
+ * a daemon behind, not even one that was killed.
+ */
+function endingWithThisProcess(command: string, args: readonly string[]): [command: string, args: readonly string[]] {
+  if (process.platform !== 'linux') return [command, args]
+  return ['setpriv', ['--pdeathsig', 'TERM', '--', command, ...args]]
+}
+
 /** A child process that runs beside the test, with its output kept for the report of a failure. */
 export class ManagedProcess {
   readonly name: string
@@ -69,7 +78,7 @@ export class ManagedProcess {
 
   constructor(name: string, command: string, args: readonly string[], { env, cwd }: CommandOptions = {}) {
     this.name = name
-    const child = spawn(command, args, {
+    const child = spawn(...endingWithThisProcess(command, args), {
       env: cleanEnvironment(env),
       ...(cwd === undefined ? {} : { cwd }),
       stdio: ['ignore', 'pipe', 'pipe']

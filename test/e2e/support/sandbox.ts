@@ -13,13 +13,6 @@ export class Sandbox {
   readonly directory = mkdtempSync(join(tmpdir(), 'lm-'))
   readonly #teardown: (() => Promise<unknown>)[] = []
   readonly #processes: ManagedProcess[] = []
-  readonly #killAll = () => {
-    for (const child of this.#processes) void child.kill()
-  }
-
-  constructor() {
-    process.once('exit', this.#killAll)
-  }
 
   /** A directory of this sandbox, made when it is not there. */
   async makeDirectory(name: string): Promise<string> {
@@ -52,7 +45,6 @@ export class Sandbox {
     for (const task of [...this.#teardown.splice(0).reverse(), () => this.#remove()]) {
       await task().catch((error: unknown) => failures.push(error))
     }
-    process.off('exit', this.#killAll)
     if (failures.length > 0) throw new AggregateError(failures, 'the sandbox did not close cleanly')
   }
 
