@@ -81,6 +81,12 @@ export interface PullResult {
   readonly sources: readonly SourceBytes[]
 }
 
+/** One line of the answer to a pull; the last one is `done` or `error`. */
+export type PullEvent =
+  | { readonly type: 'progress'; readonly progress: PullProgress }
+  | { readonly type: 'done'; readonly result: PullResult }
+  | { readonly type: 'error'; readonly error: { readonly code: string; readonly message: string } }
+
 /** What the admin API shows of a node; `node` implements it, tests bring their own. */
 export interface NodeView {
   status(): NodeStatus

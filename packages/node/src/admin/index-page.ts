@@ -1,0 +1,29 @@
+/** What there is at the admin listener, a line each: method and path, then what it tells. */
+const ENTRIES = [
+  ['GET', '/livez', 'whether the process runs'],
+  ['GET', '/readyz', 'whether clients can be served'],
+  ['GET', '/metrics', 'metrics for Prometheus'],
+  ['GET', '/api/v1/status', 'what this node is and holds'],
+  ['GET', '/api/v1/peers', 'the peers that are connected'],
+  ['GET', '/api/v1/images', 'the tags that this node has a signed record of'],
+  ['GET', '/api/v1/transfers', 'the blobs that are arriving'],
+  ['POST', '/api/v1/pull', 'brings an image into this node: {"reference": "team/app:1"}'],
+  ['GET', '/api/v1/openapi.json', 'the description of this API']
+] as const
+
+const PATH_WIDTH = Math.max(...ENTRIES.map(([, path]) => path.length))
+
+/** The page for terminals. */
+export function indexText(version: string): string {
+  const lines = ENTRIES.map(([method, path, what]) => `${method.padEnd(4)} ${path.padEnd(PATH_WIDTH)}  ${what}\n`)
+  return `layermesh ${version}\n\n${lines.join('')}`
+}
+
+/** The page for browsers; it loads nothing else. */
+export function indexHtml(version: string): string {
+  const rows = ENTRIES.map(([method, path, what]) => {
+    const name = method === 'GET' ? `<a href="${path}">${path}</a>` : path
+    return `<tr><td>${method}<td>${name}<td>${what}`
+  })
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>layermesh</title><h1>layermesh ${version}</h1><table>${rows.join('\n')}</table></html>\n`
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import {
+  errorSchema,
+  imageSchema,
+  peerSchema,
+  pullEventSchema,
+  pullRequestSchema,
+  statusSchema,
+  transferSchema
+} from './schemas.ts'
+
+type Json = Record<string, unknown>
+
+/** The OpenAPI 3.1 description of the admin API. */
+export function describeApi(version: string): Json {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'layermesh admin API',
+      version,
+      description: 'What a running layermesh node knows, and what it can be told to do.'
+    },
+    paths: {
+      '/livez': { get: operation('Whether the process runs', { 200: text('It runs.') }) },
+      '/readyz': {
+        get: operation('Whether clients can be served', { 200: text('They can.'), 503: text('Why not, a line each.') })
+      },
+      '/metrics': { get: operation('Metrics in Prometheus’ text format', { 200: text('The metrics.') }) },
+      '/api/v1/status': { get: operation('What this node is and holds', { 200: json('Status', statusSchema) }) },
+      '/api/v1/peers': { get: operation('The peers that are connected', { 200: json('Peers', z.array(peerSchema)) }) },
+      '/api/v1/images': {
+        get: operation('The tags that this node has a signed record of', { 200: json('Images', z.array(imageSchema)) })
+      },
+      '/api/v1/transfers': {
+        get: operation('The blobs that are arriving', { 200: json('Transfers', z.array(transferSchema)) })
+      },
+      '/api/v1/pull': { post: pullOperation() }
+    }
+  }
+}
+
+function pullOperation(): Json {
+  const answer = {
+    description: 'One JSON object a line; the last one is `done` or `error`.',
+    content: { 'application/x-ndjson': { schema: toSchema(pullEventSchema) } }
+  }
+  const responses = { 200: answer, 429: json('Too many pulls at one time', errorSchema) }
+  return {
+    ...operation('Brings an image into this node', responses),
+    requestBody: { required: true, content: { 'application/json': { schema: toSchema(pullRequestSchema, 'input') } } }
+  }
+}
+
+function operation(summary: string, responses: Record<number, Json>): Json {
+  return { summary, responses: { ...responses, '4XX': json('Refused', errorSchema) } }
+}
+
+function json(description: string, schema: z.ZodType): Json {
+  return { description, content: { 'application/json': { schema: toSchema(schema) } } }
+}
+
+function text(description: string): Json {
+  return { description, content: { 'text/plain': { schema: { type: 'string' } } } }
+}
+
+function toSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io })
+  return rest
+}
