@@ -27,7 +27,7 @@ test(`${NODES} nodes that start at the same moment all join`, async () => {
   for (const node of nodes) {
     await eventually(`${node.name} has peers`, JOIN_TIMEOUT_MS, async () => {
       const { peers } = await node.status()
-      return peers.length > 0 || undefined
+      return peers > 0 || undefined
     })
     const headers = { Accept: MEDIA_TYPE.ociManifest }
     const manifest = await request(`${node.registryUrl}/v2/team/app/manifests/1`, { headers })

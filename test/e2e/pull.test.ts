@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { Buildah } from './support/clients/buildah.ts'
@@ -13,6 +14,8 @@ import { useSandbox } from './support/sandbox.ts'
 
 /** A registry that is nowhere: what is pulled by this name came from the mirror. */
 const DEAD_REGISTRY = `localhost:${DEAD_PORT}`
+/** The name by which users know the mesh's own images; no name server knows it. */
+const OWN_REGISTRY = 'registry.mesh.test'
 const FORMATS = ['oci', 'docker'] as const
 
 const sandbox = useSandbox()
@@ -23,7 +26,9 @@ let skopeo: Skopeo
 beforeAll(async () => {
   skopeo = await Skopeo.create(sandbox)
   seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed' })
-  node = await MeshNode.start(sandbox, { name: 'node', join: [seed], seed })
+  const config = join(sandbox.directory, 'node.yaml')
+  await writeFile(config, `registry:\n  ownHosts: [${OWN_REGISTRY}]\n`)
+  node = await MeshNode.start(sandbox, { name: 'node', join: [seed], seed, flags: ['--config', config] })
 })
 
 /** Pushes an image to the seed that no node has seen before. */
@@ -68,6 +73,7 @@ describeWith(['containerd', 'ctr', 'runc', 'busybox', 'skopeo'], 'containerd', (
   beforeAll(async () => {
     containerd = await Containerd.start(sandbox)
     await containerd.useMirror(DEAD_REGISTRY, node.registryUrl)
+    await containerd.useMirror(OWN_REGISTRY, node.registryUrl)
   })
 
   test.each(FORMATS)('pulls through hosts.toml and ?ns= and runs it: %s', async (format) => {
@@ -78,9 +84,9 @@ describeWith(['containerd', 'ctr', 'runc', 'busybox', 'skopeo'], 'containerd', (
     expect(await containerd.run(reference)).toBe(image.output)
   })
 
-  test('pulls by digest through hosts.toml and ?ns=', async () => {
+  test('pulls by digest, under a name that the node was told is the own one', async () => {
     const image = await pushToSeed('team/containerd-digest')
-    const reference = `${DEAD_REGISTRY}/team/containerd-digest@${image.index.digest}`
+    const reference = `${OWN_REGISTRY}/team/containerd-digest@${image.index.digest}`
     await pullThroughNode(image, () => containerd.pull(reference))
     expect(await containerd.digestOf(reference)).toBe(image.index.digest)
   })
@@ -93,7 +99,7 @@ describeWith(['podman', 'runc', 'busybox', 'skopeo'], 'podman', () => {
     const host = new URL(node.registryUrl).host
     podman = await Podman.create(sandbox, 'podman', [
       { prefix: DEAD_REGISTRY, mirror: host },
-      { prefix: 'registry.mesh.test', mirror: `${host}/localhost` }
+      { prefix: OWN_REGISTRY, mirror: `${host}/${OWN_REGISTRY}` }
     ])
   })
 
@@ -106,7 +112,7 @@ describeWith(['podman', 'runc', 'busybox', 'skopeo'], 'podman', () => {
 
   test('pulls through a mirror that names the registry in the path', async () => {
     const image = await pushToSeed('team/podman-prefix')
-    const reference = 'registry.mesh.test/team/podman-prefix:1'
+    const reference = `${OWN_REGISTRY}/team/podman-prefix:1`
     await pullThroughNode(image, () => podman.pull(reference))
     expect(await podman.run(reference)).toBe(image.output)
   })

@@ -47,7 +47,7 @@ describeWith(['docker', 'dockerd', 'containerd', 'runc', 'busybox', 'skopeo'], '
 
   test('a node that was restarted serves its clients and its peers', async () => {
     await holder.stop()
-    await holder.restart()
+    await holder.restart({ until: 'live' })
     const own = await skopeo.pull(`${holder.registryHost}/team/by-tag:1`)
     expect(own.toString()).toBe((await byTag.layout.read(byTag.index)).toString())
     expect(await holder.receivedFromPeers()).toBe(0)

@@ -10,6 +10,7 @@ export const LAYERMESH = join(import.meta.dirname, '../../../packages/cli/bin/la
 
 const START_TIMEOUT_MS = 60_000
 const LOOPBACK = '127.0.0.1:0'
+const PROBE = { live: 'livez', ready: 'readyz' } as const
 
 export interface NodeOptions {
   readonly name: string
@@ -23,6 +24,9 @@ export interface NodeOptions {
   readonly flags?: readonly string[]
   readonly startTimeoutMs?: number
 }
+
+/** Live: it answers. Ready: it has joined as well. */
+type Condition = keyof typeof PROBE
 
 /** What `DIR/node.json` says of a node that has started. */
 interface Addresses {
@@ -40,7 +44,8 @@ export interface NodeStatus {
   readonly zone: string
   readonly version: string
   readonly meshAddresses: readonly string[]
-  readonly peers: readonly unknown[]
+  /** How many nodes are connected. */
+  readonly peers: number
   readonly store: unknown
 }
 
@@ -63,13 +68,13 @@ export class MeshNode {
   /** Starts a node and waits until it is ready. */
   static async start(sandbox: Sandbox, options: NodeOptions): Promise<MeshNode> {
     const dataDirectory = await sandbox.makeDirectory(options.name)
-    return new MeshNode(sandbox, options, dataDirectory, await startProcess(sandbox, options, dataDirectory))
+    return new MeshNode(sandbox, options, dataDirectory, await startProcess(sandbox, options, dataDirectory, 'ready'))
   }
 
-  /** Starts the node again on the same data; its ports are others than before. */
-  async restart(): Promise<void> {
+  /** Starts the node again on the same data; its ports are others than before. It is not ready while nobody it could join lives. */
+  async restart({ until = 'ready' }: { readonly until?: Condition } = {}): Promise<void> {
     if (this.#process.running) throw new Error('stop or kill the node first')
-    const { process, addresses } = await startProcess(this.#sandbox, this.#options, this.dataDirectory)
+    const { process, addresses } = await startProcess(this.#sandbox, this.#options, this.dataDirectory, until)
     this.#process = process
     this.#addresses = addresses
   }
@@ -140,15 +145,20 @@ interface Started {
   readonly addresses: Addresses
 }
 
-async function startProcess(sandbox: Sandbox, options: NodeOptions, dataDirectory: string): Promise<Started> {
+async function startProcess(
+  sandbox: Sandbox,
+  options: NodeOptions,
+  dataDirectory: string,
+  until: Condition
+): Promise<Started> {
   const { startTimeoutMs = START_TIMEOUT_MS } = options
   const process = sandbox.start(options.name, LAYERMESH, ['node', ...nodeFlags(options, dataDirectory)])
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
     readAddresses(process, join(dataDirectory, 'node.json'))
   )
-  await eventually(`${options.name} becomes ready`, startTimeoutMs, async () => {
-    if (!process.running) process.fail('ended before it was ready')
-    return (await request(`${addresses.admin}/readyz`)).status === 200 || undefined
+  await eventually(`${options.name} becomes ${until}`, startTimeoutMs, async () => {
+    if (!process.running) process.fail(`ended before it was ${until}`)
+    return (await request(`${addresses.admin}/${PROBE[until]}`)).status === 200 || undefined
   })
   return { process, addresses }
 }
