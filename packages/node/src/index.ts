@@ -1,1 +1,9 @@
-export {}
+export type { PeerSummary, TransferSummary } from '@layermesh/mesh'
+export { loadOrCreateKey, peerIdOf } from '@layermesh/trust'
+export type * from './admin/view.ts'
+export * from './config/index.ts'
+export { createLog, type Logger } from './log.ts'
+export { METRICS, type MetricDefinition } from './metrics-table.ts'
+export { type RunningNode, startNode } from './node.ts'
+export type { NodeInfo } from './node-file.ts'
+export { VERSION } from './version.ts'

@@ -2,9 +2,9 @@ import { request as httpRequest } from 'node:http'
 import { OciError, parseDigest, parseRepository, parseTag } from '@layermesh/oci'
 import { afterEach, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type HttpListener, openHttpListener } from '../http-listener.ts'
+import { closeServer, type Listening, listen } from '../listening.ts'
 import { createLog } from '../log.ts'
-import { createAdminApp } from './app.ts'
+import { createAdmin } from './admin.ts'
 import { imageSchema, peerSchema, pullEventSchema, statusSchema, transferSchema } from './schemas.ts'
 import type { NodeView, PullEvent, PullProgress, PullResult } from './view.ts'
 
@@ -61,19 +61,20 @@ class FakeNode implements NodeView {
   }
 }
 
-let listener: HttpListener | undefined
+const LOOPBACK = { host: '127.0.0.1', port: 0 }
+
+let listening: Listening | undefined
 afterEach(async () => {
-  await listener?.close()
-  listener = undefined
+  if (listening) await closeServer(listening.server, AbortSignal.abort())
+  listening = undefined
 })
 
 async function serve(options: { hosts?: string[]; maxPulls?: number } = {}) {
   const node = new FakeNode()
   const metrics = { expose: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'metric 1\n' }) }
   const log = createLog({ level: 'silent', format: 'json' })
-  const app = createAdminApp({ view: node, metrics, log }, { version: '0.0.0', ...options })
-  listener = await openHttpListener(app, { host: '127.0.0.1', port: 0 })
-  return { node, url: listener.url }
+  listening = await listen(createAdmin({ view: node, metrics, log }, { listen: LOOPBACK, ...options }), LOOPBACK)
+  return { node, url: listening.url }
 }
 
 function post(url: string, body: string, headers: Record<string, string> = { 'content-type': 'application/json' }) {
