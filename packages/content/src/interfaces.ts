@@ -46,6 +46,8 @@ export interface BlobStore {
   /** Removes a blob's bytes. Open readers may finish. Resolves false when it is not here. */
   delete(digest: Digest): Promise<boolean>
   list(): AsyncIterable<BlobStat>
+  /** How many blobs are wholly here. */
+  count(): number
   /** Sum of the lengths of whole and partial blobs on disk, in bytes. */
   usedBytes(): number
 }
@@ -87,6 +89,12 @@ export interface BeginOptions {
    * whole blob was verified (when nobody trusted vouches for the pieces).
    */
   readonly cutThrough: boolean
+  /**
+   * The SHA-256 of each piece, 32 bytes each, when a trusted signer vouches for them: pieces of an earlier attempt that
+   * differ are dropped, and those that are written are not hashed once more. Without them, a cut-through download keeps
+   * pieces of an earlier attempt only if that was cut-through too.
+   */
+  readonly pieceHashes?: Uint8Array
 }
 export type BeginDownload = (options: BeginOptions) => Promise<PartialBlob>
 
@@ -100,9 +108,9 @@ export interface Downloads {
   fetch(digest: Digest, source: BlobSource, signal?: AbortSignal): Promise<BlobReader | undefined>
   /** Resolves once the blob is wholly here and verified. @throws {ContentError} DOWNLOAD_FAILED */
   whole(digest: Digest, signal?: AbortSignal): Promise<BlobStat>
-  /** The blob in flight, for those who share its pieces while they arrive. */
+  /** The blob in flight, for those who share its pieces while they arrive. Only a cut-through download may be shared. */
   inFlight(digest: Digest): PartialBlob | undefined
-  /** All blobs in flight at this moment. */
+  /** All blobs in flight at this moment that may be shared. */
   list(): readonly PartialBlob[]
 }
 

@@ -102,11 +102,6 @@ export interface TagDirectory {
 
 /** How a blob is looked for. */
 export interface BlobRequest {
-  /**
-   * When given, only peers that know the digest to be in this repository may answer: the proof that a client who asks
-   * by digest alone may see it. Left out when a manifest that names the digest was seen already.
-   */
-  readonly within?: Repository
   /** Length, when a descriptor told it; a peer that claims another length is passed over. */
   readonly size?: number
   /** The most that is taken when the length is not known before, in bytes. */
@@ -123,4 +118,12 @@ export interface MeshObserver {
   banned(event: { peerId: string; reason: string; untilMs: number }): void
   peerConnected(peerId: string): void
   peerDisconnected(peerId: string): void
+}
+
+/** A question for the mesh: is this digest in that repository? */
+export interface MembershipQuestion {
+  readonly digest: Digest
+  readonly repository: Repository
+  /** Peers that know all there is in the repository: when one of them says no, nobody else is asked. */
+  readonly authorities: readonly string[]
 }

@@ -7,6 +7,7 @@ import { Serving } from './exchange/serving.ts'
 import { ContentShelf } from './exchange/shelf.ts'
 import type {
   BlobRequest,
+  MembershipQuestion,
   MeshObserver,
   PeerSummary,
   TagClient,
@@ -176,6 +177,11 @@ export class Mesh {
     return this.#exchange.fetch(digest, request, signal)
   }
 
+  /** Peers that hold the digest and know it to be in the repository; empty when there are none. */
+  confirm(question: MembershipQuestion, signal: AbortSignal): Promise<string[]> {
+    return this.#exchange.confirm(question, signal)
+  }
+
   /** Tells the mesh that this node has a blob. */
   announce(digest: Digest): void {
     this.#discovery.announce(digest)
@@ -203,5 +209,10 @@ export class Mesh {
 
   transfers(): TransferSummary[] {
     return this.#exchange.transfers()
+  }
+
+  /** How far a blob is, or how it came if that was not long ago. */
+  transferOf(digest: Digest): TransferSummary | undefined {
+    return this.#exchange.transferOf(digest)
   }
 }

@@ -37,6 +37,8 @@ export interface ChannelListener {
 
 interface PendingJoin {
   readonly digest: Digest
+  /** Only the answer is wanted, not the blob. */
+  readonly probe: boolean
   resolve(answer: Joined | Refused): void
   reject(error: MeshError): void
 }
@@ -94,27 +96,14 @@ export class Channel {
     return this.#joined.has(digest)
   }
 
-  /** Asks for a blob. @throws {MeshError} PEER_UNREACHABLE, DEADLINE */
-  async join(digest: Digest, within: Repository | undefined, signal: AbortSignal): Promise<Joined | Refused> {
-    const joinId = this.#nextId++
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.joinDeadlineMs)])
-    return await new Promise<Joined | Refused>((resolve, reject) => {
-      const giveUp = () => {
-        this.#joins.delete(joinId)
-        reject(new MeshError('DEADLINE', 'no answer to a join', { peerId: this.peerId }))
-      }
-      if (this.#closed) return reject(this.#closed)
-      if (deadline.aborted) return giveUp()
-      deadline.addEventListener('abort', giveUp, { once: true })
-      const settle =
-        <T>(then: (value: T) => void) =>
-        (value: T) => {
-          deadline.removeEventListener('abort', giveUp)
-          then(value)
-        }
-      this.#joins.set(joinId, { digest, resolve: settle(resolve), reject: settle(reject) })
-      this.send(encodeJoin({ joinId, digest, ...(within === undefined ? {} : { within }) }))
-    })
+  /** Joins those who share a blob. @throws {MeshError} PEER_UNREACHABLE, DEADLINE */
+  join(digest: Digest, signal: AbortSignal): Promise<Joined | Refused> {
+    return this.ask(digest, undefined, false, signal)
+  }
+
+  /** Asks whether the peer has a blob in a repository, without joining. @throws {MeshError} PEER_UNREACHABLE, DEADLINE */
+  async probe(digest: Digest, within: Repository, signal: AbortSignal): Promise<boolean> {
+    return 'size' in (await this.ask(digest, within, true, signal))
   }
 
   /** Asks for one piece of a joined blob; the listener hears of it. */
@@ -148,6 +137,33 @@ export class Channel {
 
   close(): void {
     this.end(new MeshError('PEER_UNREACHABLE', 'closed here', { peerId: this.peerId }), false)
+  }
+
+  private async ask(
+    digest: Digest,
+    within: Repository | undefined,
+    probe: boolean,
+    signal: AbortSignal
+  ): Promise<Joined | Refused> {
+    const joinId = this.#nextId++
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.joinDeadlineMs)])
+    return await new Promise<Joined | Refused>((resolve, reject) => {
+      const giveUp = () => {
+        this.#joins.delete(joinId)
+        reject(new MeshError('DEADLINE', 'no answer to a join', { peerId: this.peerId }))
+      }
+      if (this.#closed) return reject(this.#closed)
+      if (deadline.aborted) return giveUp()
+      deadline.addEventListener('abort', giveUp, { once: true })
+      const settle =
+        <T>(then: (value: T) => void) =>
+        (value: T) => {
+          deadline.removeEventListener('abort', giveUp)
+          then(value)
+        }
+      this.#joins.set(joinId, { digest, probe, resolve: settle(resolve), reject: settle(reject) })
+      this.send(encodeJoin({ joinId, digest, ...(within === undefined ? {} : { within }) }))
+    })
   }
 
   private take({ type, body }: Frame): void {
@@ -185,7 +201,8 @@ export class Channel {
       return
     }
     this.#joins.delete(answer.joinId)
-    if (joined) {
+    if (joined && pending.probe) this.send(encodeLeave(answer.joinId))
+    else if (joined) {
       this.#joined.set(pending.digest, answer.joinId)
       this.#digests.set(answer.joinId, pending.digest)
     }

@@ -5,12 +5,13 @@
  * verified before it is written, and once written it is offered to others.
  */
 import type { BlobReader, BlobSource, ContentStore } from '@layermesh/content'
-import { type Digest, pieceCount, pieceRange } from '@layermesh/oci'
+import { type Digest, pieceCount, pieceRange, type Repository } from '@layermesh/oci'
 import { type PieceFailure, Swarm, type SwarmAction, type SwarmEvent } from '@layermesh/swarm'
 import { openPieceMap } from '@layermesh/trust'
+import { LRUCache } from 'lru-cache'
 import type { Discovery } from '../discovery.ts'
 import { MeshError } from '../errors.ts'
-import type { BlobRequest, MeshObserver, TransferSummary } from '../interfaces.ts'
+import type { BlobRequest, MembershipQuestion, MeshObserver, TransferSummary } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
@@ -18,7 +19,7 @@ import type { Joined, PeerAddresses } from '../wire/blob-messages.ts'
 import type { RejectReason } from '../wire/frames.ts'
 import { Channels, type ChannelsListener } from './channels.ts'
 import { type CheckedOffer, Download, heldPieces, isBlob, offeredPieces } from './download.ts'
-import { searchPeers } from './search.ts'
+import { type Ask, searchPeers } from './search.ts'
 import type { Serving } from './serving.ts'
 
 export interface ExchangeComponents {
@@ -40,6 +41,7 @@ export interface ExchangeOptions {
 }
 
 const TICK_MS = 100
+const FINISHED_KEPT = 256
 const SMALL_BLOB_DEADLINE_MS = 3_000
 const WRONG_MAP_BAN_MS = 60 * 60_000
 
@@ -51,6 +53,7 @@ export class Exchange implements ChannelsListener {
   readonly #downloads = new Map<Digest, Download>()
   /** Who waits for a blob of one piece, by peer and digest. */
   readonly #smallWaits = new Map<string, (bytes: Uint8Array | undefined) => void>()
+  readonly #finished = new LRUCache<Digest, TransferSummary>({ max: FINISHED_KEPT })
   #ticker: NodeJS.Timeout | undefined
 
   constructor(components: ExchangeComponents, options: ExchangeOptions) {
@@ -80,8 +83,30 @@ export class Exchange implements ChannelsListener {
     return reader
   }
 
+  /**
+   * Peers that hold the digest and know it to be in the repository; empty when there are none. The proof that a client
+   * who asks by digest alone may see it there.
+   */
+  async confirm({ digest, repository, authorities }: MembershipQuestion, signal: AbortSignal): Promise<string[]> {
+    const settled = new AbortController()
+    const confirmed: string[] = []
+    const ask: Ask = async (peerId, deadline) => {
+      const has = await this.probe(peerId, digest, repository, deadline)
+      if (has) confirmed.push(peerId)
+      if (has || (has === false && authorities.includes(peerId))) settled.abort()
+      return []
+    }
+    await this.searchPeers(digest, [], new Set(), ask, AbortSignal.any([signal, settled.signal]))
+    return confirmed
+  }
+
   transfers(): TransferSummary[] {
     return [...this.#downloads.values()].flatMap((download) => download.summary() ?? [])
+  }
+
+  /** How far a blob is, or how it came if that was not long ago. */
+  transferOf(digest: Digest): TransferSummary | undefined {
+    return this.#downloads.get(digest)?.summary() ?? this.#finished.get(digest)
   }
 
   /** The signed map of a blob that is arriving, if pieces of it may be shared. */
@@ -112,6 +137,8 @@ export class Exchange implements ChannelsListener {
       return await this.bring(download, signal)
     } finally {
       this.#downloads.delete(download.digest)
+      const summary = download.summary()
+      if (summary) this.#finished.set(download.digest, summary)
       this.step({ type: 'stop', digest: download.digest })
       for (const peerId of download.asked) this.#channels.get(peerId)?.leave(download.digest)
       if (this.#downloads.size === 0) {
@@ -142,24 +169,50 @@ export class Exchange implements ChannelsListener {
   }
 
   private search(download: Download, signal: AbortSignal): Promise<void> {
-    const { directory, discovery, seeds } = this.#components
-    return searchPeers(
-      download.digest,
-      download.request.candidates ?? [],
-      download.asked,
+    const { digest, request, asked } = download
+    return this.searchPeers(
+      digest,
+      request.candidates ?? [],
+      asked,
       (peerId, deadline) => this.ask(download, peerId, deadline),
-      {
-        connected: () => directory.connected(),
-        seeds,
-        holders: (digest) => discovery.holders(digest),
-        findProviders: (digest, deadline) => discovery.findProviders(digest, deadline),
-        random: Math.random
-      },
-      this.#options,
       signal
-    ).catch(() => {
+    )
+  }
+
+  private searchPeers(
+    digest: Digest,
+    likely: readonly string[],
+    asked: Set<string>,
+    ask: Ask,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { directory, discovery, seeds } = this.#components
+    const components = {
+      connected: () => directory.connected(),
+      seeds,
+      holders: (wanted: Digest) => discovery.holders(wanted),
+      findProviders: (wanted: Digest, deadline: AbortSignal) => discovery.findProviders(wanted, deadline),
+      random: Math.random
+    }
+    return searchPeers(digest, likely, asked, ask, components, this.#options, signal).catch(() => {
       // A DHT that can't be asked names nobody; whoever answered besides has been taken already.
     })
+  }
+
+  /** Undefined when the peer did not answer. */
+  private async probe(
+    peerId: string,
+    digest: Digest,
+    repository: Repository,
+    signal: AbortSignal
+  ): Promise<boolean | undefined> {
+    if (this.#components.directory.isBanned(peerId)) return undefined
+    try {
+      const channel = await this.#channels.open(peerId, signal)
+      return await channel.probe(digest, repository, signal)
+    } catch {
+      return undefined
+    }
   }
 
   /** Asks a peer to share the blob and takes its offer. @returns the peers that it named */
@@ -169,7 +222,7 @@ export class Exchange implements ChannelsListener {
     try {
       const channel = await this.#channels.open(peerId, signal)
       if (channel.hasJoined(download.digest)) return []
-      const answer = await channel.join(download.digest, download.request.within, signal)
+      const answer = await channel.join(download.digest, signal)
       const named = await this.learnPeers(answer.peers)
       if ('size' in answer) {
         discovery.remember(download.digest, peerId)

@@ -79,7 +79,9 @@ export class MeshBlobs implements RegistryBlobs {
       return here?.complete ? here : await fetch(digest, {}, signal)
     }
     if (router.isAuthority(repository)) return undefined
-    const reader = await fetch(digest, { within: repository }, signal)
+    const holders = await router.confirm(repository, digest, signal)
+    if (holders.length === 0) return undefined
+    const reader = await fetch(digest, { candidates: holders }, signal)
     if (reader) await content.repositories.linkBlobs(repository, [digest])
     return reader
   }

@@ -78,11 +78,9 @@ export class MeshManifests implements RegistryManifests {
 
     // A link without an entry is a digest that a signed tag or another manifest of this repository names.
     const proven = entry !== undefined || (await content.repositories.hasBlob(repository, digest))
-    const reader = await fetch(
-      digest,
-      { maxBytes: MAX_MANIFEST_BYTES, ...(proven ? {} : { within: repository }) },
-      signal
-    )
+    const candidates = proven ? [] : await router.confirm(repository, digest, signal)
+    if (!proven && candidates.length === 0) return undefined
+    const reader = await fetch(digest, { candidates, maxBytes: MAX_MANIFEST_BYTES }, signal)
     if (!reader) return undefined
     const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
     const manifest = parseFetched(bytes)

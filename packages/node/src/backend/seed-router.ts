@@ -1,5 +1,5 @@
-import type { DeleteRequest, PushRequest, TagClient } from '@layermesh/mesh'
-import { isOciError, OciError, type Repository } from '@layermesh/oci'
+import type { DeleteRequest, MembershipQuestion, PushRequest, TagClient } from '@layermesh/mesh'
+import { type Digest, isOciError, OciError, type Repository } from '@layermesh/oci'
 import type { TrustPolicy } from '@layermesh/trust'
 
 export interface SeedRouterComponents {
@@ -7,6 +7,8 @@ export interface SeedRouterComponents {
   readonly trust: TrustPolicy
   readonly client: TagClient
   connected(): string[]
+  /** Asks the mesh whether a digest is in a repository. */
+  confirm(question: MembershipQuestion, signal: AbortSignal): Promise<string[]>
 }
 
 /** Finds the seed that has the say over a repository, and passes on what only it may do. */
@@ -21,6 +23,12 @@ export class SeedRouter {
   isAuthority(repository: Repository): boolean {
     const { trust, peerId } = this.#components
     return trust.maySign(peerId, repository)
+  }
+
+  /** Peers that hold the digest and say that it is in the repository; what a seed says counts at once. */
+  confirm(repository: Repository, digest: Digest, signal: AbortSignal): Promise<string[]> {
+    const { confirm, trust } = this.#components
+    return confirm({ digest, repository, authorities: trust.signersFor(repository) }, signal)
   }
 
   /** Has the seed take a manifest and sign its tags. @returns signed records @throws {OciError} UNAVAILABLE, DENIED, or what the seed answered */

@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Digest } from '@layermesh/oci'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Stream } from '@libp2p/interface'
+import { LIMITS, PROTOCOL } from '../limits.ts'
+import { createHost } from '../network/host.ts'
+import { BanList, createGater, membershipPrologue } from '../network/membership.ts'
+import { serve } from '../network/rpc.ts'
+import { tagRecordRules } from '../tags/directory.ts'
+import { decodeJoin, encodeJoined } from '../wire/blob-messages.ts'
+import { encodeFields } from '../wire/fields.ts'
+import { decodeRequest, encodeDataHeader, FRAME, FrameReader } from '../wire/frames.ts'
+import type { MeshFixture } from './mesh-fixture.ts'
+
+/** What a hostile peer does with a request for a piece. */
+export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array) => void
+
+function send(stream: Stream, requestId: number, offset: number, payload: Uint8Array): void {
+  stream.send(encodeDataHeader(requestId, offset, payload.byteLength))
+  stream.send(payload)
+}
+
+/** Sends bytes as the protocol wants them. */
+export function sendPiece(stream: Stream, requestId: number, bytes: Uint8Array): void {
+  for (let offset = 0; offset < bytes.byteLength; offset += LIMITS.dataFrameBytes) {
+    send(stream, requestId, offset, bytes.subarray(offset, offset + LIMITS.dataFrameBytes))
+  }
+}
+
+export const MISDEEDS = {
+  'wrong bytes': (stream, requestId, piece) => {
+    const wrong = Buffer.from(piece)
+    wrong.writeUInt8(wrong.readUInt8(0) ^ 1, 0)
+    sendPiece(stream, requestId, wrong)
+  },
+  'too few bytes, then the end': (stream, requestId, piece) => {
+    send(stream, requestId, 0, piece.subarray(0, 1000))
+    stream.close().catch(() => {})
+  },
+  'too few bytes, then silence': (stream, requestId, piece) => send(stream, requestId, 0, piece.subarray(0, 1000)),
+  'too many bytes': (stream, requestId, piece) => {
+    sendPiece(stream, requestId, piece)
+    send(stream, requestId, piece.byteLength, Buffer.alloc(1000))
+  },
+  'bytes out of place': (stream, requestId, piece) => send(stream, requestId, 5, piece.subarray(0, 1000)),
+  'bytes that nobody asked for': (stream, requestId, piece) =>
+    send(stream, requestId + 1000, 0, piece.subarray(0, 1000)),
+  'a frame of 4 GiB': (stream) => void stream.send(Buffer.from('ffffffff08', 'hex')),
+  'a frame of no known type': (stream) => void stream.send(Buffer.from('00000002ff00', 'hex')),
+  nothing: () => {}
+} satisfies Record<string, Misdeed>
+
+/** A real libp2p node that is a member of the mesh, offers a blob and then misbehaves. */
+export async function hostilePeer(
+  fixture: MeshFixture,
+  blob: { digest: Digest; bytes: Uint8Array; pieceMap?: Uint8Array; pieceLength: number },
+  misdeed: Misdeed
+): Promise<{ peerId: string; address: string; asked: () => number }> {
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
+  const { host, datastore } = await createHost({
+    privateKey: await generateKeyPair('Ed25519'),
+    directory,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: [],
+    maxPeers: 100,
+    prologue: membershipPrologue(undefined),
+    gater: createGater(new BanList(() => 0)),
+    tagRules: tagRecordRules(async () => {
+      throw new Error('none')
+    })
+  })
+  let asked = 0
+  await serve(host, PROTOCOL.hello, async () => encodeFields({ version: 'hostile', role: 'node', zone: 'default' }), {
+    deadlineMs: 1000,
+    onFailure: () => {}
+  })
+  await host.handle(PROTOCOL.blob, (stream) => {
+    const reader = new FrameReader()
+    stream.addEventListener('message', ({ data }) => {
+      for (const { type, body } of reader.push(data)) {
+        if (type === FRAME.join) {
+          const { joinId, digest } = decodeJoin(body)
+          if (digest === blob.digest)
+            stream.send(
+              encodeJoined({
+                joinId,
+                size: blob.bytes.byteLength,
+                peers: [],
+                ...(blob.pieceMap === undefined ? {} : { pieceMap: blob.pieceMap })
+              })
+            )
+        } else if (type === FRAME.request) {
+          asked++
+          const { requestId, piece } = decodeRequest(body)
+          misdeed(stream, requestId, blob.bytes.subarray(piece * blob.pieceLength, (piece + 1) * blob.pieceLength))
+        }
+      }
+    })
+  })
+  await host.start()
+  fixture.onDispose(async () => {
+    await host.stop()
+    await datastore.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+  return { peerId: host.peerId.toString(), address: host.getMultiaddrs()[0]?.toString() ?? '', asked: () => asked }
+}

@@ -1,0 +1,148 @@
+import type { ContentStore } from '@layermesh/content'
+import type { Mesh } from '@layermesh/mesh'
+import type { Repository, Tag } from '@layermesh/oci'
+import type { RegistryBackend } from '@layermesh/registry'
+import type { TrustPolicy } from '@layermesh/trust'
+import type { NodeConfig } from '../config/node-config.ts'
+import { ImagePuller } from '../image-puller.ts'
+import type { Logger } from '../log.ts'
+import type { NodeMetrics } from '../metrics.ts'
+import { freshnessPolicies } from '../tags/freshness-policies.ts'
+import { type PrivateKey, TagAuthority } from '../tags/tag-authority.ts'
+import { NodeTagHandler } from '../tags/tag-handler.ts'
+import { TagPublisher } from '../tags/tag-publisher.ts'
+import { TagRecords } from '../tags/tag-records.ts'
+import { TagResolver } from '../tags/tag-resolver.ts'
+import { type FetchFromMesh, MeshBlobs } from './blobs.ts'
+import { Lists } from './lists.ts'
+import { MeshManifests } from './manifests.ts'
+import { PushService } from './push-service.ts'
+import { SeedRouter } from './seed-router.ts'
+import { MeshTags } from './tags.ts'
+
+export interface BackendComponents {
+  readonly config: NodeConfig
+  readonly content: ContentStore
+  readonly mesh: Mesh
+  readonly trust: TrustPolicy
+  readonly privateKey: PrivateKey
+  readonly peerId: string
+  readonly metrics: NodeMetrics
+  readonly log: Logger
+}
+
+/** What stands between the registry's API and the mesh. */
+export interface NodeBackend {
+  readonly registry: RegistryBackend
+  readonly tagHandler: NodeTagHandler
+  readonly records: TagRecords
+  readonly puller: ImagePuller
+  /** Only on a seed. */
+  readonly authority: TagAuthority | undefined
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+/** Wires the parts that answer clients and peers; starts nothing. */
+export function createBackend({
+  config,
+  content,
+  mesh,
+  trust,
+  privateKey,
+  peerId,
+  metrics,
+  log
+}: BackendComponents): NodeBackend {
+  const connected = () => mesh.connected()
+  const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
+  const onPull = metrics.pull.bind(metrics)
+  const records = new TagRecords({
+    tags: content.tags,
+    trust,
+    now: Date.now,
+    onRefused: (refusal) => log.warn(refusal, 'refused a tag record')
+  })
+  const publisher = new TagPublisher({ client: mesh.tags, directory: mesh.tagDirectory, log })
+  const authority =
+    config.role === 'seed'
+      ? new TagAuthority(
+          {
+            peerId,
+            privateKey,
+            records,
+            tags: content.tags,
+            trust,
+            publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
+            onRenewalFailed: (error) => log.error({ err: error }, 'tag records could not be signed anew'),
+            now: Date.now
+          },
+          {
+            validityMs: config.tags.validityMs,
+            renewAfterMs: 5 * MINUTE_MS,
+            sweepEveryMs: HOUR_MS,
+            sweepAfterMs: 6 * HOUR_MS
+          }
+        )
+      : undefined
+  const router = new SeedRouter({
+    peerId,
+    trust,
+    client: mesh.tags,
+    connected,
+    confirm: (question, signal) => mesh.confirm(question, signal)
+  })
+  const resolver = new TagResolver({
+    peerId,
+    authority,
+    records,
+    trust,
+    client: mesh.tags,
+    directory: mesh.tagDirectory,
+    connected,
+    freshnessOf: freshnessPolicies(config.freshness),
+    onResolved: (source, result) => metrics.tagResolution(source, result),
+    now: Date.now
+  })
+  const lists = new Lists({ content, client: mesh.tags, router, connected, seeds: () => trust.signers() })
+  const pushes = new PushService({
+    content,
+    fetch,
+    router,
+    authority,
+    records,
+    announce: (digest) => mesh.announce(digest)
+  })
+  const tags = new MeshTags({ content, resolver, lists, pushes })
+  const manifests = new MeshManifests({
+    content,
+    fetch,
+    router,
+    pushes,
+    expect: (digests, like) => mesh.expect(digests, like),
+    listReferrers: (repository, subject, signal) => lists.referrers(repository, subject, signal),
+    onPull
+  })
+  const blobs = new MeshBlobs({ content, fetch, router, onPull })
+  return {
+    registry: {
+      blobs,
+      manifests,
+      tags,
+      uploads: content.uploads,
+      catalog: (page, signal) => lists.repositories(page, signal)
+    },
+    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes }),
+    records,
+    puller: new ImagePuller({
+      content,
+      tags,
+      manifests,
+      fetch: (digest, size, signal) => mesh.fetch(digest, { size }, signal),
+      transferOf: (digest) => mesh.transferOf(digest),
+      platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
+    }),
+    authority
+  }
+}

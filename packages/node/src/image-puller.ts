@@ -1,0 +1,157 @@
+import type { BlobReader, ContentStore } from '@layermesh/content'
+import type { TransferSummary } from '@layermesh/mesh'
+import {
+  type Descriptor,
+  type Digest,
+  type ImageReference,
+  isManifestType,
+  OciError,
+  type Platform,
+  parseManifest,
+  type Repository,
+  referencedDescriptors
+} from '@layermesh/oci'
+import type { RegistryManifests, RegistryTags, StoredManifest } from '@layermesh/registry'
+import PQueue from 'p-queue'
+import type { PullProgress, PullResult, SourceBytes } from './admin/view.ts'
+
+export interface ImagePullerComponents {
+  readonly content: ContentStore
+  readonly tags: RegistryTags
+  readonly manifests: RegistryManifests
+  /** Brings a blob that a manifest of the repository names. */
+  fetch(digest: Digest, size: number, signal: AbortSignal): Promise<BlobReader | undefined>
+  /** How far a blob is, or how it came if that was not long ago. */
+  transferOf(digest: Digest): TransferSummary | undefined
+  /** The platform whose images are brought, out of an index. */
+  readonly platform: Platform
+}
+
+type OnProgress = (progress: PullProgress) => void
+
+const BLOBS_AT_ONCE = 3
+const PROGRESS_EVERY_MS = 200
+const MAX_INDEX_DEPTH = 4
+
+/** Brings whole images into this node: the manifest, of an index that of this host's platform, and all that it names. */
+export class ImagePuller {
+  readonly #components: ImagePullerComponents
+
+  constructor(components: ImagePullerComponents) {
+    this.#components = components
+  }
+
+  /** @throws {OciError} MANIFEST_UNKNOWN, BLOB_UNKNOWN */
+  async pull(reference: ImageReference, onProgress: OnProgress, signal: AbortSignal): Promise<PullResult> {
+    const { repository, tag } = reference
+    const digest = reference.digest ?? (await this.resolve(reference, signal))
+    const pull = new OnePull(this.#components, repository, onProgress, signal)
+    const manifest = await pull.manifest(digest, 0)
+    return {
+      repository,
+      digest,
+      mediaType: manifest.mediaType,
+      size: pull.size,
+      receivedBytes: pull.receivedBytes,
+      sources: pull.sources,
+      ...(tag === undefined ? {} : { tag })
+    }
+  }
+
+  private async resolve({ repository, tag }: ImageReference, signal: AbortSignal): Promise<Digest> {
+    const resolved = tag && (await this.#components.tags.resolve(repository, tag, signal))
+    if (!resolved)
+      throw new OciError('MANIFEST_UNKNOWN', `no node knows ${repository}:${tag ?? ''}`, {
+        detail: { repository, tag }
+      })
+    return resolved.digest
+  }
+}
+
+class OnePull {
+  size = 0
+  receivedBytes = 0
+  readonly #components: ImagePullerComponents
+  readonly #repository: Repository
+  readonly #onProgress: OnProgress
+  readonly #signal: AbortSignal
+  readonly #bytesBy = new Map<string, number>()
+
+  constructor(components: ImagePullerComponents, repository: Repository, onProgress: OnProgress, signal: AbortSignal) {
+    this.#components = components
+    this.#repository = repository
+    this.#onProgress = onProgress
+    this.#signal = signal
+  }
+
+  get sources(): SourceBytes[] {
+    return [...this.#bytesBy].map(([peerId, bytes]) => ({ peerId, bytes }))
+  }
+
+  async manifest(digest: Digest, depth: number): Promise<StoredManifest> {
+    const here = (await this.#components.content.blobs.stat(digest)) !== undefined
+    const manifest = await this.#components.manifests.get(this.#repository, digest, this.#signal)
+    if (!manifest) throw new OciError('MANIFEST_UNKNOWN', `nobody has the manifest ${digest} of ${this.#repository}`)
+    const size = manifest.bytes.byteLength
+    this.size += size
+    if (!here) this.receivedBytes += size
+    this.#onProgress({ digest, mediaType: manifest.mediaType, size, heldBytes: size, sources: [] })
+    const parsed = parseManifest(manifest.bytes, manifest.mediaType)
+    if (parsed.kind === 'image') await this.blobs(referencedDescriptors(parsed))
+    else if (depth < MAX_INDEX_DEPTH)
+      for (const child of this.wantedOf(parsed.manifests)) await this.manifest(child.digest, depth + 1)
+    return manifest
+  }
+
+  /** The children for this host's platform, and all of them when none says that it is. */
+  private wantedOf(children: readonly Descriptor[]): readonly Descriptor[] {
+    const { os, architecture } = this.#components.platform
+    const manifests = children.filter((child) => isManifestType(child.mediaType))
+    const matching = manifests.filter(({ platform }) => platform?.os === os && platform.architecture === architecture)
+    return matching.length > 0 ? matching : manifests
+  }
+
+  private async blobs(descriptors: readonly Descriptor[]): Promise<void> {
+    const queue = new PQueue({ concurrency: BLOBS_AT_ONCE })
+    await queue.addAll(descriptors.map((descriptor) => () => this.blob(descriptor)))
+  }
+
+  private async blob({ digest, mediaType, size }: Descriptor): Promise<void> {
+    const { content, fetch } = this.#components
+    this.size += size
+    const reader = await fetch(digest, size, this.#signal)
+    if (!reader)
+      throw new OciError('BLOB_UNKNOWN', `nobody has ${digest}, which a manifest of ${this.#repository} names`)
+    if (!reader.complete) {
+      const sources = await this.watch(digest, mediaType, size, content.downloads.whole(digest, this.#signal))
+      this.receivedBytes += size
+      for (const { peerId, bytes } of sources) this.#bytesBy.set(peerId, (this.#bytesBy.get(peerId) ?? 0) + bytes)
+      this.#onProgress({ digest, mediaType, size, heldBytes: size, sources })
+    } else this.#onProgress({ digest, mediaType, size, heldBytes: size, sources: [] })
+  }
+
+  /** Tells how far the blob is until it is whole. @returns who brought it */
+  private async watch(
+    digest: Digest,
+    mediaType: string,
+    size: number,
+    whole: Promise<unknown>
+  ): Promise<readonly SourceBytes[]> {
+    let sources: readonly SourceBytes[] = []
+    const look = () => {
+      const transfer = this.#components.transferOf(digest)
+      if (!transfer) return
+      sources = transfer.sources
+      this.#onProgress({ digest, mediaType, size, heldBytes: transfer.heldBytes, sources })
+    }
+    const timer = setInterval(look, PROGRESS_EVERY_MS)
+    try {
+      look()
+      await whole
+      look()
+      return sources
+    } finally {
+      clearInterval(timer)
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Where a running node can be reached; also the content of its file `node.json`. */
+export interface NodeInfo {
+  readonly pid: number
+  readonly peerId: string
+  /** `http://HOST:PORT` of the registry API. */
+  readonly registry: string
+  /** `http://HOST:PORT` of the admin listener. */
+  readonly admin: string
+  /** Full multiaddrs to join through. */
+  readonly meshAddresses: readonly string[]
+}
+
+const FILE = 'node.json'
+
+/** Tells those who started the node, with ports of the system's choice perhaps, where it is; whole or not at all. */
+export async function writeNodeFile(dataDir: string, info: NodeInfo): Promise<void> {
+  const path = join(dataDir, FILE)
+  await writeFile(`${path}.new`, `${JSON.stringify(info, null, 2)}\n`)
+  await rename(`${path}.new`, path)
+}
+
+export async function removeNodeFile(dataDir: string): Promise<void> {
+  await rm(join(dataDir, FILE), { force: true })
+}

@@ -1,0 +1,182 @@
+import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { join } from 'node:path'
+import { type ContentStore, openContentStore } from '@layermesh/content'
+import { Mesh, type MeshObserver } from '@layermesh/mesh'
+import { createRegistry, createRegistryServer, type RegistryEvent } from '@layermesh/registry'
+import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
+import { createAdminApp } from './admin/app.ts'
+import { createBackend, type NodeBackend } from './backend/backend.ts'
+import { readClusterSecret } from './config/index.ts'
+import type { NodeConfig } from './config/node-config.ts'
+import { closeServer, listen } from './listening.ts'
+import type { Logger } from './log.ts'
+import { meshLogger } from './mesh-logger.ts'
+import { NodeMetrics } from './metrics.ts'
+import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
+import { LiveView } from './node-view.ts'
+import { VERSION } from './version.ts'
+
+/** A node that runs. */
+export interface RunningNode {
+  /** Where it can be reached. */
+  readonly info: NodeInfo
+  /** Stops accepting, gives what is in flight until `signal` aborts to finish, and lets go of everything. */
+  stop(signal?: AbortSignal): Promise<void>
+}
+
+/** How long connections in use may go on after a stop was asked for, when nothing else says so. */
+const STOP_GRACE_MS = 5_000
+
+/**
+ * Starts a node: key, store, mesh, registry and admin listener, in this order, so that nothing answers before it can.
+ * What was started is stopped again when a later part fails.
+ *
+ * @throws {ConfigError} for a secret that can't be used; {TrustError} for a key or trust setting; system errors for
+ *   ports that are taken and directories that can't be written
+ */
+export async function startNode(config: NodeConfig, components: { log: Logger }): Promise<RunningNode> {
+  const started = new AsyncDisposableStack()
+  try {
+    return await startParts(config, components.log, started)
+  } catch (error) {
+    await started.disposeAsync()
+    throw error
+  }
+}
+
+async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposableStack): Promise<RunningNode> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  const privateKey = await loadOrCreateKey(config.dataDir)
+  const peerId = peerIdOf(privateKey)
+  const trust = new TrustPolicy(trustGrants(config, peerId))
+  const secret = config.mesh.secretFile === undefined ? undefined : await readClusterSecret(config.mesh.secretFile)
+
+  const content = await openStore(config, log)
+  started.defer(() => content.close())
+  const metrics: NodeMetrics = new NodeMetrics(
+    {
+      connectedPeers: () => mesh.connected().length,
+      storeBytes: () => content.blobs.usedBytes(),
+      arrivingBlobs: () => content.downloads.list().length
+    },
+    { version: VERSION, role: config.role, zone: config.zone }
+  )
+  const mesh: Mesh = await Mesh.create(
+    {
+      content,
+      privateKey,
+      log,
+      observer: observeMesh(metrics, log),
+      openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
+      mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
+      seeds: () => trust.signers().filter((signer) => signer !== peerId),
+      logger: meshLogger(log)
+    },
+    {
+      directory: join(config.dataDir, 'libp2p'),
+      listen: config.mesh.listen,
+      announce: config.mesh.announce,
+      join: config.mesh.join,
+      maxPeers: config.mesh.maxPeers,
+      self: { version: VERSION, role: config.role, zone: config.zone },
+      findWithinMs: config.pull.deadlineMs,
+      ...(secret === undefined ? {} : { secret })
+    }
+  )
+  const backend: NodeBackend = createBackend({ config, content, mesh, trust, privateKey, peerId, metrics, log })
+  started.defer(() => mesh.stop())
+  await mesh.start(backend.tagHandler)
+  backend.authority?.start()
+  started.defer(() => backend.authority?.stop())
+
+  const registry = await startRegistry(config, backend, mesh, metrics, log)
+  started.defer(() => closeServer(registry.server, AbortSignal.timeout(0)))
+  const view = new LiveView({
+    config,
+    content,
+    mesh,
+    records: backend.records,
+    puller: backend.puller,
+    registryUrl: () => registry.url
+  })
+  await view.start()
+  started.defer(() => view.stop())
+  const adminApp = createAdminApp({ view, metrics, log }, { version: VERSION, hosts: config.admin.hosts })
+  const admin = await listen(adminApp, config.admin.listen)
+  started.defer(() => closeServer(admin.server, AbortSignal.timeout(0)))
+
+  const info: NodeInfo = {
+    pid: process.pid,
+    peerId,
+    registry: registry.url,
+    admin: admin.url,
+    meshAddresses: mesh.addresses
+  }
+  await writeNodeFile(config.dataDir, info)
+  started.defer(() => removeNodeFile(config.dataDir))
+  log.info({ ...info, role: config.role, zone: config.zone, version: VERSION }, 'ready')
+
+  return {
+    info,
+    stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
+      log.info({}, 'stopping')
+      await Promise.all([closeServer(registry.server, signal), closeServer(admin.server, signal)])
+      await started.disposeAsync()
+      log.info({}, 'stopped')
+    }
+  }
+}
+
+/** A seed trusts itself for the mesh's own repositories, unless the operator said for which it may sign. */
+function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] {
+  const named = config.trust.some((grant) => grant.peerId === peerId)
+  return config.role === 'seed' && !named ? [...config.trust, { peerId }] : config.trust
+}
+
+function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
+  return openContentStore(join(config.dataDir, 'content'), {
+    minFreeBytes: config.store.minFreeBytes,
+    maxUploads: config.uploads.maxSessions,
+    uploadIdleMs: config.uploads.idleTimeoutMs,
+    onCorrupt: ({ digest, pieces }) =>
+      log.error(
+        { digest, pieces },
+        'the disk holds other bytes than were stored; fetching them anew when they are asked for'
+      )
+  })
+}
+
+async function startRegistry(
+  config: NodeConfig,
+  backend: NodeBackend,
+  mesh: Mesh,
+  metrics: NodeMetrics,
+  log: Logger
+): Promise<{ server: Server; url: string }> {
+  const onEvent = ({ action, target, digest, bytes }: RegistryEvent) => {
+    if (action === 'pull') metrics.sent('client', 'zone', bytes)
+    // A blob is shared as soon as it was pushed, before the manifest that names it.
+    if (action === 'push' && target === 'blob' && digest !== undefined) mesh.announce(digest)
+  }
+  const { ownHosts, readOnly, deletes } = config.registry
+  const app = createRegistry({ backend: backend.registry, log, onEvent }, { ownHosts, readOnly, deletes })
+  return await listen(createRegistryServer(app), config.registry.listen)
+}
+
+function observeMesh(metrics: NodeMetrics, log: Logger): MeshObserver {
+  return {
+    received: ({ scope, bytes }) => metrics.received('peer', scope, bytes),
+    sent: ({ scope, bytes }) => metrics.sent('peer', scope, bytes),
+    pieceFailed: ({ peerId, digest, piece, reason }) => {
+      metrics.pieceFailure(reason)
+      log.warn({ peerId, digest, piece, reason }, 'a peer did not deliver a piece as it should')
+    },
+    banned: ({ peerId, reason, untilMs }) => {
+      metrics.peerBanned(reason)
+      log.warn({ peerId, reason, until: new Date(untilMs).toISOString() }, 'banned a peer')
+    },
+    peerConnected: (peerId) => log.debug({ peerId }, 'a peer connected'),
+    peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')
+  }
+}

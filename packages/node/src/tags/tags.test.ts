@@ -1,0 +1,288 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TagAnswer } from '@layermesh/mesh'
+import { digestOf, MEDIA_TYPE, mirroredRepository, ownRepository, parseTag } from '@layermesh/oci'
+import { DEFAULT_FRESHNESS, loadOrCreateKey, peerIdOf, sealTagRecord, TrustPolicy } from '@layermesh/trust'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { MemoryTags } from '../testing/memory-tags.ts'
+import { TagAuthority } from './tag-authority.ts'
+import { TagRecords } from './tag-records.ts'
+import { TagResolver } from './tag-resolver.ts'
+
+const HOUR = 3_600_000
+const repository = ownRepository('team/app')
+const tag = parseTag('1.0')
+const manifest = (text: string) => ({
+  digest: digestOf(Buffer.from(text)),
+  mediaType: MEDIA_TYPE.ociManifest,
+  size: text.length
+})
+const signal = () => new AbortController().signal
+
+async function newKey() {
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-key-'))
+  try {
+    return await loadOrCreateKey(directory)
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+const seedKey = await newKey()
+const seedId = peerIdOf(seedKey)
+const strangerKey = await newKey()
+
+let now: number
+let refusals: string[]
+beforeEach(() => {
+  now = 1_800_000_000_000
+  refusals = []
+})
+
+function recordsOver(tags: MemoryTags, trust: TrustPolicy): TagRecords {
+  return new TagRecords({ tags, trust, now: () => now, onRefused: ({ reason }) => refusals.push(reason) })
+}
+
+function makeSeed() {
+  const tags = new MemoryTags()
+  const trust = new TrustPolicy([{ peerId: seedId }])
+  const records = recordsOver(tags, trust)
+  const published: Uint8Array[] = []
+  const authority = new TagAuthority(
+    {
+      peerId: seedId,
+      privateKey: seedKey,
+      records,
+      tags,
+      trust,
+      now: () => now,
+      publish: (_r, _t, envelope) => published.push(envelope),
+      onRenewalFailed: (error) => expect.fail(String(error))
+    },
+    { validityMs: 720 * HOUR, renewAfterMs: HOUR, sweepEveryMs: HOUR, sweepAfterMs: HOUR }
+  )
+  const answer = async (): Promise<TagAnswer> => {
+    const current = await authority.current(repository, tag)
+    return { confirmedAt: now, authoritative: true, ...(current ? { envelope: current.envelope } : {}) }
+  }
+  return { authority, records, published, answer }
+}
+
+/** A node that is connected to the given peers, each an answer to "what does the tag mean?". */
+function makeNode(
+  peers: Record<string, () => Promise<TagAnswer>>,
+  tags = new MemoryTags(),
+  dht: () => Promise<Uint8Array | undefined> = async () => undefined
+) {
+  const trust = new TrustPolicy([{ peerId: seedId }])
+  const records = recordsOver(tags, trust)
+  const heard: string[] = []
+  const resolver = new TagResolver({
+    peerId: 'self',
+    authority: undefined,
+    records,
+    trust,
+    client: {
+      resolve: async (peerId) => {
+        const peer = peers[peerId]
+        if (!peer) throw new Error('can not be reached')
+        return await peer()
+      }
+    },
+    directory: { get: dht },
+    connected: () => Object.keys(peers),
+    freshnessOf: () => DEFAULT_FRESHNESS,
+    onResolved: (source, result) => heard.push(`${source} ${result}`),
+    now: () => now
+  })
+  return { resolve: () => resolver.resolve(repository, tag, signal()), records, tags, heard }
+}
+
+describe('a seed', () => {
+  it('signs each change with a higher sequence, also when changes come at once', async () => {
+    const { authority, records } = makeSeed()
+    await Promise.all(['a', 'b', 'c'].map((text) => authority.set(repository, tag, manifest(text))))
+    expect((await records.get(repository, tag))?.record.sequence).toBe(3)
+  })
+
+  it('signs a tombstone for a deleted tag, once', async () => {
+    const { authority } = makeSeed()
+    await authority.set(repository, tag, manifest('a'))
+    expect(await authority.remove(repository, tag)).toBeDefined()
+    expect(await authority.remove(repository, tag)).toBeUndefined()
+  })
+
+  it('signs an old record anew when somebody asks, with the same meaning', async () => {
+    const { authority, published } = makeSeed()
+    await authority.set(repository, tag, manifest('a'))
+    now += 2 * HOUR
+    const current = await authority.current(repository, tag)
+    expect(current?.record).toMatchObject({ sequence: 2, issuedAt: now, digest: manifest('a').digest })
+    expect(published).toHaveLength(2)
+    expect((await authority.current(repository, tag))?.record.sequence).toBe(2)
+  })
+
+  it("has no say over another registry's images unless it was given it", () => {
+    const { authority } = makeSeed()
+    expect([
+      authority.isAuthority(repository),
+      authority.isAuthority(mirroredRepository('docker.io', 'nginx'))
+    ]).toEqual([true, false])
+  })
+})
+
+describe('a node', () => {
+  it('asks the seed, and for a while goes by what it heard', async () => {
+    const seed = makeSeed()
+    await seed.authority.set(repository, tag, manifest('a'))
+    const node = makeNode({ [seedId]: seed.answer })
+    expect((await node.resolve())?.record.digest).toBe(manifest('a').digest)
+    now += 5_000
+    await node.resolve()
+    now += 6_000
+    await node.resolve()
+    expect(node.heard).toEqual(['seed ok', 'local ok', 'seed ok'])
+  })
+
+  it('sees a tag move, and a tag deleted', async () => {
+    const seed = makeSeed()
+    await seed.authority.set(repository, tag, manifest('a'))
+    const node = makeNode({ [seedId]: seed.answer })
+    await node.resolve()
+    await seed.authority.set(repository, tag, manifest('b'))
+    now += 11_000
+    expect((await node.resolve())?.record.digest).toBe(manifest('b').digest)
+    await seed.authority.remove(repository, tag)
+    now += 11_000
+    expect(await node.resolve()).toBeUndefined()
+  })
+
+  it('answers with a warning when the seed is gone, and refuses when the answer got too old', async () => {
+    const seed = makeSeed()
+    await seed.authority.set(repository, tag, manifest('a'))
+    const peers: Record<string, () => Promise<TagAnswer>> = { [seedId]: seed.answer }
+    const node = makeNode(peers)
+    await node.resolve()
+    delete peers[seedId]
+    now += 23 * HOUR
+    expect((await node.resolve())?.warning).toMatch(/82800 s ago/)
+    now += 2 * HOUR
+    await expect(node.resolve()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  it('that never saw the tag learns it from peers when the seed is gone, and takes the newest', async () => {
+    const seed = makeSeed()
+    const old = await seed.authority.set(repository, tag, manifest('a'))
+    const latest = await seed.authority.set(repository, tag, manifest('b'))
+    const say = (envelope: Uint8Array) => async () => ({ envelope, confirmedAt: now, authoritative: false })
+    const node = makeNode({ peer1: say(old), peer2: say(latest) })
+    expect((await node.resolve())?.record.digest).toBe(manifest('b').digest)
+  })
+
+  it('learns it from the DHT when nobody else knows', async () => {
+    const seed = makeSeed()
+    const envelope = await seed.authority.set(repository, tag, manifest('a'))
+    now += 60_000
+    const node = makeNode({}, new MemoryTags(), async () => envelope)
+    expect((await node.resolve())?.record.digest).toBe(manifest('a').digest)
+    expect(node.heard).toEqual(['dht stale'])
+  })
+
+  it('does not believe a peer that an old record is fresh', async () => {
+    const seed = makeSeed()
+    const envelope = await seed.authority.set(repository, tag, manifest('a'))
+    now += 25 * HOUR
+    const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
+    await expect(node.resolve()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  it('never goes back to a lower sequence, also after a restart, even when the seed itself says so', async () => {
+    const seed = makeSeed()
+    const old = await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('b'))
+    const first = makeNode({ [seedId]: seed.answer })
+    await first.resolve()
+    now += 11_000
+    const restarted = makeNode(
+      { [seedId]: async () => ({ envelope: old, confirmedAt: now, authoritative: true }) },
+      first.tags
+    )
+    expect((await restarted.resolve())?.record.digest).toBe(manifest('b').digest)
+    expect(refusals).toContain('ROLLBACK')
+  })
+
+  it.each([
+    [
+      'signed by a stranger',
+      async () =>
+        sealTagRecord(
+          { repository, tag, sequence: 9, issuedAt: now, expiresAt: now + HOUR, ...manifest('x') },
+          strangerKey
+        ),
+      'SIGNER_NOT_TRUSTED'
+    ],
+    [
+      'for another tag',
+      async () =>
+        sealTagRecord(
+          { repository, tag: parseTag('2.0'), sequence: 9, issuedAt: now, expiresAt: now + HOUR, ...manifest('x') },
+          seedKey
+        ),
+      'WRONG_TAG'
+    ],
+    [
+      'for another repository',
+      async () =>
+        sealTagRecord(
+          {
+            repository: ownRepository('team/other'),
+            tag,
+            sequence: 9,
+            issuedAt: now,
+            expiresAt: now + HOUR,
+            ...manifest('x')
+          },
+          seedKey
+        ),
+      'WRONG_TAG'
+    ],
+    [
+      'that has expired',
+      async () =>
+        sealTagRecord(
+          { repository, tag, sequence: 9, issuedAt: now - HOUR, expiresAt: now - 1, ...manifest('x') },
+          seedKey
+        ),
+      'EXPIRED'
+    ],
+    [
+      'from the future',
+      async () =>
+        sealTagRecord(
+          { repository, tag, sequence: 9, issuedAt: now + HOUR, expiresAt: now + 2 * HOUR, ...manifest('x') },
+          seedKey
+        ),
+      'FROM-THE-FUTURE'
+    ],
+    ['that is garbage', async () => new Uint8Array([1, 2, 3]), 'RECORD_MALFORMED']
+  ])('refuses a record %s, and says so', async (_what, seal, reason) => {
+    const envelope = await seal()
+    const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
+    expect(await node.resolve()).toBeUndefined()
+    expect(refusals).toEqual([reason])
+  })
+
+  it('does not ask a seed that did not answer again at once', async () => {
+    let asked = 0
+    const node = makeNode({
+      [seedId]: async () => {
+        asked++
+        throw new Error('no answer')
+      }
+    })
+    await node.resolve()
+    await node.resolve()
+    expect(asked).toBeLessThanOrEqual(3)
+  })
+})
