@@ -70,16 +70,15 @@ export interface PartialBlob extends BlobStat {
   onAwait(listener: (piece: number) => void): () => void
 }
 
-/** Where a download gets its blob. It runs once for each digest, however many readers wait. */
-export interface BlobSource {
-  /**
-   * Brings the blob. Calls `begin` once as soon as the length is known, then writes each piece into what it returns
-   * (pieces of an earlier attempt are there already), and returns true when all are written; returns false, without
-   * having called `begin`, when it can't find the blob. Throws when it has to give up in the middle; what was written
-   * is kept for the next attempt.
-   */
-  (digest: Digest, begin: BeginDownload, signal: AbortSignal): Promise<boolean>
-}
+/**
+ * Where a download gets its blob. It runs once for each digest, however many readers wait.
+ *
+ * It brings the blob. Calls `begin` once as soon as the length is known, then writes each piece into what it returns
+ * (pieces of an earlier attempt are there already), and returns true when all are written; returns false, without
+ * having called `begin`, when it can't find the blob. Throws when it has to give up in the middle; what was written
+ * is kept for the next attempt.
+ */
+export type BlobSource = (digest: Digest, begin: BeginDownload, signal: AbortSignal) => Promise<boolean>
 
 export interface BeginOptions {
   /** Length of the blob in bytes. */
@@ -126,7 +125,10 @@ export interface Upload {
    * One append at a time: a second is refused with RANGE_INVALID.
    * @throws {OciError} RANGE_INVALID, SIZE_INVALID, BLOB_UPLOAD_INVALID (too large); {ContentError} DISK_FULL
    */
-  append(bytes: AsyncIterable<Uint8Array>, options?: { start?: number; length?: number; signal?: AbortSignal }): Promise<number>
+  append(
+    bytes: AsyncIterable<Uint8Array>,
+    options?: { start?: number; length?: number; signal?: AbortSignal }
+  ): Promise<number>
   /** Makes the bytes a blob and links it in the repository; durable when it resolves. The session ends, also on a wrong digest. @throws {OciError} DIGEST_INVALID */
   commit(digest: Digest): Promise<BlobStat>
   cancel(): Promise<void>

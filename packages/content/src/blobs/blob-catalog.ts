@@ -1,0 +1,182 @@
+import { type Digest, pieceLengthFor } from '@layermesh/oci'
+import type { Files } from '../disk/files.ts'
+import type { Layout } from '../disk/layout.ts'
+import type { PartialStore } from '../downloads/partial-store.ts'
+import { errorCode } from '../errors.ts'
+import type { HashPool } from '../hashing/hash-pool.ts'
+import type { BlobStat } from '../interfaces.ts'
+import type { KeyedLock } from '../keyed-lock.ts'
+import type { Change, Metadata } from '../metadata/metadata.ts'
+import type { Tables } from '../metadata/tables.ts'
+import type { Corruption } from '../options.ts'
+import { OpenBlobs } from './open-blobs.ts'
+import { WholeBlob } from './whole-blob.ts'
+
+export interface BlobCatalogComponents {
+  readonly metadata: Metadata
+  readonly tables: Tables
+  readonly files: Files
+  readonly layout: Layout
+  readonly pool: HashPool
+  readonly partials: PartialStore
+  /** By digest: held while a blob comes, goes or changes between whole and unfinished. */
+  readonly lock: KeyedLock
+  readonly onCorrupt: (corruption: Corruption) => void
+}
+
+/** A file that is about to become a blob: complete, durable, its digest verified. */
+export interface NewBlob extends BlobStat {
+  readonly path: string
+  /** The SHA-256 of each piece, as {@link pieceLengthFor} its size cuts it. */
+  readonly pieceHashes: Uint8Array
+  /** What else is written in the same step. */
+  readonly changes: readonly Change[]
+}
+
+/**
+ * The whole blobs. A blob is here when its row is: the file is durable under its name before the row is written, and
+ * the row goes before the file does. A file without a row is what a crash left; see recovery.ts.
+ */
+export class BlobCatalog {
+  readonly #components: BlobCatalogComponents
+  readonly #open: OpenBlobs
+  #bytes = 0
+  #count = 0
+
+  constructor(components: BlobCatalogComponents, options: { readonly maxOpenBlobs: number }) {
+    this.#components = components
+    const open = (digest: Digest) => this.#openBlob(digest)
+    this.#open = new OpenBlobs({ open, lock: components.lock }, options.maxOpenBlobs)
+  }
+
+  /** Sum of the lengths of whole blobs. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** How many whole blobs there are. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Counts the blobs that are here. Once, before anything else. */
+  async load(): Promise<void> {
+    for await (const { size } of this.list()) this.#counted(1, size)
+  }
+
+  async stat(digest: Digest): Promise<BlobStat | undefined> {
+    const row = await this.#components.tables.blobs.get(digest)
+    return row === undefined ? undefined : { digest, size: row.size }
+  }
+
+  async *list(): AsyncGenerator<BlobStat> {
+    for await (const [[digest], { size }] of this.#components.tables.blobs.range([])) {
+      yield { digest: digest as Digest, size }
+    }
+  }
+
+  /** The blob, open; the caller releases it. Undefined when it isn't whole here. */
+  acquire(digest: Digest): Promise<WholeBlob | undefined> {
+    return this.#open.acquire(digest)
+  }
+
+  /** Makes a file a blob; durable when it resolves. When the blob is here already, that one stays and the file goes. */
+  commit(blob: NewBlob): Promise<void> {
+    return this.#components.lock.run(blob.digest, async () => {
+      const { tables, metadata, files, layout, partials } = this.#components
+      const { digest, size, path } = blob
+      if ((await tables.blobs.get(digest)) !== undefined) {
+        await metadata.write(blob.changes)
+        await files.remove(path)
+        return
+      }
+      const target = layout.blobFile('blobs', digest)
+      await files.makeDirectory(layout.blobDirectory('blobs', digest))
+      await files.move(path, target)
+      const rows = [tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], blob.pieceHashes)]
+      try {
+        await metadata.write([...blob.changes, ...rows])
+      } catch (error) {
+        await files.move(target, path)
+        throw error
+      }
+      this.#counted(1, size)
+      await partials.discardIfDormant(digest)
+    })
+  }
+
+  /** Removes a blob; who reads it may finish. Resolves false when it isn't whole here. An unfinished download that is not running goes too. */
+  delete(digest: Digest): Promise<boolean> {
+    return this.#components.lock.run(digest, async () => {
+      const { tables, metadata, files, layout, partials } = this.#components
+      await partials.discardIfDormant(digest)
+      const row = await tables.blobs.get(digest)
+      if (row === undefined) return false
+      await metadata.write(this.#removal(digest))
+      this.#removed(digest, row.size)
+      await files.remove(layout.blobFile('blobs', digest))
+      return true
+    })
+  }
+
+  /**
+   * Takes a blob back whose file turned out bad: it becomes an unfinished download that lacks `pieces`. Does nothing
+   * when `found`, in which the bad pieces were seen, was taken back before.
+   */
+  demote(digest: Digest, pieces: readonly number[], found: { readonly retired: boolean }): Promise<void> {
+    return this.#components.lock.run(digest, async () => {
+      if (!found.retired) await this.#demote(digest, pieces)
+    })
+  }
+
+  async #demote(digest: Digest, pieces: readonly number[]): Promise<void> {
+    const { tables, metadata, files, layout, partials } = this.#components
+    const row = await tables.blobs.get(digest)
+    if (row === undefined) return
+    const hashes = await tables.pieceHashes.get(digest)
+    const path = layout.blobFile('blobs', digest)
+    if (hashes === undefined || partials.isActive(digest)) {
+      await metadata.write(this.#removal(digest))
+      await files.remove(path)
+    } else {
+      await partials.adopt({ digest, size: row.size, hashes, path }, pieces, this.#removal(digest))
+    }
+    this.#removed(digest, row.size)
+    this.#components.onCorrupt({ digest, pieces })
+  }
+
+  /** Opens the file of a blob; a file that is missing or of another length takes the blob back. */
+  async #openBlob(digest: Digest): Promise<WholeBlob | undefined> {
+    const { tables, files, layout, pool } = this.#components
+    const row = await tables.blobs.get(digest)
+    const hashes = row && (await tables.pieceHashes.get(digest))
+    if (row === undefined || hashes === undefined) return undefined
+    const file = await files.openForReading(layout.blobFile('blobs', digest)).catch((error) => {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw error
+    })
+    const size = await file?.size()
+    if (file !== undefined && size === row.size) {
+      const onCorrupt = (blob: WholeBlob, piece: number) => this.demote(digest, [piece], blob)
+      return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), hashes })
+    }
+    file?.release()
+    await this.#demote(digest, [])
+    return undefined
+  }
+
+  #removal(digest: Digest): Change[] {
+    const { tables } = this.#components
+    return [tables.blobs.del([digest]), tables.pieceHashes.del([digest])]
+  }
+
+  #removed(digest: Digest, size: number): void {
+    this.#counted(-1, size)
+    this.#open.retire(digest)
+  }
+
+  #counted(blobs: 1 | -1, size: number): void {
+    this.#count += blobs
+    this.#bytes += blobs * size
+  }
+}

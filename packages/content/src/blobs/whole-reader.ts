@@ -1,0 +1,30 @@
+import type { ByteRange, Digest } from '@layermesh/oci'
+import { ContentError } from '../errors.ts'
+import { readRange } from '../hashing/verified-pieces.ts'
+import type { BlobReader } from '../interfaces.ts'
+import type { BlobCatalog } from './blob-catalog.ts'
+
+/** A reader of a blob that is wholly here; undefined when it isn't. It holds nothing open until it reads. */
+export async function openWholeReader(catalog: BlobCatalog, digest: Digest): Promise<BlobReader | undefined> {
+  const blob = await catalog.acquire(digest)
+  if (blob === undefined) return undefined
+  const { size } = blob
+  blob.release()
+  return { digest, size, complete: true, read: (range, signal) => readWholeBlob(catalog, digest, range, signal) }
+}
+
+/** @throws {ContentError} BLOB_GONE, BLOB_CORRUPT */
+export async function* readWholeBlob(
+  catalog: BlobCatalog,
+  digest: Digest,
+  range: ByteRange,
+  signal?: AbortSignal
+): AsyncGenerator<Uint8Array> {
+  const blob = await catalog.acquire(digest)
+  if (blob === undefined) throw new ContentError('BLOB_GONE', `${digest} is no longer here`)
+  try {
+    yield* readRange(blob, range, signal)
+  } finally {
+    blob.release()
+  }
+}

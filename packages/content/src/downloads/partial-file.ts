@@ -1,0 +1,261 @@
+import { webcrypto } from 'node:crypto'
+import { Bitfield, type Digest, digestAlgorithm, pieceCount, pieceLengthFor, pieceRange } from '@layermesh/oci'
+import type { StoredFile } from '../disk/files.ts'
+import type { FreeSpace } from '../disk/free-space.ts'
+import { ContentError } from '../errors.ts'
+import { HASH_LENGTH, type HashPool } from '../hashing/hash-pool.ts'
+import { RunningHash } from '../hashing/running-hash.ts'
+import { hashOfPiece, readPiece } from '../hashing/verified-pieces.ts'
+import type { PartialBlob } from '../interfaces.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { PartialRows, PieceHashMap } from './partial-rows.ts'
+import type { PieceWaiters } from './piece-waiters.ts'
+
+export interface PartialFileComponents {
+  readonly metadata: Metadata
+  readonly rows: PartialRows
+  readonly pool: HashPool
+  readonly space: FreeSpace
+  readonly file: StoredFile
+  readonly waiters: PieceWaiters
+  /** Told how many bytes came, or went if negative. */
+  readonly count: (bytes: number) => void
+}
+
+export interface PartialFileOptions {
+  readonly flushBytes: number
+  readonly flushMs: number
+}
+
+export interface PartialFileRecord {
+  readonly digest: Digest
+  readonly size: number
+  /** Whether those who wait for a piece may have it at once. */
+  readonly cutThrough: boolean
+  /** The SHA-256 of each piece when somebody vouches for them. */
+  readonly pieceHashes?: Uint8Array
+}
+
+/**
+ * The file of a download that runs. A piece is here once it is written; it is claimed on disk, by a row with its hash,
+ * only after its bytes are durable. That is done every few MiB and every second, for many pieces at once.
+ */
+export class PartialFile implements PartialBlob {
+  readonly digest: Digest
+  readonly size: number
+  readonly pieceLength: number
+  readonly pieceCount: number
+  readonly #components: PartialFileComponents
+  readonly #options: PartialFileOptions
+  readonly #cutThrough: boolean
+  readonly #vouchedHashes: Uint8Array | undefined
+  readonly #hashes: Uint8Array
+  readonly #held: Bitfield
+  readonly #writing = new Map<number, Promise<void>>()
+  readonly #digestHash: RunningHash
+  /** All pieces before this one are here. */
+  #frontier = 0
+  #unclaimed: number[] = []
+  #unclaimedBytes = 0
+  #claiming: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #failure: unknown
+  #closed = false
+
+  constructor(components: PartialFileComponents, options: PartialFileOptions, record: PartialFileRecord) {
+    this.#components = components
+    this.#options = options
+    this.digest = record.digest
+    this.size = record.size
+    this.pieceLength = pieceLengthFor(record.size)
+    this.pieceCount = pieceCount(record.size)
+    this.#cutThrough = record.cutThrough
+    this.#vouchedHashes = record.pieceHashes
+    this.#hashes = record.pieceHashes?.slice() ?? new Uint8Array(this.pieceCount * HASH_LENGTH)
+    this.#held = new Bitfield(this.pieceCount)
+    this.#digestHash = new RunningHash(components.pool, digestAlgorithm(record.digest))
+  }
+
+  get heldPieces(): number {
+    return this.#held.count
+  }
+
+  /** The SHA-256 of each piece; of those that are here, if nobody vouched for all. */
+  get hashes(): Uint8Array {
+    return this.#hashes
+  }
+
+  has(piece: number): boolean {
+    return this.#held.has(piece)
+  }
+
+  bitfield(): Uint8Array {
+    return this.#held.toBytes()
+  }
+
+  awaitedPieces(): number[] {
+    return this.#components.waiters.awaited().filter((piece) => !this.has(piece))
+  }
+
+  onAwait(listener: (piece: number) => void): () => void {
+    return this.#components.waiters.onWait((piece) => {
+      if (!this.has(piece)) listener(piece)
+    })
+  }
+
+  write(piece: number, bytes: Uint8Array): Promise<void> {
+    const writing = this.#writing.get(piece)
+    if (writing !== undefined) return writing
+    const task = this.#write(piece, bytes).finally(() => this.#writing.delete(piece))
+    this.#writing.set(piece, task)
+    return task
+  }
+
+  async #write(piece: number, bytes: Uint8Array): Promise<void> {
+    if (this.#closed) throw new ContentError('DOWNLOAD_FAILED', 'this download has ended')
+    if (this.#failure !== undefined) throw this.#failure
+    this.#checkLength(piece, bytes.byteLength)
+    if (this.has(piece)) return
+    const { file, space } = this.#components
+    await space.take(bytes.byteLength)
+    const [hash] = await Promise.all([this.#hashOf(piece, bytes), file.write(bytes, piece * this.pieceLength)])
+    this.#add(piece, hash)
+    this.#unclaimed.push(piece)
+    this.#unclaimedBytes += bytes.byteLength
+    this.#claimSoon()
+  }
+
+  /** Takes pieces of an earlier attempt, which are claimed and verified, for being here. */
+  restore(pieces: PieceHashMap): void {
+    for (const [piece, hash] of pieces) this.#add(piece, hash)
+  }
+
+  /** The bytes of a piece that is here, verified; undefined when the disk can't give them back. */
+  read(index: number): Promise<Uint8Array | undefined> {
+    const { pool, file } = this.#components
+    const { size, pieceLength } = this
+    return readPiece(pool, file, { index, size, pieceLength, hash: hashOfPiece(this.#hashes, index) })
+  }
+
+  /** A piece turned out bad on disk: it isn't here any more, and may be written again. */
+  async drop(piece: number): Promise<void> {
+    if (!this.#held.clear(piece)) return
+    const { metadata, rows, count } = this.#components
+    count(-this.#lengthOf(piece))
+    this.#frontier = Math.min(this.#frontier, piece)
+    await metadata.write(rows.delPieces(this.digest, [piece]))
+    await this.#digestHash.reset()
+  }
+
+  /** Keeps the file open for a reader. */
+  retain(): boolean {
+    return this.#components.file.retain()
+  }
+
+  release(): void {
+    this.#components.file.release()
+  }
+
+  /**
+   * The hash of the whole blob, as its digest's algorithm has it; all of it is durable then.
+   * @throws {ContentError} DOWNLOAD_INCOMPLETE
+   */
+  async finish(): Promise<Uint8Array> {
+    await Promise.all(this.#writing.values())
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.heldPieces < this.pieceCount) {
+      const message = `only ${this.heldPieces} of ${this.pieceCount} pieces came`
+      throw new ContentError('DOWNLOAD_INCOMPLETE', message)
+    }
+    const { file } = this.#components
+    const [{ hash }] = await Promise.all([this.#digestHash.finish(file, this.size), this.#claim()])
+    await file.sync()
+    return hash
+  }
+
+  /** Those of the pieces here that the disk can't give back as they were stored. */
+  async badPieces(): Promise<number[]> {
+    const bad: number[] = []
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (this.has(piece) && (await this.read(piece)) === undefined) bad.push(piece)
+    }
+    return bad
+  }
+
+  /** Claims what is here, as far as the disk allows, and lets go of the file. Nothing can be written any more. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await Promise.allSettled(this.#writing.values())
+    while (this.#unclaimed.length > 0 && this.#failure === undefined) await this.#claim().catch(() => {})
+    await this.#claiming?.catch(() => {})
+    await this.#digestHash.reset()
+    this.release()
+  }
+
+  #add(piece: number, hash: Uint8Array): void {
+    const { file, waiters, count } = this.#components
+    this.#hashes.set(hash, piece * HASH_LENGTH)
+    this.#held.set(piece)
+    count(this.#lengthOf(piece))
+    while (this.has(this.#frontier)) this.#frontier++
+    this.#digestHash.follow(file, Math.min(this.#frontier * this.pieceLength, this.size))
+    if (this.#cutThrough) waiters.settle(piece)
+  }
+
+  async #hashOf(piece: number, bytes: Uint8Array): Promise<Uint8Array> {
+    if (this.#vouchedHashes !== undefined) return hashOfPiece(this.#vouchedHashes, piece)
+    return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+  }
+
+  #claimSoon(): void {
+    if (this.#unclaimedBytes >= this.#options.flushBytes) {
+      this.#claim().catch(() => {})
+      return
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#claim().catch(() => {})
+    }, this.#options.flushMs).unref()
+  }
+
+  /** Makes what was written durable, then claims it. After a failure nobody knows what is on disk: the attempt fails. */
+  #claim(): Promise<void> {
+    this.#claiming ??= this.#claimAll()
+      .catch((error) => {
+        this.#failure ??= error
+        throw error
+      })
+      .finally(() => {
+        this.#claiming = undefined
+      })
+    return this.#claiming
+  }
+
+  async #claimAll(): Promise<void> {
+    const { file, metadata, rows } = this.#components
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    while (this.#unclaimed.length > 0) {
+      const pieces = this.#unclaimed
+      this.#unclaimed = []
+      this.#unclaimedBytes = 0
+      await file.sync()
+      const held = pieces.filter((piece) => this.has(piece))
+      const hashes = new Map(held.map((piece) => [piece, hashOfPiece(this.#hashes, piece)]))
+      await metadata.write(rows.putPieces(this.digest, hashes), false)
+    }
+  }
+
+  #lengthOf(piece: number): number {
+    const { start, end } = pieceRange(piece, this.size, this.pieceLength)
+    return end - start
+  }
+
+  #checkLength(piece: number, length: number): void {
+    const exists = Number.isInteger(piece) && piece >= 0 && piece < this.pieceCount
+    if (exists && length === this.#lengthOf(piece)) return
+    const message = exists ? `piece ${piece} has ${this.#lengthOf(piece)} bytes, not ${length}` : `no piece ${piece}`
+    throw new ContentError('PIECE_LENGTH', message)
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * A thread that reads files and hashes what it read. It reads with the descriptors of the main thread (descriptors
+ * belong to the process), so that no byte has to be copied from one thread to another: a verified piece is handed over
+ * with its memory, and a running hash follows a file that is being written through the page cache.
+ */
+import { createHash, type Hash, hash } from 'node:crypto'
+import { readSync } from 'node:fs'
+import { parentPort } from 'node:worker_threads'
+import type { DigestAlgorithm } from '@layermesh/oci'
+
+/** What a hashing thread is asked. Positions and lengths are in bytes. */
+export type HashJob =
+  /** Reads `length` bytes and hashes them; fewer when the file ends before. */
+  | { readonly kind: 'read'; readonly fd: number; readonly position: number; readonly length: number }
+  /** Hashes each piece of `start` up to `end` by itself. */
+  | HashPiecesJob
+  /** Begins a running hash, which also hashes each piece by itself if `pieceLength` is given. */
+  | {
+      readonly kind: 'open'
+      readonly stream: number
+      readonly algorithm: DigestAlgorithm
+      readonly pieceLength?: number
+    }
+  /** Takes the running hash from where it is up to `to`; answers with the hashes of the pieces that ended on the way. */
+  | { readonly kind: 'extend'; readonly stream: number; readonly fd: number; readonly to: number }
+  /** Answers with the whole hash and that of a last, short piece. The running hash is gone. */
+  | { readonly kind: 'finish'; readonly stream: number }
+  | { readonly kind: 'drop'; readonly stream: number }
+
+export interface HashPiecesJob {
+  readonly kind: 'pieces'
+  readonly fd: number
+  readonly start: number
+  readonly end: number
+  readonly pieceLength: number
+}
+
+export interface HashResult {
+  /** What was read. */
+  readonly bytes?: Uint8Array<ArrayBuffer>
+  readonly hash?: Uint8Array
+  /** SHA-256 of pieces, 32 bytes each. */
+  readonly pieces?: Uint8Array
+}
+
+export interface HashReply {
+  readonly id: number
+  readonly result?: HashResult
+  readonly error?: { readonly message: string; readonly code: string | undefined }
+}
+
+interface RunningHash {
+  readonly whole: Hash
+  readonly pieceLength: number | undefined
+  piece: Hash
+  position: number
+}
+
+const streams = new Map<number, RunningHash>()
+// Small enough to stay in the processor's cache between reading and hashing.
+const buffer = new Uint8Array(256 * 1024)
+
+function run(job: HashJob): HashResult {
+  switch (job.kind) {
+    case 'read':
+      return read(job.fd, job.position, job.length)
+    case 'pieces':
+      return { pieces: hashPieces(job) }
+    case 'open':
+      streams.set(job.stream, {
+        whole: createHash(job.algorithm),
+        piece: createHash('sha256'),
+        pieceLength: job.pieceLength,
+        position: 0
+      })
+      return {}
+    case 'extend':
+      return { pieces: extend(streamOf(job.stream), job.fd, job.to) }
+    case 'finish':
+      return finish(job.stream)
+    case 'drop':
+      streams.delete(job.stream)
+      return {}
+  }
+}
+
+function read(fd: number, position: number, length: number): HashResult {
+  const whole = new Uint8Array(length)
+  let filled = 0
+  while (filled < length) {
+    const got = readSync(fd, whole, filled, length - filled, position + filled)
+    if (got === 0) break
+    filled += got
+  }
+  const bytes = filled === length ? whole : whole.slice(0, filled)
+  return { bytes, hash: hash('sha256', bytes, 'buffer') }
+}
+
+function hashPieces({ fd, start, end, pieceLength }: HashPiecesJob): Uint8Array {
+  const hashes: Uint8Array[] = []
+  for (let from = start; from < end; from += pieceLength) {
+    const piece = createHash('sha256')
+    eachChunk(fd, from, Math.min(from + pieceLength, end), (chunk) => piece.update(chunk))
+    hashes.push(piece.digest())
+  }
+  return Buffer.concat(hashes)
+}
+
+function extend(stream: RunningHash, fd: number, to: number): Uint8Array {
+  const hashes: Uint8Array[] = []
+  while (stream.position < to) {
+    const pieceEnd = stream.pieceLength && stream.position - (stream.position % stream.pieceLength) + stream.pieceLength
+    const end = Math.min(to, pieceEnd ?? to)
+    eachChunk(fd, stream.position, end, (chunk) => {
+      stream.whole.update(chunk)
+      if (pieceEnd !== undefined) stream.piece.update(chunk)
+    })
+    stream.position = end
+    if (end !== pieceEnd) continue
+    hashes.push(stream.piece.digest())
+    stream.piece = createHash('sha256')
+  }
+  return Buffer.concat(hashes)
+}
+
+function finish(id: number): HashResult {
+  const { whole, piece, position, pieceLength } = streamOf(id)
+  streams.delete(id)
+  const openPiece = pieceLength !== undefined && position % pieceLength > 0
+  return { hash: whole.digest(), pieces: openPiece ? piece.digest() : new Uint8Array(0) }
+}
+
+function streamOf(id: number): RunningHash {
+  const stream = streams.get(id)
+  if (stream === undefined) throw new Error('this running hash is not known to this thread')
+  return stream
+}
+
+function eachChunk(fd: number, start: number, end: number, take: (chunk: Uint8Array) => void): void {
+  for (let at = start; at < end; ) {
+    const got = readSync(fd, buffer, 0, Math.min(buffer.byteLength, end - at), at)
+    if (got === 0) throw new Error('the file is shorter than it should be')
+    take(buffer.subarray(0, got))
+    at += got
+  }
+}
+
+function answer(id: number, job: HashJob): void {
+  try {
+    const result = run(job)
+    const reply: HashReply = { id, result }
+    parentPort?.postMessage(reply, result.bytes === undefined ? [] : [result.bytes.buffer])
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException
+    const reply: HashReply = { id, error: { message, code } }
+    parentPort?.postMessage(reply)
+  }
+}
+
+parentPort?.on('message', ({ id, job }: { id: number; job: HashJob }) => answer(id, job))

@@ -1,0 +1,67 @@
+import type { Descriptor, Digest, Repository } from '@layermesh/oci'
+import type { ManifestEntry } from '../interfaces.ts'
+import type { Metadata } from './metadata.ts'
+import { BYTES, json, PRESENCE, Table } from './table.ts'
+
+export interface BlobRow {
+  readonly size: number
+}
+
+export interface PartialRow {
+  readonly size: number
+  /** Whether every piece that is here came with someone's word for it, or from a blob that was whole once. */
+  readonly vouched: boolean
+}
+
+export interface UploadRow {
+  readonly repository: Repository
+  /** Durable bytes. */
+  readonly offset: number
+  /** When something was appended last, in ms since 1970. */
+  readonly touchedAt: number
+}
+
+export interface TagRow {
+  readonly sequence: number
+  readonly digest?: Digest
+  /** Base64. */
+  readonly envelope: string
+  readonly confirmedAt: number
+}
+
+/** All tables of the metadata, with the parts of their keys. */
+export type Tables = ReturnType<typeof createTables>
+
+export function createTables(metadata: Metadata) {
+  return {
+    /** A whole blob: there is a file of this length, durable before the row was written. By digest. */
+    blobs: new Table<[Digest], BlobRow>(metadata, 'blob', json()),
+    /** The SHA-256 of each piece of a whole blob, one after the other. By digest. */
+    pieceHashes: new Table<[Digest], Uint8Array>(metadata, 'pieces', BYTES),
+    /** An unfinished download. By digest. */
+    partials: new Table<[Digest], PartialRow>(metadata, 'partial', json()),
+    /** A durable piece of an unfinished download and its SHA-256. By digest and {@link pieceKey}. */
+    partialPieces: new Table<[Digest, string], Uint8Array>(metadata, 'partial-piece', BYTES),
+    /** An upload session. By id. */
+    uploads: new Table<[string], UploadRow>(metadata, 'upload', json()),
+    /** A repository that holds something, or once did. */
+    repositories: new Table<[Repository], true>(metadata, 'repository', PRESENCE),
+    /** A blob that a repository may show; and the same the other way round. */
+    links: new Table<[Repository, Digest], true>(metadata, 'link', PRESENCE),
+    linkedFrom: new Table<[Digest, Repository], true>(metadata, 'linked-from', PRESENCE),
+    manifests: new Table<[Repository, Digest], ManifestEntry>(metadata, 'manifest', json()),
+    /** By repository, subject, and digest of the manifest that refers to it. */
+    referrers: new Table<[Repository, Digest, Digest], Descriptor>(metadata, 'referrer', json()),
+    tags: new Table<[Repository, string], TagRow>(metadata, 'tag', json()),
+    /** By repository, the digest that a tag means, and the tag. */
+    tagsOf: new Table<[Repository, Digest, string], true>(metadata, 'tag-of', PRESENCE),
+    pieceMaps: new Table<[Digest], Uint8Array>(metadata, 'piece-map', BYTES),
+    /** What the store itself must remember: its format. */
+    store: new Table<[string], string>(metadata, 'store', json())
+  }
+}
+
+/** A piece's number as a part of a key, so that pieces sort by number. */
+export function pieceKey(piece: number): string {
+  return piece.toString(16).padStart(8, '0')
+}

@@ -1,0 +1,245 @@
+import { type Digest, digestAlgorithm, digestOfHash, OciError, pieceLengthFor, type Repository } from '@layermesh/oci'
+import type { BlobCatalog } from '../blobs/blob-catalog.ts'
+import type { Files, StoredFile } from '../disk/files.ts'
+import type { FreeSpace } from '../disk/free-space.ts'
+import type { Layout } from '../disk/layout.ts'
+import { ContentError } from '../errors.ts'
+import type { HashPool } from '../hashing/hash-pool.ts'
+import { RunningHash } from '../hashing/running-hash.ts'
+import type { BlobStat, Upload } from '../interfaces.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { linkChanges } from '../metadata/repositories.ts'
+import type { Tables, UploadRow } from '../metadata/tables.ts'
+import { untilAborted } from '../waiting.ts'
+import { ChunkWriter } from './chunk-writer.ts'
+
+export interface UploadComponents {
+  readonly metadata: Metadata
+  readonly tables: Tables
+  readonly files: Files
+  readonly layout: Layout
+  readonly pool: HashPool
+  readonly space: FreeSpace
+  readonly catalog: BlobCatalog
+  readonly now: () => number
+  /** Called once when the session has ended. */
+  readonly onEnd: (id: string) => void
+}
+
+export interface UploadOptions {
+  readonly maxBlobBytes: number
+}
+
+/** What an append may bring. */
+interface AppendLimits {
+  /** Exactly so many bytes. */
+  readonly length: number | undefined
+  readonly maxLength: number
+}
+
+type AppendOptions = NonNullable<Parameters<Upload['append']>[1]>
+
+// Pieces of almost all blobs are of this length; that of a longer one is known only when all of it is here.
+const PIECE_LENGTH = pieceLengthFor(0)
+
+/**
+ * An upload session. Its file reaches to the offset, and every offset that was told to anybody is durable: an append
+ * syncs the file, then writes the row. While bytes come in they are hashed behind the writer.
+ */
+export class UploadSession implements Upload {
+  readonly id: string
+  readonly repository: Repository
+  readonly #components: UploadComponents
+  readonly #options: UploadOptions
+  readonly #hash: RunningHash
+  readonly #ending = new AbortController()
+  #state: 'open' | 'appending' | 'committing' | 'ended' = 'open'
+  #offset: number
+  #touchedAt: number
+  #busy: Promise<unknown> = Promise.resolve()
+
+  constructor(components: UploadComponents, options: UploadOptions, id: string, row: UploadRow) {
+    this.#components = components
+    this.#options = options
+    this.#hash = new RunningHash(components.pool, 'sha256', PIECE_LENGTH)
+    this.id = id
+    this.repository = row.repository
+    this.#offset = row.offset
+    this.#touchedAt = row.touchedAt
+  }
+
+  get offset(): number {
+    return this.#offset
+  }
+
+  /** Whether nothing was appended since `time`, in ms since 1970, and nothing is being done. */
+  idleSince(time: number): boolean {
+    return this.#state === 'open' && this.#touchedAt <= time
+  }
+
+  append(bytes: AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<number> {
+    return this.#exclusively('appending', async () => {
+      if (options.start !== undefined && options.start !== this.#offset) {
+        throw new OciError('RANGE_INVALID', 'the chunk does not start where the upload is', {
+          detail: { offset: this.#offset }
+        })
+      }
+      const file = await this.#openFile()
+      try {
+        return await this.#append(file, bytes, options)
+      } finally {
+        file.release()
+      }
+    })
+  }
+
+  commit(digest: Digest): Promise<BlobStat> {
+    return this.#exclusively('committing', async () => {
+      const file = await this.#openFile()
+      try {
+        const { hash, pieces } = await this.#hash.finish(file, this.#offset)
+        if (digestOfHash(digestAlgorithm(digest), await this.#wholeHash(file, digest, hash)) !== digest) {
+          await this.#end()
+          throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })
+        }
+        return await this.#makeBlob(digest, await this.#pieceHashes(file, pieces))
+      } finally {
+        file.release()
+      }
+    })
+  }
+
+  async cancel(): Promise<void> {
+    this.#ending.abort(uploadUnknown())
+    await this.#busy.catch(() => {})
+    if (this.#state !== 'ended') await this.#end()
+  }
+
+  /** Breaks off what is being done, keeping what came, and lets go of everything. The session goes on after a restart. */
+  async close(): Promise<void> {
+    this.#ending.abort(new ContentError('STORE_CLOSED', 'the store is closed'))
+    await this.#busy.catch(() => {})
+    this.#state = 'ended'
+    await this.#hash.reset()
+  }
+
+  /** Runs `work` alone. @throws {OciError} RANGE_INVALID while something else runs, BLOB_UPLOAD_UNKNOWN after the end */
+  async #exclusively<Result>(state: 'appending' | 'committing', work: () => Promise<Result>): Promise<Result> {
+    if (this.#state === 'ended' || this.#ending.signal.aborted) throw uploadUnknown()
+    if (this.#state !== 'open') throw new OciError('RANGE_INVALID', 'another request is using this upload')
+    this.#state = state
+    this.#touchedAt = this.#components.now()
+    const running = work().finally(() => {
+      if (this.#state === state) this.#state = 'open'
+    })
+    this.#busy = running
+    return running
+  }
+
+  async #append(file: StoredFile, bytes: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<number> {
+    const { space } = this.#components
+    const signals = options.signal === undefined ? [] : [options.signal]
+    const source = untilAborted(bytes, AbortSignal.any([this.#ending.signal, ...signals]))
+    const writer = new ChunkWriter({ file, space, onWritten: (end) => this.#hash.follow(file, end) }, this.#offset)
+    const limits = { length: options.length, maxLength: this.#options.maxBlobBytes - this.#offset }
+    try {
+      const brokeOff = await copy(source, writer, limits)
+      if (brokeOff !== undefined && options.length !== undefined) throw brokeOff.error
+      await writer.flush()
+      await this.#acknowledge(file, writer.end)
+      if (brokeOff !== undefined) throw brokeOff.error
+    } catch (error) {
+      await this.#rollBack(file)
+      throw error
+    }
+    return this.#offset
+  }
+
+  async #acknowledge(file: StoredFile, offset: number): Promise<void> {
+    const { files, layout, metadata, tables, now } = this.#components
+    const { repository } = this
+    const touchedAt = now()
+    if (offset > this.#offset) {
+      await file.sync()
+      if (this.#offset === 0) await files.syncDirectory(layout.uploads)
+    }
+    await metadata.write([tables.uploads.put([this.id], { repository, offset, touchedAt })])
+    this.#offset = offset
+    this.#touchedAt = touchedAt
+  }
+
+  /** Takes away what came after the offset. */
+  async #rollBack(file: StoredFile): Promise<void> {
+    if (this.#hash.position > this.#offset) await this.#hash.reset()
+    await file.truncate(this.#offset).catch(() => {})
+  }
+
+  async #wholeHash(file: StoredFile, digest: Digest, sha256: Uint8Array): Promise<Uint8Array> {
+    const algorithm = digestAlgorithm(digest)
+    if (algorithm === 'sha256') return sha256
+    const { hash } = await new RunningHash(this.#components.pool, algorithm).finish(file, this.#offset)
+    return hash
+  }
+
+  async #pieceHashes(file: StoredFile, hashes: Uint8Array): Promise<Uint8Array> {
+    const pieceLength = pieceLengthFor(this.#offset)
+    if (pieceLength === PIECE_LENGTH) return hashes
+    return file.use((fd) => this.#components.pool.hashPieces(fd, 0, this.#offset, pieceLength))
+  }
+
+  async #makeBlob(digest: Digest, pieceHashes: Uint8Array): Promise<BlobStat> {
+    const { catalog, layout, tables, onEnd } = this.#components
+    const changes = [tables.uploads.del([this.id]), ...linkChanges(tables, this.repository, [digest])]
+    const size = this.#offset
+    await catalog.commit({ digest, size, path: layout.uploadFile(this.id), pieceHashes, changes })
+    this.#state = 'ended'
+    onEnd(this.id)
+    return { digest, size }
+  }
+
+  async #end(): Promise<void> {
+    const { metadata, tables, files, layout, onEnd } = this.#components
+    this.#state = 'ended'
+    onEnd(this.id)
+    await this.#hash.reset()
+    await metadata.write([tables.uploads.del([this.id])])
+    await files.remove(layout.uploadFile(this.id))
+  }
+
+  #openFile(): Promise<StoredFile> {
+    const { files, layout } = this.#components
+    return files.openForWriting(layout.uploadFile(this.id))
+  }
+}
+
+/** Copies all of `source`. Resolves with the error when the source broke off. @throws {OciError} SIZE_INVALID, BLOB_UPLOAD_INVALID */
+async function copy(
+  source: AsyncGenerator<Uint8Array>,
+  writer: ChunkWriter,
+  { length, maxLength }: AppendLimits
+): Promise<{ error: unknown } | undefined> {
+  let copied = 0
+  try {
+    for (;;) {
+      const next = await source.next().catch((error: unknown) => ({ error }))
+      if ('error' in next) return next
+      if (next.done) break
+      copied += next.value.byteLength
+      if (length !== undefined && copied > length) throw sizeInvalid(length)
+      if (copied > maxLength) throw new OciError('BLOB_UPLOAD_INVALID', 'the upload is too large')
+      await writer.add(next.value)
+    }
+  } finally {
+    await source.return(undefined)
+  }
+  if (length !== undefined && copied < length) throw sizeInvalid(length)
+  return undefined
+}
+
+function sizeInvalid(length: number): OciError {
+  return new OciError('SIZE_INVALID', `the chunk does not have the ${length} bytes that were announced`)
+}
+
+function uploadUnknown(): OciError {
+  return new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
+}
