@@ -1,0 +1,103 @@
+import type { ImageSummary, NodeStatus, PeerSummary, PullEvent, TransferSummary } from '@layermesh/node'
+import { CliFailure } from './failure.ts'
+
+const DEADLINE_MS = 10_000
+const MAX_LINE_LENGTH = 1024 * 1024
+
+/** Asks the admin API of a running node. Every failure is a {@link CliFailure} that says what to do. */
+export class AdminClient {
+  readonly #base: URL
+
+  /** @param url `http://HOST:PORT`; `http://` may be left out */
+  constructor(url: string) {
+    const text = /^[a-z]+:\/\//i.test(url) ? url : `http://${url}`
+    if (!URL.canParse(text)) {
+      throw new CliFailure('USAGE', `${url} is no address of an admin listener, such as http://127.0.0.1:5001`)
+    }
+    this.#base = new URL(text)
+  }
+
+  status(): Promise<NodeStatus> {
+    return this.get('status')
+  }
+  peers(): Promise<PeerSummary[]> {
+    return this.get('peers')
+  }
+  images(): Promise<ImageSummary[]> {
+    return this.get('images')
+  }
+  transfers(): Promise<TransferSummary[]> {
+    return this.get('transfers')
+  }
+
+  /** Has the node bring an image; the last event is `done` or `error`. */
+  async *pull(reference: string, deadlineMs?: number): AsyncGenerator<PullEvent, void, undefined> {
+    const response = await this.ask('pull', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ reference, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
+    })
+    for await (const line of this.lines(response)) yield parseJson<PullEvent>(line, this.#base)
+  }
+
+  private async get<T>(name: string): Promise<T> {
+    const response = await this.ask(name, { signal: AbortSignal.timeout(DEADLINE_MS) })
+    return parseJson<T>(await response.text().catch((cause: unknown) => this.fail(cause)), this.#base)
+  }
+
+  private async ask(name: string, init: RequestInit): Promise<Response> {
+    const url = new URL(`/api/v1/${name}`, this.#base)
+    const response = await fetch(url, init).catch((cause: unknown) => this.fail(cause))
+    if (response.ok) return response
+    throw new CliFailure('FAILED', `the node at ${this.#base.origin} refused: ${await reasonOf(response)}`)
+  }
+
+  private async *lines(response: Response): AsyncGenerator<string, void, undefined> {
+    const decoder = new TextDecoder()
+    let rest = ''
+    try {
+      for await (const chunk of response.body ?? []) {
+        const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+        rest = parts.pop() ?? ''
+        if (rest.length > MAX_LINE_LENGTH) throw new Error('a line without end')
+        yield* parts
+      }
+    } catch (cause) {
+      throw new CliFailure('FAILED', `the node at ${this.#base.origin} broke off the pull; ask again to go on`, {
+        cause
+      })
+    }
+  }
+
+  private fail(cause: unknown): never {
+    const late = cause instanceof Error && cause.name === 'TimeoutError'
+    const what = late ? `does not answer within ${DEADLINE_MS / 1000} s` : 'can not be reached'
+    throw new CliFailure(
+      'FAILED',
+      `the node at ${this.#base.origin} ${what}; start one with \`layermesh node\`, or say where it is with --admin URL`,
+      { cause }
+    )
+  }
+}
+
+function parseJson<T>(text: string, base: URL): T {
+  try {
+    return JSON.parse(text) as T
+  } catch (cause) {
+    throw new CliFailure(
+      'FAILED',
+      `what answers at ${base.origin} is no layermesh node; say where it is with --admin URL`,
+      {
+        cause
+      }
+    )
+  }
+}
+
+/** The message of an answer that is a refusal. */
+async function reasonOf(response: Response): Promise<string> {
+  const body: unknown = await response.json().catch(() => undefined)
+  const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
+  const told = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : undefined
+  return told ?? `HTTP status ${response.status}`
+}

@@ -1,0 +1,52 @@
+import { isOciError, parseImageReference } from '@layermesh/oci'
+import type { Command } from 'commander'
+import { AdminClient } from '../admin-client.ts'
+import type { CommandContext } from '../context.ts'
+import { CliFailure } from '../failure.ts'
+import { createPullDisplay } from '../pull-display.ts'
+import { withoutRegistry } from '../registry-name.ts'
+import { type AdminFlags, addAdminFlags } from './views.ts'
+
+interface PullFlags extends AdminFlags {
+  readonly deadline?: string
+}
+
+/** `pull`: brings an image into a running node, and shows how far it is. */
+export function addPullCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('pull')
+    .description('bring an image into a running node')
+    .argument('<REF>', 'NAME[:TAG][@DIGEST]')
+    .option('--deadline <DURATION>', 'give up after so long, such as 10m; what came is kept')
+  addAdminFlags(command, context).action(async (reference: string, flags: PullFlags) => {
+    const client = new AdminClient(flags.admin)
+    const deadlineMs = await readDeadline(flags.deadline)
+    checkReference(reference)
+    const { registry } = await client.status()
+    const display = createPullDisplay(context.out, flags.json === true)
+    for await (const event of client.pull(withoutRegistry(reference, registry), deadlineMs)) {
+      display.show(event)
+      if (event.type === 'done') return
+      if (event.type === 'error')
+        throw new CliFailure('FAILED', `${reference} could not be pulled: ${event.error.message}`)
+    }
+    throw new CliFailure('FAILED', `the node ended the pull of ${reference} early; ask again to go on`)
+  })
+}
+
+function checkReference(reference: string): void {
+  try {
+    parseImageReference(reference)
+  } catch (error) {
+    if (!isOciError(error)) throw error
+    throw new CliFailure('USAGE', `${reference} names no image: ${error.message}`, { cause: error })
+  }
+}
+
+async function readDeadline(text: string | undefined): Promise<number | undefined> {
+  if (text === undefined) return undefined
+  const { parseDuration } = await import('@layermesh/node')
+  const deadlineMs = parseDuration(text)
+  if (deadlineMs) return deadlineMs
+  throw new CliFailure('USAGE', `--deadline: expected a duration such as 30s or 10m, not ${text}`)
+}

@@ -1,0 +1,42 @@
+import { createRequire } from 'node:module'
+import { Command } from 'commander'
+import { addConfigCommands } from './commands/config.ts'
+import { addDemoCommand } from './commands/demo.ts'
+import { addIdentityCommands } from './commands/identity.ts'
+import { addNodeCommand } from './commands/node.ts'
+import { addPullCommand } from './commands/pull.ts'
+import { addViewCommands } from './commands/views.ts'
+import type { CommandContext } from './context.ts'
+
+const VERSION: string = createRequire(import.meta.url)('../package.json').version
+
+const EXAMPLES = `
+Examples:
+  layermesh node --role seed                         a node that is its own seed, on this host
+  layermesh node --join ADDR --trust PEER_ID         a node that joins it
+  layermesh pull team/app:1                          bring an image into the node of this host
+  layermesh demo                                     see a mesh of four nodes at work
+`
+
+/** The `layermesh` command with all that it can do. It throws instead of ending the process. */
+export function createProgram(context: CommandContext): Command {
+  const program = new Command('layermesh')
+    .description('A peer-to-peer mesh that brings container images to every host of a cluster.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.out.write(text),
+      writeErr: (text) => context.err.write(text),
+      getOutHelpWidth: () => context.out.columns,
+      getErrHelpWidth: () => context.err.columns
+    })
+    .showHelpAfterError('see: layermesh --help')
+    .addHelpText('after', EXAMPLES)
+  addNodeCommand(program, context)
+  addViewCommands(program, context)
+  addPullCommand(program, context)
+  addIdentityCommands(program, context)
+  addConfigCommands(program, context)
+  addDemoCommand(program, context)
+  return program
+}
