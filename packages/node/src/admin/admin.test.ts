@@ -73,7 +73,7 @@ async function serve(options: { hosts?: string[]; maxPulls?: number } = {}) {
   const node = new FakeNode()
   const metrics = { expose: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'metric 1\n' }) }
   const log = createLog({ level: 'silent', format: 'json' })
-  listening = await listen(createAdmin({ view: node, metrics, log }, { version: '0.0.0', ...options }), LOOPBACK)
+  listening = await listen(createAdmin({ view: node, metrics, log }, { listen: LOOPBACK, ...options }), LOOPBACK)
   return { node, url: listening.url }
 }
 

@@ -1,7 +1,9 @@
 import { parseImageReference } from '@layermesh/oci'
 import express, { type Express, type RequestHandler } from 'express'
+import type { ListenAddress } from '../config/addresses.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
+import { VERSION } from '../version.ts'
 import { browserGuard } from './browser-guard.ts'
 import { AdminError, answerErrors } from './errors.ts'
 import { indexHtml, indexText } from './index-page.ts'
@@ -17,8 +19,9 @@ export interface AdminComponents {
 }
 
 export interface AdminOptions {
-  readonly version: string
-  /** Names by which the listener may be asked, besides localhost and IP addresses. @default [] */
+  /** Where it listens; it may be asked by this name. */
+  readonly listen: ListenAddress
+  /** Other names by which it may be asked; localhost and IP addresses always may. @default [] */
   readonly hosts?: readonly string[]
   /** Pulls at one time. @default 8 */
   readonly maxPulls?: number
@@ -37,20 +40,20 @@ const HEADERS = Object.freeze({
 /** The admin listener: health, metrics and the API by which a running node is looked at and told what to do. */
 export function createAdmin(components: AdminComponents, options: AdminOptions): Express {
   const { view, log } = components
-  const { version, hosts, maxPulls } = { ...DEFAULTS, ...options }
+  const { listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
   const app = express().disable('x-powered-by').disable('etag').set('query parser', 'simple')
   app.use((_request, response, next) => {
     response.set(HEADERS)
     next()
   })
-  app.use(browserGuard(hosts))
-  get(app, '/', index(version))
+  app.use(browserGuard([listen.host, ...hosts]))
+  get(app, '/', index)
   health(app, components)
   get(app, '/api/v1/status', (_request, response) => void response.json(view.status()))
   get(app, '/api/v1/peers', (_request, response) => void response.json(view.peers()))
   get(app, '/api/v1/images', async (_request, response) => void response.json(await view.images()))
   get(app, '/api/v1/transfers', (_request, response) => void response.json(view.transfers()))
-  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(version)))
+  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(VERSION)))
   app
     .route('/api/v1/pull')
     .post(express.json({ limit: MAX_BODY_BYTES }), pull(components, maxPulls))
@@ -78,11 +81,9 @@ function health(app: Express, { view, metrics }: AdminComponents): void {
   })
 }
 
-function index(version: string): RequestHandler {
-  return (request, response) => {
-    const html = request.accepts(['text/plain', 'text/html']) === 'text/html'
-    response.type(html ? 'html' : 'text').send(html ? indexHtml(version) : indexText(version))
-  }
+const index: RequestHandler = (request, response) => {
+  const html = request.accepts(['text/plain', 'text/html']) === 'text/html'
+  response.type(html ? 'html' : 'text').send(html ? indexHtml(VERSION) : indexText(VERSION))
 }
 
 function pull({ view, log }: AdminComponents, maxPulls: number): RequestHandler {
