@@ -5,7 +5,7 @@ import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import { createRegistry, createRegistryServer, type RegistryEvent } from '@layermesh/registry'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
-import { createAdminApp } from './admin/app.ts'
+import { createAdmin } from './admin/admin.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
 import { readClusterSecret } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
@@ -15,6 +15,7 @@ import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
+import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
 
 /** A node that runs. */
@@ -36,16 +37,16 @@ const STOP_GRACE_MS = 5_000
  *   ports that are taken and directories that can't be written
  */
 export async function startNode(config: NodeConfig, components: { log: Logger }): Promise<RunningNode> {
-  const started = new AsyncDisposableStack()
+  const started = new Teardown()
   try {
     return await startParts(config, components.log, started)
   } catch (error) {
-    await started.disposeAsync()
+    await started.run().catch(() => {})
     throw error
   }
 }
 
-async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposableStack): Promise<RunningNode> {
+async function startParts(config: NodeConfig, log: Logger, started: Teardown): Promise<RunningNode> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   const privateKey = await loadOrCreateKey(config.dataDir)
   const peerId = peerIdOf(privateKey)
@@ -53,7 +54,7 @@ async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposa
   const secret = config.mesh.secretFile === undefined ? undefined : await readClusterSecret(config.mesh.secretFile)
 
   const content = await openStore(config, log)
-  started.defer(() => content.close())
+  started.add(() => content.close())
   const metrics: NodeMetrics = new NodeMetrics(
     {
       connectedPeers: () => mesh.connected().length,
@@ -85,13 +86,13 @@ async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposa
     }
   )
   const backend: NodeBackend = createBackend({ config, content, mesh, trust, privateKey, peerId, metrics, log })
-  started.defer(() => mesh.stop())
+  started.add(() => mesh.stop())
   await mesh.start(backend.tagHandler)
   backend.authority?.start()
-  started.defer(() => backend.authority?.stop())
+  started.add(() => backend.authority?.stop())
 
   const registry = await startRegistry(config, backend, mesh, metrics, log)
-  started.defer(() => closeServer(registry.server, AbortSignal.timeout(0)))
+  started.add(() => closeServer(registry.server, AbortSignal.timeout(0)))
   const view = new LiveView({
     config,
     content,
@@ -101,10 +102,10 @@ async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposa
     registryUrl: () => registry.url
   })
   await view.start()
-  started.defer(() => view.stop())
-  const adminApp = createAdminApp({ view, metrics, log }, { version: VERSION, hosts: config.admin.hosts })
+  started.add(() => view.stop())
+  const adminApp = createAdmin({ view, metrics, log }, config.admin)
   const admin = await listen(adminApp, config.admin.listen)
-  started.defer(() => closeServer(admin.server, AbortSignal.timeout(0)))
+  started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
 
   const info: NodeInfo = {
     pid: process.pid,
@@ -114,7 +115,7 @@ async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposa
     meshAddresses: mesh.addresses
   }
   await writeNodeFile(config.dataDir, info)
-  started.defer(() => removeNodeFile(config.dataDir))
+  started.add(() => removeNodeFile(config.dataDir))
   log.info({ ...info, role: config.role, zone: config.zone, version: VERSION }, 'ready')
 
   return {
@@ -122,7 +123,7 @@ async function startParts(config: NodeConfig, log: Logger, started: AsyncDisposa
     stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
       log.info({}, 'stopping')
       await Promise.all([closeServer(registry.server, signal), closeServer(admin.server, signal)])
-      await started.disposeAsync()
+      await started.run()
       log.info({}, 'stopped')
     }
   }

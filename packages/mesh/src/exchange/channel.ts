@@ -22,6 +22,7 @@ import {
   FrameReader,
   type RejectReason
 } from '../wire/frames.ts'
+import { isWritable } from './send.ts'
 
 /** What a channel tells the one who asks through it. */
 export interface ChannelListener {
@@ -89,7 +90,7 @@ export class Channel {
   }
 
   get open(): boolean {
-    return this.#closed === undefined && this.#stream.status === 'open'
+    return this.#closed === undefined && isWritable(this.#stream)
   }
 
   hasJoined(digest: Digest): boolean {

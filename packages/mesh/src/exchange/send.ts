@@ -11,7 +11,7 @@ import { LIMITS } from '../limits.ts'
  * @throws {MeshError} PEER_UNREACHABLE when the stream ended, DEADLINE when the peer takes nothing
  */
 export async function send(stream: Stream, parts: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
-  if (stream.status !== 'open') throw new MeshError('PEER_UNREACHABLE', `the stream is ${stream.status}`)
+  if (!isWritable(stream)) throw new MeshError('PEER_UNREACHABLE', `the stream is ${stream.status}`)
   const [first, ...rest] = parts
   if (first === undefined || stream.send(rest.length === 0 ? first : new Uint8ArrayList(first, ...rest))) return
   try {
@@ -23,4 +23,9 @@ export async function send(stream: Stream, parts: readonly Uint8Array[], signal:
     if (stream.status !== 'open') throw new MeshError('PEER_UNREACHABLE', 'the stream ended', { cause })
     throw new MeshError('DEADLINE', `the peer took nothing for ${LIMITS.sendStallMs} ms`, { cause })
   }
+}
+
+/** Whether a stream takes bytes; sending on another throws, in the middle of whoever told that it ended. */
+export function isWritable(stream: Stream): boolean {
+  return stream.status === 'open' && stream.writeStatus === 'writable'
 }

@@ -27,7 +27,7 @@ import {
   type PieceRequest,
   type RejectReason
 } from '../wire/frames.ts'
-import { send } from './send.ts'
+import { isWritable, send } from './send.ts'
 
 /** A blob that this node can share: whole, or as far as it is here. */
 export interface Offer {
@@ -265,7 +265,7 @@ class ServingSession {
 
   /** Small frames: one for each that the peer sent. A peer that asks without reading fills the bounded write buffer, which ends its stream. */
   private write(frame: Uint8Array): void {
-    if (this.#stream.status === 'open') this.#stream.send(frame)
+    if (isWritable(this.#stream)) this.#stream.send(frame)
   }
 
   private misbehaved(what: string): void {

@@ -18,6 +18,7 @@ import type { MeshFixture } from './mesh-fixture.ts'
 export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array) => void
 
 function send(stream: Stream, requestId: number, offset: number, payload: Uint8Array): void {
+  if (stream.writeStatus !== 'writable') return
   stream.send(encodeDataHeader(requestId, offset, payload.byteLength))
   stream.send(payload)
 }
