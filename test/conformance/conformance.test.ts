@@ -1,0 +1,66 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { pushImage } from './push-image.ts'
+import { type StartedSeed, startRegistry } from './start-registry.ts'
+import { buildSuite, hasGo, runSuite, type SuiteResult } from './suite.ts'
+
+const canRun = await hasGo()
+if (!canRun && process.env.CI === 'true') throw new Error('the conformance suite needs Go, which is not installed')
+if (!canRun) console.warn('SKIPPED: the OCI conformance suite needs Go 1.24 or newer, which is not installed')
+
+/** The reason of a test that is not of the version, or not possible without pushing; anything else would be ours. */
+const SWITCHED_OFF = /is disabled in the configuration$/
+
+/** Everything failed names its reason; everything left out is shown with the suite's. */
+function expectPassed(title: string, { passed, failures, skipped }: SuiteResult): void {
+  const left = skipped.map(({ test, reason }) => `\n  left out: ${test}: ${reason}`)
+  console.log(`${title}: ${passed} passed, ${failures.length} failed, ${skipped.length} left out${left.join('')}`)
+  expect(failures).toEqual([])
+  expect(passed).toBeGreaterThan(0)
+}
+
+describe.skipIf(!canRun)('OCI conformance suite', () => {
+  let registry: StartedSeed
+
+  beforeAll(buildSuite)
+  afterEach(() => registry.stop())
+
+  it('passes for distribution-spec 1.1', async () => {
+    registry = await startRegistry()
+    const result = await runSuite({ url: registry.url, version: '1.1' })
+    expectPassed('1.1', result)
+    expect(result.skipped.every(({ reason }) => SWITCHED_OFF.test(reason))).toBe(true)
+  })
+
+  it('passes for what comes after 1.1, with nothing left out', async () => {
+    registry = await startRegistry()
+    const result = await runSuite({ url: registry.url, version: 'dev' })
+    expectPassed('1.1+dev', result)
+    expect(result.skipped).toEqual([])
+  })
+
+  it('passes for a mirror that can only be pulled from', async () => {
+    registry = await startRegistry()
+    const repository = 'conformance/repo1'
+    const image = await pushImage(registry.url, repository)
+    const mirror = await registry.startMirror()
+    try {
+      const settings = {
+        API_PUSH: 'false',
+        API_BLOBS_DELETE: 'false',
+        API_BLOBS_ATOMIC: 'false',
+        API_MANIFESTS_DELETE: 'false',
+        API_MANIFESTS_ATOMIC: 'false',
+        API_TAGS_DELETE: 'false',
+        RO_DATA_TAGS: image.tag,
+        RO_DATA_MANIFESTS: image.manifests.join(' '),
+        RO_DATA_BLOBS: image.blobs.join(' '),
+        RO_DATA_REFERRERS: image.subject
+      }
+      const result = await runSuite({ url: mirror.url, version: '1.1', settings })
+      expectPassed('mirror', result)
+      expect(result.skipped.every(({ reason }) => SWITCHED_OFF.test(reason))).toBe(true)
+    } finally {
+      await mirror.stop()
+    }
+  })
+})
