@@ -24,7 +24,7 @@ export function explain(error: unknown): Explanation {
   }
   if (isFlagError(error)) return { line: oneLine(error.message), exitCode: EXIT.usage }
   for (let at = error; at instanceof Error; at = at.cause) {
-    const line = explainSystemError(at)
+    const line = explainSystemError(at) ?? explainMeshListen(at)
     if (line !== undefined) return { line, exitCode: EXIT.failed }
   }
   const message = error instanceof Error ? error.message || error.name : String(error)
@@ -38,6 +38,13 @@ function isFlagError(error: unknown): error is Error {
   return typeof origin === 'object' && origin !== null && 'kind' in origin && origin.kind === 'flag'
 }
 
+/** libp2p tells of addresses that can't be listened on in lines `ADDRESS: REASON` of its message. */
+function explainMeshListen({ name, message }: Error): string | undefined {
+  if (name !== 'UnsupportedListenAddressesError') return undefined
+  const reason = message.split('\n').find((line) => line.trimStart().startsWith('/'))
+  return `can not listen for other nodes${reason === undefined ? '' : ` on ${reason.trim()}`}; choose another address with --mesh`
+}
+
 function explainSystemError(error: NodeJS.ErrnoException & { address?: string; port?: number }): string | undefined {
   const place = error.port === undefined ? error.path : `${error.address}:${error.port}`
   switch (error.code) {
@@ -48,6 +55,9 @@ function explainSystemError(error: NodeJS.ErrnoException & { address?: string; p
     case 'EACCES':
     case 'EPERM':
       return `this user may not use ${place}; choose another one, or run as a user who may`
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return `${place} is no directory; choose another one with --data`
     case 'EROFS':
       return `${place} can only be read; choose another directory with --data`
     case 'ENOSPC':

@@ -3,7 +3,6 @@ import type { CommandContext } from './context.ts'
 import { EXIT, explain } from './failure.ts'
 import { createProgram } from './program.ts'
 
-const HELP_WITHOUT_COMMAND = 'commander.help'
 const CHATTY = new Set(['debug', 'trace'])
 
 /** Runs one command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage */
@@ -20,9 +19,9 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   }
 }
 
-/** Commander has said already what was wrong. Help that nobody asked for is shown for a command that is missing. */
-function exitCodeOf({ code, exitCode }: CommanderError): number {
-  return exitCode === 0 && code !== HELP_WITHOUT_COMMAND ? EXIT.done : EXIT.usage
+/** Commander has said already what was wrong; it counts help that was asked for as 0, help for want of a command as 1. */
+function exitCodeOf({ exitCode }: CommanderError): number {
+  return exitCode === 0 ? EXIT.done : EXIT.usage
 }
 
 function wantsStack(args: readonly string[], { environment }: CommandContext): boolean {
