@@ -27,7 +27,7 @@ export async function writeLayer(files: readonly ImageFile[], path: string, sign
   const plain = createHash('sha256')
   const compressed = createHash('sha256')
   const gzip = createGzip({ level: COMPRESSION_LEVEL })
-  const fill = fillArchive(archive, files)
+  const fill = fillArchive(archive, files, signal)
   // The archive is a stream of another library; a stream of Node's own after it keeps the pipeline's promises.
   const streams = [
     archive,
@@ -47,17 +47,27 @@ export async function writeLayer(files: readonly ImageFile[], path: string, sign
   }
 }
 
-async function fillArchive(archive: Pack, files: readonly ImageFile[]): Promise<void> {
-  for (const { path, source, linkTo } of files) {
-    if (source === undefined) {
-      archive.entry({ name: path, type: 'symlink', linkname: linkTo ?? '', mtime: EPOCH })
-      continue
+async function fillArchive(archive: Pack, files: readonly ImageFile[], signal: AbortSignal): Promise<void> {
+  try {
+    for (const file of files) {
+      signal.throwIfAborted()
+      await addFile(archive, file)
     }
-    const { size, mode } = await stat(source)
-    const header = { name: path, size, mode: (mode & EXECUTABLE) === 0 ? 0o644 : 0o755, mtime: EPOCH }
-    await pipeline(createReadStream(source), archive.entry(header))
+    archive.finalize()
+  } catch (error) {
+    archive.destroy()
+    throw error
   }
-  archive.finalize()
+}
+
+async function addFile(archive: Pack, { path, source, linkTo }: ImageFile): Promise<void> {
+  if (source === undefined) {
+    archive.entry({ name: path, type: 'symlink', linkname: linkTo ?? '', mtime: EPOCH })
+    return
+  }
+  const { size, mode } = await stat(source)
+  const header = { name: path, size, mode: (mode & EXECUTABLE) === 0 ? 0o644 : 0o755, mtime: EPOCH }
+  await pipeline(createReadStream(source), archive.entry(header))
 }
 
 /** Passes bytes on and hashes them. */
