@@ -1,4 +1,4 @@
-import { SETTING_KEYS } from '@layermesh/node'
+import { LOG_LEVELS, ROLES, SETTING_KEYS } from '@layermesh/node'
 import { Command } from 'commander'
 import { expect, it } from 'vitest'
 import { addSettingFlags, NODE_FLAGS, readSettingFlags } from './flags.ts'
@@ -12,6 +12,12 @@ function read(...args: string[]) {
 it('has flags for settings that there are', () => {
   const known = SETTING_KEYS.map(({ path }) => path.join('.'))
   for (const { flag, path } of NODE_FLAGS) expect(known, flag).toContain(path.join('.'))
+})
+
+it('offers the choices that the settings have', () => {
+  const choicesOf = (name: string) => [...(NODE_FLAGS.find(({ flag }) => flag === name)?.choices ?? [])].sort()
+  expect(choicesOf('--role')).toEqual([...ROLES].sort())
+  expect(choicesOf('--log-level')).toEqual([...LOG_LEVELS].sort())
 })
 
 it('says nothing of settings that no flag was given for', () => {

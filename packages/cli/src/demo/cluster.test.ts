@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -14,7 +14,11 @@ const { writeFileSync } = require('node:fs')
 const data = process.argv[process.argv.indexOf('--data') + 1]
 writeFileSync(data + '/called.json', JSON.stringify({ args: process.argv.slice(2), env: Object.keys(process.env) }))
 let asked = 0
-const server = createServer((request, response) => response.writeHead(++asked > 1 ? 200 : 503).end())
+const server = createServer((request, response) => {
+  const ready = ++asked > 1
+  if (ready) writeFileSync(data + '/ready', '')
+  response.writeHead(ready ? 200 : 503).end()
+})
 server.listen(0, '127.0.0.1', () => {
   const admin = 'http://127.0.0.1:' + server.address().port
   const info = { pid: process.pid, admin, registry: admin, meshAddresses: ['/mesh/' + process.pid], peerId: 'p' }
@@ -58,6 +62,12 @@ it('starts nodes that join each other, away from the settings of the user', asyn
   expect(called.args.join(' ')).toContain(`--join /mesh/${seed.info.pid} --trust p`)
   expect(called.args.slice(0, 3)).toEqual(['node', '--role', 'node'])
   expect(called.env).not.toContain('LAYERMESH_ZONE')
+})
+
+it('waits until a node is ready', async () => {
+  const cluster = await makeCluster(FAKE_NODE)
+  await cluster.start(SEED)
+  await access(join(directory, 'nodes/seed/ready'))
 })
 
 it('kills one and ends the others', async () => {

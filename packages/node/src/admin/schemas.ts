@@ -70,7 +70,7 @@ export const transferSchema = z.strictObject({
   sources: z.array(source).describe('Payload taken from each peer so far.')
 }) satisfies Shape<TransferSummary>
 
-export const pullProgressSchema = z.strictObject({
+const pullProgressSchema = z.strictObject({
   digest,
   mediaType: z.string(),
   size: bytes,
@@ -78,7 +78,7 @@ export const pullProgressSchema = z.strictObject({
   sources: z.array(source)
 }) satisfies Shape<PullProgress>
 
-export const pullResultSchema = z.strictObject({
+const pullResultSchema = z.strictObject({
   repository,
   tag: z.exactOptional(tag),
   digest,
@@ -88,7 +88,7 @@ export const pullResultSchema = z.strictObject({
   sources: z.array(source)
 }) satisfies Shape<PullResult>
 
-export const failureSchema = z.strictObject({ code: z.string(), message: z.string() })
+const failureSchema = z.strictObject({ code: z.string(), message: z.string() })
 export const errorSchema = z.strictObject({ error: failureSchema })
 
 export const pullEventSchema = z.discriminatedUnion('type', [

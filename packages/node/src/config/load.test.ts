@@ -109,6 +109,15 @@ it('names the flag that holds a wrong value, also one that was added to a list',
   expect(trust.message).toMatch(/^--trust: trust\[0]\.peerId: expected a peer id/)
 })
 
+it('tells an added peer from those of the file when one of them is wrong', async () => {
+  const added = flag('--trust', ['trust'], { peerId: 'bob' }, true)
+  const byFlag = await failure({ text: `trust: [{ peerId: ${PEER} }]`, flags: [added] })
+  expect(byFlag).toMatchObject({ key: 'trust[1].peerId', origin: { kind: 'flag', flag: '--trust' } })
+  const good = flag('--trust', ['trust'], { peerId: OTHER }, true)
+  const byFile = await failure({ text: 'trust:\n  - peerId: bob', flags: [good] })
+  expect(byFile).toMatchObject({ key: 'trust[0].peerId', line: 2 })
+})
+
 it('refuses an unknown key with its line and the nearest one that is known', async () => {
   const error = await failure({ text: 'role: seed\n\nmesh:\n  maxPeers: 5\n  jion: [a:1]\n' })
   expect(error).toMatchObject({ code: 'UNKNOWN_KEY', key: 'mesh.jion', line: 5 })
