@@ -151,7 +151,9 @@ it('refuses a wrong value with its line', async () => {
     ['mesh:\n  maxPeers: 0', 2],
     ['zone: a/b', 1],
     ['freshness:\n  - repositories: "**"\n    maxAge: 1h\n    maxStale: 1m', 4],
-    ['registry:\n  ownHosts: [word]', 2]
+    ['registry:\n  ownHosts: [word]', 2],
+    [`trust:\n  - peerId: ${PEER}\n    repositories: [a**b]`, 3],
+    ['freshness:\n  - repositories: UPPER', 2]
   ] as const
   for (const [text, line] of lines) {
     expect(await failure({ text }), text).toMatchObject({ code: 'INVALID_VALUE', line })

@@ -1,4 +1,5 @@
 import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
+import { isTrustError, RepositoryPattern } from '@layermesh/trust'
 import { z } from 'zod'
 import { isJoinAddress, parseListenAddress, parseTcpMultiaddr } from './addresses.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -13,7 +14,6 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 
 /** An Ed25519 peer id: a base58 multihash of 38 bytes that starts with the same six. */
 const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
-const REPOSITORY_PATTERN = /^[a-z0-9*]([a-z0-9._:*-]*)(\/[a-z0-9._*-]+)*$/
 const ZONE = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62})$/
 
 /** Strings of one shape, described by what an operator would have to write instead. */
@@ -35,10 +35,14 @@ const joinAddress = shaped(
   isJoinAddress
 )
 const peerId = shaped('a peer id, as `layermesh keys show` prints it (12D3KooW…)', (text) => PEER_ID.test(text))
-const repositories = shaped('a pattern such as team/*, ** or docker.io/library/*', (text) =>
-  REPOSITORY_PATTERN.test(text)
+const repositories = shaped(
+  'a pattern such as team/*, ** or docker.io/library/*',
+  succeeds((text) => new RepositoryPattern(text))
 )
-const registryHost = shaped('a registry host such as registry.example or localhost:5000', isRegistryHost)
+const registryHost = shaped(
+  'a registry host such as registry.example or localhost:5000',
+  succeeds(normalizeRegistryHost)
+)
 const hostName = shaped('a host name without port', (text) => parseListenAddress(`${text}:0`) !== undefined)
 const path = shaped('a path', (text) => text.length > 0 && !text.includes('\0'))
 const count = (limit: number) => z.int().min(1).max(limit)
@@ -173,11 +177,14 @@ export function settingsJsonSchema(): Record<string, unknown> {
   return { title: 'layermesh', ...z.toJSONSchema(settingsSchema, { io: 'input' }) }
 }
 
-function isRegistryHost(text: string): boolean {
-  try {
-    return normalizeRegistryHost(text).length > 0
-  } catch (error) {
-    if (isOciError(error)) return false
-    throw error
+function succeeds(read: (text: string) => unknown): (text: string) => boolean {
+  return (text) => {
+    try {
+      read(text)
+      return true
+    } catch (error) {
+      if (isOciError(error) || isTrustError(error)) return false
+      throw error
+    }
   }
 }
