@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { digestOf, type Repository } from '@layermesh/oci'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { OpenBlob, RegistryBackend } from './interfaces.ts'
@@ -185,7 +186,10 @@ describe('a blob that arrives while it is pulled', () => {
       })
     )
     const digest = backend.addBlob(APP, randomBytes(2000))
-    await expect(client.get(`/v2/team/app/blobs/${digest}`)).rejects.toThrow()
+    const connection = client.raw()
+    connection.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    const [, body = ''] = (await connection.closed()).split('\r\n\r\n')
+    expect(body.length).toBeLessThan(2000)
     await expect.poll(() => events).toMatchObject([{ action: 'pull', bytes: 1000 }])
     expect(log.filter(({ level }) => level === 'warn')).toMatchObject([{ message: 'an answer was cut off' }])
   })
@@ -231,6 +235,19 @@ describe('a blob that arrives while it is pulled', () => {
     await expect.poll(cutOff, { timeout: 10_000 }).toMatchObject([{ fields: { error: { code: 'BROKEN_BODY' } } }])
     expect(read).toBeGreaterThan(0)
     expect(read).toBeLessThan(50)
+  })
+
+  it('may take its time once it has begun', async () => {
+    const { client, backend } = await startRegistry(
+      { answerTimeoutMs: 50 },
+      reading(async function* () {
+        yield Buffer.alloc(1000)
+        await setTimeout(150)
+        yield Buffer.alloc(1000)
+      })
+    )
+    const digest = backend.addBlob(APP, randomBytes(2000))
+    expect((await client.get(`/v2/team/app/blobs/${digest}`)).body).toHaveLength(2000)
   })
 
   it('is given up with 503 when its first byte takes too long, though the backend heeds nothing', async () => {

@@ -90,8 +90,9 @@ export interface RegistryEvent {
   readonly action: 'pull' | 'push' | 'mount' | 'delete'
   readonly target: 'blob' | 'manifest' | 'tag'
   readonly repository: Repository
+  /** Undefined for a chunk of a push, whose digest is not known yet, and for a tag that was deleted. */
   readonly digest?: Digest
   readonly tag?: string
-  /** Payload bytes sent to or taken from the client. */
+  /** Payload bytes that this request itself sent to or took from the client. */
   readonly bytes: number
 }

@@ -226,6 +226,35 @@ describe('pushing manifests', () => {
   })
 })
 
+describe('bodies of manifests', () => {
+  const start = 'PUT /v2/team/app/manifests/big HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
+  const chunk = (length: number) => `${length.toString(16)}\r\n${' '.repeat(length)}\r\n`
+
+  it('without an end are refused as soon as they are too long, and the connection can be used again', async () => {
+    const { client } = await startRegistry({ discardTimeoutMs: 600_000 })
+    const connection = client.raw()
+    connection.write(start)
+    connection.write(chunk(MAX_MANIFEST_BYTES))
+    connection.write(chunk(1))
+    expect(await connection.until(/MANIFEST_TOO_LARGE/)).toMatch(/^HTTP\/1.1 413 /)
+    connection.write(`${chunk(100_000)}0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    expect(await connection.closed()).toMatch(/200 OK/)
+  })
+
+  it('are held in memory only up to a number, others told to wait', async () => {
+    const { client } = await startRegistry({ maxConcurrentManifestBodies: 1 })
+    const slow = client.raw()
+    slow.write(`${start.replace('\r\n\r\n', '\r\nExpect: 100-continue\r\n\r\n')}`)
+    await slow.until(/100 Continue/)
+    const refused = await client.send('PUT', '/v2/team/app/manifests/x', { body: 'x' })
+    expect([refused.status, refused.errorCode()]).toEqual([429, 'TOOMANYREQUESTS'])
+    slow.write(`${chunk(10)}0\r\n\r\n`)
+    await slow.until(/MANIFEST_INVALID/)
+    expect((await client.send('PUT', '/v2/team/app/manifests/x', { body: 'x' })).errorCode()).toBe('MANIFEST_INVALID')
+    slow.end()
+  })
+})
+
 describe('deleting manifests', () => {
   it('removes a tag and leaves the manifest', async () => {
     const { client, backend, events } = await startRegistry()

@@ -22,9 +22,9 @@ export interface RegistryOptions {
   readonly maxConcurrentUploadBodies?: number
   /** Most bodies of manifests received at once, each in memory, 429 beyond. @default 32 */
   readonly maxConcurrentManifestBodies?: number
-  /** How many bytes of a refused body are read and thrown away to keep the connection. @default 1 MiB */
+  /** How many bytes of a body that is not wanted are read and thrown away to keep the connection. @default 1 MiB */
   readonly maxDiscardedBytes?: number
-  /** How long a refused body is read for that. @default 5 000 */
+  /** How long such a body is read. @default 5 000 */
   readonly discardTimeoutMs?: number
 }
 

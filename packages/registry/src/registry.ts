@@ -68,13 +68,19 @@ async function handle(services: Services, request: Request, response: Response):
   const signal = exchangeSignal(response, isPull ? services.options.answerTimeoutMs : undefined)
   response.setHeader('Docker-Distribution-API-Version', 'registry/2.0')
   response.setHeader('X-Content-Type-Options', 'nosniff')
+  const startedAt = performance.now()
   response.once('finish', () => {
-    services.log.debug({ method: request.method, path: request.originalUrl, status: response.statusCode }, 'answered')
+    const { method, originalUrl: path } = request
+    const durationMs = Math.round(performance.now() - startedAt)
+    services.log.debug({ method, path, status: response.statusCode, durationMs }, 'answered')
   })
   try {
     await unlessAborted(route(services, request, response, signal), signal)
   } catch (error) {
     answerFailure(services, request, response, error)
+  } finally {
+    const { maxDiscardedBytes: maxBytes, discardTimeoutMs: timeoutMs } = services.options
+    if (hasBody(request)) discardBody(request, { maxBytes, timeoutMs })
   }
 }
 
@@ -139,10 +145,5 @@ function answerFailure(services: Services, request: Request, response: Response,
   }
   services.log[level](fields, error.message)
   if (error.status === 408 || request.headers.expect !== undefined) response.setHeader('Connection', 'close')
-  else if (hasBody(request)) refuseBody(services, request)
   sendError(response, method === 'GET' || method === 'HEAD' ? asAnsweredToPull(error) : error)
-}
-
-function refuseBody({ options }: Services, request: Request): void {
-  discardBody(request, { maxBytes: options.maxDiscardedBytes, timeoutMs: options.discardTimeoutMs })
 }

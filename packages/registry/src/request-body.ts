@@ -55,11 +55,16 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
     const chunks: AsyncIterator<Uint8Array> = this.#request.iterator({ destroyOnReturn: false })
-    for (;;) {
-      const next = await withinIdleTime(chunks.next(), this.#idleTimeoutMs)
-      if (next.done) return
-      this.bytes += next.value.byteLength
-      yield next.value
+    try {
+      for (;;) {
+        const next = await withinIdleTime(chunks.next(), this.#idleTimeoutMs)
+        if (next.done) return
+        this.bytes += next.value.byteLength
+        yield next.value
+      }
+    } finally {
+      // Not awaited: after a time-out it would wait for the byte that never came.
+      chunks.return?.().catch(() => {})
     }
   }
 
@@ -92,7 +97,7 @@ function withinIdleTime<T>(waited: Promise<T>, idleTimeoutMs: number): Promise<T
 }
 
 /**
- * Reads what is left of a body that nobody wants, within bounds, so that the client sees its answer and can use the
+ * Reads what is left of a body that nobody wanted, within bounds, so that the client sees its answer and can use the
  * connection again; beyond them the connection is cut.
  */
 export function discardBody(request: IncomingMessage, limits: { maxBytes: number; timeoutMs: number }): void {

@@ -325,7 +325,7 @@ describe('bodies that misbehave', () => {
   })
 
   it('that are refused are read no further than needed, and the answer still arrives', async () => {
-    const { client } = await startRegistry({ maxDiscardedBytes: 100_000 })
+    const { client } = await startRegistry({ maxDiscardedBytes: 100_000, discardTimeoutMs: 600_000 })
     const path = '/v2/team/app/blobs/uploads/none'
     const short = client.raw()
     short.write(`PATCH ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\naaaaa`)
@@ -339,6 +339,15 @@ describe('bodies that misbehave', () => {
     await long.closed()
   })
 
+  it('that nobody asked for are not read without end either', async () => {
+    const { client } = await startRegistry({ maxDiscardedBytes: 1000, discardTimeoutMs: 600_000 })
+    const connection = client.raw()
+    connection.write(`POST ${START} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n`)
+    await connection.until(/^HTTP\/1.1 202 /)
+    connection.write('a'.repeat(2000))
+    await connection.closed()
+  })
+
   it('that are refused are not read for ever', async () => {
     const { client } = await startRegistry({ discardTimeoutMs: 50 })
     const slow = client.raw()
@@ -347,7 +356,7 @@ describe('bodies that misbehave', () => {
   })
 
   it('are asked for only when they are wanted', async () => {
-    const { client } = await startRegistry()
+    const { client } = await startRegistry({ discardTimeoutMs: 600_000 })
     const head = 'Host: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n'
     const refused = client.raw()
     refused.write(`PATCH /v2/team/app/blobs/uploads/none HTTP/1.1\r\n${head}`)
