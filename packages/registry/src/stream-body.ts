@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 
 /** Why a body that was begun can't be ended as it was promised. */
-export class BrokenBodyError extends Error {
+class BrokenBodyError extends Error {
   override readonly name = 'BrokenBodyError'
   readonly code = 'BROKEN_BODY'
 }
