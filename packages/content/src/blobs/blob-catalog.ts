@@ -108,13 +108,11 @@ export class BlobCatalog {
   /** Removes a blob; who reads it may finish. Resolves false when it isn't whole here. An unfinished download that is not running goes too. */
   delete(digest: Digest): Promise<boolean> {
     return this.#components.lock.run(digest, async () => {
-      const { tables, metadata, files, layout, partials } = this.#components
+      const { tables, partials } = this.#components
       await partials.discardIfDormant(digest)
       const row = await tables.blobs.get(digest)
       if (row === undefined) return false
-      await metadata.write(this.#removal(digest))
-      this.#removed(digest, row.size)
-      await files.remove(layout.blobFile('blobs', digest))
+      await this.#remove(digest, row.size)
       return true
     })
   }
@@ -130,18 +128,17 @@ export class BlobCatalog {
   }
 
   async #demote(digest: Digest, pieces: readonly number[]): Promise<void> {
-    const { tables, metadata, files, layout, partials } = this.#components
+    const { tables, layout, partials } = this.#components
     const row = await tables.blobs.get(digest)
     if (row === undefined) return
     const hashes = await tables.pieceHashes.get(digest)
-    const path = layout.blobFile('blobs', digest)
     if (hashes === undefined || partials.isActive(digest)) {
-      await metadata.write(this.#removal(digest))
-      await files.remove(path)
+      await this.#remove(digest, row.size)
     } else {
+      const path = layout.blobFile('blobs', digest)
       await partials.adopt({ digest, size: row.size, hashes, path }, pieces, this.#removal(digest))
+      this.#forget(digest, row.size)
     }
-    this.#removed(digest, row.size)
     this.#components.onCorrupt({ digest, pieces })
   }
 
@@ -161,7 +158,12 @@ export class BlobCatalog {
       return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), hashes })
     }
     file?.release()
-    await this.#demote(digest, [])
+    if (file !== undefined) {
+      await this.#demote(digest, [])
+    } else {
+      await this.#remove(digest, row.size)
+      this.#components.onCorrupt({ digest, pieces: [] })
+    }
     return undefined
   }
 
@@ -170,7 +172,14 @@ export class BlobCatalog {
     return [tables.blobs.del([digest]), tables.pieceHashes.del([digest])]
   }
 
-  #removed(digest: Digest, size: number): void {
+  async #remove(digest: Digest, size: number): Promise<void> {
+    const { metadata, files, layout } = this.#components
+    await metadata.write(this.#removal(digest))
+    this.#forget(digest, size)
+    await files.remove(layout.blobFile('blobs', digest))
+  }
+
+  #forget(digest: Digest, size: number): void {
     this.#counted(-1, size)
     this.#open.retire(digest)
   }

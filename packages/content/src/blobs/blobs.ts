@@ -65,7 +65,7 @@ export class Blobs implements BlobStore {
     if (blob === undefined) return undefined
     const { pieceLength, hashes } = blob
     blob.release()
-    return { pieceLength, hashes: hashes.slice() }
+    return { pieceLength, hashes: new Uint8Array(hashes) }
   }
 
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {

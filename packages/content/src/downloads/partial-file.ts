@@ -48,7 +48,7 @@ export class PartialFile implements PartialBlob {
   readonly #components: PartialFileComponents
   readonly #options: PartialFileOptions
   readonly #cutThrough: boolean
-  readonly #vouchedHashes: Uint8Array | undefined
+  readonly #hashesVouched: boolean
   readonly #hashes: Uint8Array
   readonly #held: Bitfield
   readonly #writing = new Map<number, Promise<void>>()
@@ -70,8 +70,9 @@ export class PartialFile implements PartialBlob {
     this.pieceLength = pieceLengthFor(record.size)
     this.pieceCount = pieceCount(record.size)
     this.#cutThrough = record.cutThrough
-    this.#vouchedHashes = record.pieceHashes
-    this.#hashes = record.pieceHashes?.slice() ?? new Uint8Array(this.pieceCount * HASH_LENGTH)
+    this.#hashesVouched = record.pieceHashes !== undefined
+    this.#hashes = new Uint8Array(this.pieceCount * HASH_LENGTH)
+    if (record.pieceHashes !== undefined) this.#hashes.set(record.pieceHashes)
     this.#held = new Bitfield(this.pieceCount)
     this.#digestHash = new RunningHash(components.pool, digestAlgorithm(record.digest))
   }
@@ -205,7 +206,7 @@ export class PartialFile implements PartialBlob {
   }
 
   async #hashOf(piece: number, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#vouchedHashes !== undefined) return hashOfPiece(this.#vouchedHashes, piece)
+    if (this.#hashesVouched) return hashOfPiece(this.#hashes, piece)
     return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
   }
 

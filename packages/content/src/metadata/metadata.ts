@@ -46,8 +46,9 @@ export class Metadata {
   }
 
   /** @throws {ContentError} STORE_CLOSED */
-  get(key: string): Promise<Uint8Array | undefined> {
-    return this.#run(() => this.#database.get(key))
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const value = await this.#run(() => this.#database.get(key))
+    return value && plain(value)
   }
 
   /** The entries of a range in ascending order. @throws {ContentError} STORE_CLOSED */
@@ -57,7 +58,7 @@ export class Metadata {
       for (;;) {
         const entry = await this.#run(() => iterator.next())
         if (entry === undefined) return
-        yield entry
+        yield [entry[0], plain(entry[1])]
       }
     } finally {
       await iterator.close()
@@ -109,4 +110,9 @@ export class Metadata {
       throw error
     }
   }
+}
+
+/** The same bytes as no more than a Uint8Array: the `slice` of a Buffer, which LevelDB gives, would not copy. */
+function plain(value: Uint8Array): Uint8Array {
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }

@@ -1,0 +1,557 @@
+import { existsSync } from 'node:fs'
+import { digestOf } from '@layermesh/oci'
+import { describe, expect, it } from 'vitest'
+import type { BlobSource, ContentStore } from '../interfaces.ts'
+import { bytesOf, collect, MIB, pieceOf, whole } from '../testing/bytes.ts'
+import { ManualSource, sourceOf } from '../testing/sources.ts'
+import { blobPath, flipBit, openStore, temporaryDirectory } from '../testing/stores.ts'
+
+const BYTES = bytesOf(3 * MIB + 99)
+const SIZE = BYTES.byteLength
+const DIGEST = digestOf(BYTES)
+const HASHES = Buffer.concat([0, 1, 2, 3].map((piece) => Buffer.from(digestOf(pieceOf(BYTES, piece)).slice(7), 'hex')))
+
+async function contents(store: ContentStore): Promise<Uint8Array> {
+  const reader = await store.blobs.open(DIGEST)
+  return reader === undefined ? new Uint8Array(0) : collect(reader.read(whole(reader)))
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0
+}
+
+describe('a download', () => {
+  it('brings a blob that is whole and verified then, also after a restart', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const reader = await store.downloads.fetch(DIGEST, sourceOf(BYTES))
+    expect(reader).toMatchObject({ digest: DIGEST, size: SIZE, complete: false })
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(store.blobs.usedBytes()).toBe(SIZE)
+    await store.close()
+    const again = await openStore({}, directory)
+    expect(isSame(await contents(again), BYTES)).toBe(true)
+    expect(existsSync(blobPath(directory, DIGEST, 'partial'))).toBe(false)
+  })
+
+  it.each([
+    ['backwards', [3, 2, 1, 0]],
+    ['all over', [2, 0, 3, 1]]
+  ])('takes pieces %s', async (_, pieces) => {
+    const store = await openStore()
+    await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieces }))
+    await store.downloads.whole(DIGEST)
+    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(Buffer.from((await store.blobs.pieceHashes(DIGEST))?.hashes ?? [])).toEqual(HASHES)
+  })
+
+  it('takes the hashes of pieces from whoever vouches for them', async () => {
+    const store = await openStore()
+    await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieceHashes: HASHES }))
+    await store.downloads.whole(DIGEST)
+    expect(isSame(await contents(store), BYTES)).toBe(true)
+  })
+
+  it('brings a blob named by SHA-512', async () => {
+    const store = await openStore()
+    const digest = digestOf(BYTES, 'sha512')
+    await store.downloads.fetch(digest, sourceOf(BYTES))
+    expect(await store.downloads.whole(digest)).toEqual({ digest, size: SIZE })
+  })
+
+  it('brings the empty blob', async () => {
+    const store = await openStore()
+    const digest = digestOf(new Uint8Array(0))
+    const reader = await store.downloads.fetch(digest, sourceOf(new Uint8Array(0)))
+    expect(reader && (await collect(reader.read(whole(reader))))).toHaveLength(0)
+    expect(await store.downloads.whole(digest)).toEqual({ digest, size: 0 })
+  })
+
+  it('runs once for many who want the same blob', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetches = Array.from({ length: 10 }, () => store.downloads.fetch(DIGEST, manual.source))
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const readers = await Promise.all(fetches)
+    const reads = readers.map((reader) => reader && collect(reader.read(whole(reader))))
+    for (const piece of [1, 3, 0, 2]) await blob.write(piece, pieceOf(BYTES, piece))
+    manual.end(true)
+    for (const read of await Promise.all(reads)) expect(read && isSame(read, BYTES)).toBe(true)
+    expect(manual.calls).toBe(1)
+  })
+
+  it('is not started for a blob that is here', async () => {
+    const store = await openStore()
+    await store.blobs.put(DIGEST, BYTES)
+    const source: BlobSource = async () => expect.unreachable()
+    const reader = await store.downloads.fetch(DIGEST, source)
+    expect(reader?.complete).toBe(true)
+  })
+
+  it('gives readers each piece as it comes', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    const chunks = reader.read(whole(reader))[Symbol.asyncIterator]()
+    for (const piece of [0, 1, 2, 3]) {
+      await blob.write(piece, pieceOf(BYTES, piece))
+      const { value } = await chunks.next()
+      expect(isSame(value, pieceOf(BYTES, piece))).toBe(true)
+    }
+    expect((await chunks.next()).done).toBe(true)
+    expect(await store.blobs.stat(DIGEST)).toBeUndefined()
+    manual.end(true)
+    await store.downloads.whole(DIGEST)
+  })
+
+  it('tells which pieces its readers wait for', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    const awaited: number[] = []
+    const both = Promise.withResolvers<void>()
+    const stop = blob.onAwait((piece) => {
+      awaited.push(piece)
+      if (awaited.length === 2) both.resolve()
+    })
+    const late = collect(reader.read({ start: 2 * MIB, end: 2 * MIB + 1 }))
+    const early = collect(reader.read({ start: 5, end: 6 }))
+    await both.promise
+    expect(awaited.sort()).toEqual([0, 2])
+    expect(blob.awaitedPieces()).toEqual([0, 2])
+    await blob.write(0, pieceOf(BYTES, 0))
+    expect(await early).toHaveLength(1)
+    expect(blob.awaitedPieces()).toEqual([2])
+    stop()
+    await blob.write(2, pieceOf(BYTES, 2))
+    expect(await late).toHaveLength(1)
+    expect(blob.awaitedPieces()).toEqual([])
+  })
+
+  it('shares the pieces that are here with peers', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    expect(store.downloads.inFlight(DIGEST)).toBe(blob)
+    expect(store.downloads.list()).toEqual([blob])
+    await blob.write(1, pieceOf(BYTES, 1))
+    expect([blob.has(0), blob.has(1), blob.heldPieces]).toEqual([false, true, 1])
+    expect(blob.bitfield()).toEqual(new Uint8Array([0b0100_0000]))
+    const held = await store.blobs.readAt(DIGEST, { start: MIB, end: 2 * MIB })
+    expect(held && isSame(held, pieceOf(BYTES, 1))).toBe(true)
+    expect(await store.blobs.readAt(DIGEST, { start: MIB, end: 2 * MIB + 1 })).toBeUndefined()
+    expect(store.blobs.usedBytes()).toBe(MIB)
+  })
+
+  it('holds everything back until the whole is verified when nobody vouches for the pieces', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: false })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    const chunks = reader.read(whole(reader))[Symbol.asyncIterator]()
+    let served = false
+    const first = chunks.next().then((next) => {
+      served = true
+      return next
+    })
+    for (const piece of [0, 1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
+    expect(await store.blobs.readAt(DIGEST, { start: 0, end: 1 })).toBeUndefined()
+    expect(store.downloads.inFlight(DIGEST)).toBeUndefined()
+    expect(store.downloads.list()).toEqual([])
+    expect(served).toBe(false)
+    manual.end(true)
+    expect(isSame((await first).value, pieceOf(BYTES, 0))).toBe(true)
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
+  it('serves nothing of a blob that was held back and turned out wrong', async () => {
+    const store = await openStore()
+    const wrong = BYTES.slice()
+    wrong[7] = (wrong[7] ?? 0) ^ 1
+    const reader = await store.downloads.fetch(DIGEST, sourceOf(wrong, { cutThrough: false }))
+    if (reader === undefined) return expect.unreachable()
+    await expect(collect(reader.read(whole(reader)))).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { code: 'DIGEST_MISMATCH' }
+    })
+  })
+
+  it('keeps nothing of a blob whose whole has another digest', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const wrong = bytesOf(SIZE, 5)
+    await store.downloads.fetch(DIGEST, sourceOf(wrong))
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { code: 'DIGEST_MISMATCH' }
+    })
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 2, 3])
+    expect(isSame(await contents(store), BYTES)).toBe(true)
+  })
+
+  it('blames the disk, not the source, for a piece that changed on disk', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    // Piece 0 comes last: nothing is hashed for the digest before it, so the flipped bit is in.
+    for (const piece of [1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
+    await flipBit(blobPath(directory, DIGEST, 'partial'), 2 * MIB + 1)
+    await blob.write(0, pieceOf(BYTES, 0))
+    const finished = store.downloads.whole(DIGEST)
+    manual.end(true)
+    await expect(finished).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED', cause: { code: 'BLOB_CORRUPT' } })
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([2])
+  })
+
+  it('serves no piece that changed on disk while the rest comes', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    await blob.write(1, pieceOf(BYTES, 1))
+    await flipBit(blobPath(directory, DIGEST, 'partial'), MIB + 1)
+    await expect(collect(reader.read({ start: MIB, end: MIB + 1 }))).rejects.toMatchObject({ code: 'BLOB_CORRUPT' })
+    expect(blob.has(1)).toBe(false)
+    for (const piece of [0, 1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
+    manual.end(true)
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
+  it('refuses pieces of a wrong length and pieces that are not in the blob', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    for (const [piece, length] of [
+      [0, MIB - 1],
+      [3, MIB],
+      [4, 1],
+      [-1, MIB],
+      [0.5, MIB]
+    ] as const) {
+      await expect(blob.write(piece, new Uint8Array(length))).rejects.toMatchObject({ code: 'PIECE_LENGTH' })
+    }
+    expect(blob.heldPieces).toBe(0)
+  })
+
+  it('does nothing when a piece is written that is here', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    await Promise.all([blob.write(0, pieceOf(BYTES, 0)), blob.write(0, pieceOf(BYTES, 0))])
+    await blob.write(0, new Uint8Array(MIB))
+    const bytes = await store.blobs.readAt(DIGEST, { start: 0, end: MIB })
+    expect(bytes && isSame(bytes, pieceOf(BYTES, 0))).toBe(true)
+    expect(store.blobs.usedBytes()).toBe(MIB)
+  })
+
+  it('ends when the blob is pushed meanwhile, and that one stays', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    await store.blobs.put(DIGEST, BYTES)
+    for (const piece of [0, 1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
+    const finished = store.downloads.whole(DIGEST)
+    manual.end(true)
+    await finished
+    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(store.blobs.usedBytes()).toBe(SIZE)
+    expect(store.blobs.count()).toBe(1)
+  })
+})
+
+describe('a download that fails', () => {
+  it('tells all who want the blob that nobody has it', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetches = [store.downloads.fetch(DIGEST, manual.source), store.downloads.fetch(DIGEST, manual.source)]
+    await manual.asked
+    const finished = store.downloads.whole(DIGEST)
+    manual.end(false)
+    expect(await Promise.all(fetches)).toEqual([undefined, undefined])
+    await expect(finished).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    expect(manual.calls).toBe(1)
+  })
+
+  it('fails those who wait before it began, with the cause', async () => {
+    const store = await openStore()
+    const source: BlobSource = async () => {
+      throw new Error('no route')
+    }
+    await expect(store.downloads.fetch(DIGEST, source)).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { message: 'no route' }
+    })
+  })
+
+  it('fails its readers, and keeps the pieces for the next attempt', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    for (const piece of [0, 2]) await blob.write(piece, pieceOf(BYTES, piece))
+    const reading = collect(reader.read(whole(reader)))
+    manual.fail(new Error('the peer died'))
+    await expect(reading).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED', cause: { message: 'the peer died' } })
+    await expect(collect(reader.read(whole(reader)))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([1, 3])
+    await expect(blob.write(1, pieceOf(BYTES, 1))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+  })
+
+  it('fails when its source is done before every piece is here', async () => {
+    const store = await openStore()
+    await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieces: [0, 1] }))
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { code: 'DOWNLOAD_INCOMPLETE' }
+    })
+  })
+
+  it('fails when its source is done without having begun, or gives up after it began', async () => {
+    const store = await openStore()
+    await expect(store.downloads.fetch(DIGEST, async () => true)).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { code: 'DOWNLOAD_INCOMPLETE' }
+    })
+    const giveUp: BlobSource = async (_digest, begin) => {
+      await begin({ size: SIZE, cutThrough: true })
+      return false
+    }
+    const reader = await store.downloads.fetch(DIGEST, giveUp)
+    await expect(reader && collect(reader.read(whole(reader)))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+  })
+
+  it('is tried anew by whoever asks next', async () => {
+    const store = await openStore()
+    await expect(
+      store.downloads.fetch(DIGEST, async () => {
+        throw new Error('down')
+      })
+    ).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    await store.downloads.fetch(DIGEST, sourceOf(BYTES))
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
+  it('refuses a blob that is too long', async () => {
+    const store = await openStore({ maxBlobBytes: MIB })
+    await expect(store.downloads.fetch(DIGEST, sourceOf(BYTES))).rejects.toMatchObject({
+      code: 'DOWNLOAD_FAILED',
+      cause: { code: 'BLOB_TOO_LARGE' }
+    })
+  })
+
+  it('refuses to begin with another number of hashes than pieces, or twice', async () => {
+    const store = await openStore()
+    await expect(
+      store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieceHashes: HASHES.subarray(32) }))
+    ).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED', cause: { name: 'RangeError' } })
+    const twice: BlobSource = async (_digest, begin) => {
+      await begin({ size: SIZE, cutThrough: true })
+      await begin({ size: SIZE, cutThrough: true })
+      return true
+    }
+    await store.downloads.fetch(DIGEST, twice)
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+  })
+})
+
+describe('pieces of an earlier attempt', () => {
+  async function storeWithPieces(bytes: Uint8Array, pieces: number[], cutThrough: boolean) {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const giveUp: BlobSource = async (digest, begin, signal) => {
+      await sourceOf(bytes, { pieces, cutThrough })(digest, begin, signal)
+      throw new Error('enough')
+    }
+    await store.downloads.fetch(DIGEST, giveUp)
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ cause: { message: 'enough' } })
+    await store.close()
+    return { directory, store: await openStore({}, directory) }
+  }
+
+  it('are there after a restart', async () => {
+    const { store } = await storeWithPieces(BYTES, [1, 3], true)
+    expect(store.blobs.usedBytes()).toBe(MIB + 99)
+    expect(store.downloads.list()).toEqual([])
+    expect(await store.blobs.readAt(DIGEST, { start: MIB, end: MIB + 1 })).toBeUndefined()
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 2])
+  })
+
+  it('are dropped where the disk lost them', async () => {
+    const { store, directory } = await storeWithPieces(BYTES, [1, 3], true)
+    await flipBit(blobPath(directory, DIGEST, 'partial'), MIB)
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 2])
+  })
+
+  it('are dropped where they are not what is vouched for now', async () => {
+    const liar = BYTES.slice()
+    liar[MIB] = (liar[MIB] ?? 0) ^ 1
+    const { store } = await storeWithPieces(liar, [0, 1], true)
+    const source = sourceOf(BYTES, { pieceHashes: HASHES })
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([1, 2, 3])
+  })
+
+  it('are not cut through when nobody vouched for them', async () => {
+    const { store } = await storeWithPieces(BYTES, [0, 1], false)
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 2, 3])
+  })
+
+  it('are dropped when the blob turns out to be of another length', async () => {
+    const { store } = await storeWithPieces(bytesOf(4 * MIB), [0, 1], true)
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 2, 3])
+  })
+
+  it('go when the blob is pushed, or deleted', async () => {
+    const pushed = await storeWithPieces(BYTES, [0, 1], true)
+    await pushed.store.blobs.put(DIGEST, BYTES)
+    expect(pushed.store.blobs.usedBytes()).toBe(SIZE)
+    expect(existsSync(blobPath(pushed.directory, DIGEST, 'partial'))).toBe(false)
+    const deleted = await storeWithPieces(BYTES, [0, 1], true)
+    expect(await deleted.store.blobs.delete(DIGEST)).toBe(false)
+    expect(deleted.store.blobs.usedBytes()).toBe(0)
+    expect(existsSync(blobPath(deleted.directory, DIGEST, 'partial'))).toBe(false)
+  })
+})
+
+describe('waiting for downloads', () => {
+  it('ends for one who leaves, while the download goes on', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const leave = new AbortController()
+    const fetching = store.downloads.fetch(DIGEST, manual.source, leave.signal)
+    await manual.asked
+    leave.abort(new Error('left'))
+    await expect(fetching).rejects.toThrow('left')
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    for (const piece of [0, 1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
+    manual.end(true)
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+    expect(manual.signal?.aborted).toBe(false)
+  })
+
+  it('ends for a reader who leaves in the middle of a wait', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    const leave = new AbortController()
+    const waits = Promise.withResolvers<number>()
+    blob.onAwait(waits.resolve)
+    const reading = collect(reader.read(whole(reader), leave.signal))
+    expect(await waits.promise).toBe(0)
+    leave.abort(new Error('left'))
+    await expect(reading).rejects.toThrow('left')
+    expect(blob.awaitedPieces()).toEqual([])
+  })
+
+  it('does not hang a reader who takes one piece and goes', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    await blob.write(0, pieceOf(BYTES, 0))
+    for await (const chunk of reader.read(whole(reader))) {
+      expect(isSame(chunk, pieceOf(BYTES, 0))).toBe(true)
+      break
+    }
+    expect(blob.awaitedPieces()).toEqual([])
+  })
+
+  it('lets so many run at once, the others in turn, and refuses more', async () => {
+    const store = await openStore({ maxDownloads: 2, maxWaitingDownloads: 1 })
+    const sources = Array.from({ length: 4 }, () => new ManualSource())
+    const digests = sources.map((_, index) => digestOf(bytesOf(10, index)))
+    const [first, second, third, fourth] = sources.map(({ source }, index) =>
+      store.downloads.fetch(digests[index] ?? DIGEST, source).catch((error: unknown) => error)
+    )
+    expect(await fourth).toMatchObject({ code: 'BUSY' })
+    await Promise.all([sources[0]?.asked, sources[1]?.asked])
+    expect(sources.map(({ calls }) => calls)).toEqual([1, 1, 0, 0])
+    sources[0]?.end(false)
+    expect(await first).toBeUndefined()
+    await sources[2]?.asked
+    sources[1]?.end(false)
+    sources[2]?.end(false)
+    expect(await Promise.all([second, third])).toEqual([undefined, undefined])
+  })
+
+  it('tells that nobody brings a blob that is not here', async () => {
+    const store = await openStore()
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    await store.blobs.put(DIGEST, BYTES)
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
+  it('ends with the store, for a source that listens to its signal and for one that does not', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    const reader = await fetching
+    if (reader === undefined) return expect.unreachable()
+    await blob.write(2, pieceOf(BYTES, 2))
+    const reading = collect(reader.read(whole(reader)))
+    const refused = expect(reading).rejects.toMatchObject({ cause: { code: 'STORE_CLOSED' } })
+    await store.close()
+    await refused
+    expect(manual.signal?.aborted).toBe(true)
+    await expect(store.downloads.fetch(DIGEST, manual.source)).rejects.toMatchObject({ code: 'STORE_CLOSED' })
+    const again = await openStore({}, directory)
+    const source = sourceOf(BYTES)
+    await again.downloads.fetch(DIGEST, source)
+    await again.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 3])
+  })
+})
