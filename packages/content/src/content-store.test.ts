@@ -6,7 +6,7 @@ import { createDatabase, Metadata } from './metadata/metadata.ts'
 import { createTables } from './metadata/tables.ts'
 import { bytesOf, chunksOf, collect, MIB, whole } from './testing/bytes.ts'
 import { ManualSource } from './testing/sources.ts'
-import { openFilesBelow, openStore, temporaryDirectory } from './testing/stores.ts'
+import { hashThreads, openFilesBelow, openStore, temporaryDirectory } from './testing/stores.ts'
 
 const BYTES = bytesOf(4 * MIB)
 const DIGEST = digestOf(BYTES)
@@ -31,8 +31,6 @@ describe('a content store', () => {
   })
 
   it('leaves nothing open when it closes, whatever goes on', async () => {
-    const threads = () => process.getActiveResourcesInfo().filter((kind) => kind === 'MessagePort' || kind === 'Worker')
-    const before = threads().length
     const directory = await temporaryDirectory()
     const store = await openStore({}, directory)
     await store.blobs.put(DIGEST, BYTES)
@@ -55,10 +53,11 @@ describe('a content store', () => {
     const unserved = expect(waiting && collect(waiting.read(whole(waiting)))).rejects.toMatchObject({
       code: 'DOWNLOAD_FAILED'
     })
+    expect(await hashThreads()).toBeGreaterThan(0)
     await Promise.all([store.close(), store.close()])
     await Promise.all([broken, unserved])
     expect(await openFilesBelow(directory)).toEqual([])
-    expect(threads()).toHaveLength(before)
+    expect(await hashThreads()).toBe(0)
     const rest = (async () => {
       while (!(await reading?.next())?.done);
     })()

@@ -101,7 +101,8 @@ export class BlobCatalog {
         throw error
       }
       this.#counted(1, size)
-      await partials.discardIfDormant(digest)
+      // The blob is here now, whatever becomes of this; what stays is dropped at the next open.
+      await partials.discardIfDormant(digest).catch(() => {})
     })
   }
 
@@ -117,14 +118,9 @@ export class BlobCatalog {
     })
   }
 
-  /**
-   * Takes a blob back whose file turned out bad: it becomes an unfinished download that lacks `pieces`. Does nothing
-   * when `found`, in which the bad pieces were seen, was taken back before.
-   */
-  demote(digest: Digest, pieces: readonly number[], found: { readonly retired: boolean }): Promise<void> {
-    return this.#components.lock.run(digest, async () => {
-      if (!found.retired) await this.#demote(digest, pieces)
-    })
+  /** Takes a blob back whose file turned out bad: it becomes an unfinished download that lacks `pieces`. */
+  demote(digest: Digest, pieces: readonly number[]): Promise<void> {
+    return this.#components.lock.run(digest, () => this.#demote(digest, pieces))
   }
 
   async #demote(digest: Digest, pieces: readonly number[]): Promise<void> {
@@ -154,7 +150,7 @@ export class BlobCatalog {
     })
     const size = await file?.size()
     if (file !== undefined && size === row.size) {
-      const onCorrupt = (blob: WholeBlob, piece: number) => this.demote(digest, [piece], blob)
+      const onCorrupt = (piece: number) => this.demote(digest, [piece])
       return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), hashes })
     }
     file?.release()

@@ -144,6 +144,7 @@ describe('whole blobs', () => {
     const chunks = reader.read(whole(reader))[Symbol.asyncIterator]()
     const first = await chunks.next()
     expect(await store.blobs.delete(DIGEST)).toBe(true)
+    expect(await store.blobs.open(DIGEST)).toBeUndefined()
     const rest = [(await chunks.next()).value, (await chunks.next()).value, (await chunks.next()).done]
     expect(Buffer.compare(Buffer.concat([first.value, rest[0], rest[1]]), THREE_PIECES)).toBe(0)
     expect(rest[2]).toBe(true)

@@ -40,7 +40,6 @@ export class OpenBlobs {
   retire(digest: Digest): void {
     const blob = this.#open.get(digest)
     if (blob === undefined) return
-    blob.retired = true
     this.#open.delete(digest)
     blob.release()
   }

@@ -8,7 +8,7 @@ export interface WholeBlobComponents {
   readonly file: StoredFile
   readonly pool: HashPool
   /** Takes the blob back because of this piece. */
-  readonly onCorrupt: (blob: WholeBlob, piece: number) => Promise<void>
+  readonly onCorrupt: (piece: number) => Promise<void>
 }
 
 export interface WholeBlobRecord {
@@ -25,8 +25,6 @@ export class WholeBlob implements VerifiedPieces {
   readonly size: number
   readonly pieceLength: number
   readonly hashes: Uint8Array
-  /** Whether the blob was deleted or taken back since this was opened. */
-  retired = false
   readonly #components: WholeBlobComponents
 
   constructor(components: WholeBlobComponents, record: WholeBlobRecord) {
@@ -53,7 +51,7 @@ export class WholeBlob implements VerifiedPieces {
     if (bytes !== undefined) return bytes
     const message = `piece ${index} of ${this.digest} is not what was stored`
     try {
-      await onCorrupt(this, index)
+      await onCorrupt(index)
     } catch (cause) {
       throw new ContentError('BLOB_CORRUPT', message, { cause })
     }

@@ -139,7 +139,7 @@ export class StoredFile {
 
   /** Takes an owner away. */
   release(): void {
-    if (--this.#owners === 0) void this.close()
+    if (--this.#owners === 0) this.close().catch(() => {})
   }
 
   /** Does something with the descriptor, which stays open until that is done. @throws {ContentError} STORE_CLOSED */

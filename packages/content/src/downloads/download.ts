@@ -218,7 +218,7 @@ export class Download {
 
   async #takeBack(partial: PartialFile, index: number): Promise<void> {
     const { catalog, onCorrupt } = this.#components
-    if (this.#whole) return catalog.demote(this.digest, [index], { retired: false })
+    if (this.#whole) return catalog.demote(this.digest, [index])
     await partial.drop(index)
     onCorrupt({ digest: this.digest, pieces: [index] })
   }

@@ -89,6 +89,16 @@ describe('a download', () => {
     expect(reader?.complete).toBe(true)
   })
 
+  it('may find that its source brought the blob by another way', async () => {
+    const store = await openStore()
+    const reader = await store.downloads.fetch(DIGEST, async () => {
+      await store.blobs.put(DIGEST, BYTES)
+      return true
+    })
+    expect(reader?.complete).toBe(true)
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
   it('gives readers each piece as it comes', async () => {
     const store = await openStore()
     const manual = new ManualSource()
@@ -149,6 +159,7 @@ describe('a download', () => {
     const held = await store.blobs.readAt(DIGEST, { start: MIB, end: 2 * MIB })
     expect(held && isSame(held, pieceOf(BYTES, 1))).toBe(true)
     expect(await store.blobs.readAt(DIGEST, { start: MIB, end: 2 * MIB + 1 })).toBeUndefined()
+    await expect(store.blobs.readAt(DIGEST, { start: SIZE, end: SIZE + 1 })).rejects.toBeInstanceOf(RangeError)
     expect(store.blobs.usedBytes()).toBe(MIB)
   })
 
@@ -169,9 +180,18 @@ describe('a download', () => {
     expect(await store.blobs.readAt(DIGEST, { start: 0, end: 1 })).toBeUndefined()
     expect(store.downloads.inFlight(DIGEST)).toBeUndefined()
     expect(store.downloads.list()).toEqual([])
-    expect(served).toBe(false)
+    let servedLate = false
+    const late = collect(reader.read({ start: 0, end: 1 })).then((bytes) => {
+      servedLate = true
+      return bytes
+    })
+    // Enough work that the late reader would have had its byte if it could.
+    await store.blobs.put(digestOf(pieceOf(BYTES, 1)), pieceOf(BYTES, 1))
+    await store.blobs.readAt(digestOf(pieceOf(BYTES, 1)), { start: 0, end: MIB })
+    expect([served, servedLate]).toEqual([false, false])
     manual.end(true)
     expect(isSame((await first).value, pieceOf(BYTES, 0))).toBe(true)
+    expect(await late).toEqual(BYTES.slice(0, 1))
     expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
   })
 
@@ -299,6 +319,18 @@ describe('a download that fails', () => {
     expect(await Promise.all(fetches)).toEqual([undefined, undefined])
     await expect(finished).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
     expect(manual.calls).toBe(1)
+  })
+
+  it('lets its source do nothing any more after it ended', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const begin = await manual.asked
+    manual.end(false)
+    expect(await fetching).toBeUndefined()
+    await expect(begin({ size: SIZE, cutThrough: true })).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    await store.downloads.fetch(DIGEST, sourceOf(BYTES))
+    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
   })
 
   it('fails those who wait before it began, with the cause', async () => {
@@ -511,19 +543,20 @@ describe('waiting for downloads', () => {
   it('lets so many run at once, the others in turn, and refuses more', async () => {
     const store = await openStore({ maxDownloads: 2, maxWaitingDownloads: 1 })
     const sources = Array.from({ length: 4 }, () => new ManualSource())
-    const digests = sources.map((_, index) => digestOf(bytesOf(10, index)))
-    const [first, second, third, fourth] = sources.map(({ source }, index) =>
-      store.downloads.fetch(digests[index] ?? DIGEST, source).catch((error: unknown) => error)
-    )
-    expect(await fourth).toMatchObject({ code: 'BUSY' })
+    const fetchFrom = (index: number) =>
+      store.downloads
+        .fetch(digestOf(bytesOf(10, index)), sources[index]?.source ?? (async () => false))
+        .catch((error: unknown) => error)
+    const running = [fetchFrom(0), fetchFrom(1)]
     await Promise.all([sources[0]?.asked, sources[1]?.asked])
+    const others = [fetchFrom(2), fetchFrom(3)]
+    expect(await Promise.race(others)).toMatchObject({ code: 'BUSY' })
     expect(sources.map(({ calls }) => calls)).toEqual([1, 1, 0, 0])
     sources[0]?.end(false)
-    expect(await first).toBeUndefined()
-    await sources[2]?.asked
-    sources[1]?.end(false)
-    sources[2]?.end(false)
-    expect(await Promise.all([second, third])).toEqual([undefined, undefined])
+    await Promise.race([sources[2]?.asked, sources[3]?.asked])
+    for (const source of sources) source.end(false)
+    expect(await Promise.all(running)).toEqual([undefined, undefined])
+    expect((await Promise.all(others)).filter((outcome) => outcome === undefined)).toHaveLength(1)
   })
 
   it('tells that nobody brings a blob that is not here', async () => {

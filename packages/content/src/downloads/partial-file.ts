@@ -30,8 +30,6 @@ export interface PartialFileOptions {
 export interface PartialFileRecord {
   readonly digest: Digest
   readonly size: number
-  /** Whether those who wait for a piece may have it at once. */
-  readonly cutThrough: boolean
   /** The SHA-256 of each piece when somebody vouches for them. */
   readonly pieceHashes?: Uint8Array
 }
@@ -47,7 +45,6 @@ export class PartialFile implements PartialBlob {
   readonly pieceCount: number
   readonly #components: PartialFileComponents
   readonly #options: PartialFileOptions
-  readonly #cutThrough: boolean
   readonly #hashesVouched: boolean
   readonly #hashes: Uint8Array
   readonly #held: Bitfield
@@ -69,7 +66,6 @@ export class PartialFile implements PartialBlob {
     this.size = record.size
     this.pieceLength = pieceLengthFor(record.size)
     this.pieceCount = pieceCount(record.size)
-    this.#cutThrough = record.cutThrough
     this.#hashesVouched = record.pieceHashes !== undefined
     this.#hashes = new Uint8Array(this.pieceCount * HASH_LENGTH)
     if (record.pieceHashes !== undefined) this.#hashes.set(record.pieceHashes)
@@ -145,7 +141,7 @@ export class PartialFile implements PartialBlob {
     count(-this.#lengthOf(piece))
     this.#frontier = Math.min(this.#frontier, piece)
     await metadata.write(rows.delPieces(this.digest, [piece]))
-    await this.#digestHash.reset()
+    await this.#digestHash.rewind(piece * this.pieceLength)
   }
 
   /** Keeps the file open for a reader. */
@@ -169,8 +165,7 @@ export class PartialFile implements PartialBlob {
       throw new ContentError('DOWNLOAD_INCOMPLETE', message)
     }
     const { file } = this.#components
-    const [{ hash }] = await Promise.all([this.#digestHash.finish(file, this.size), this.#claim()])
-    await file.sync()
+    const [{ hash }] = await Promise.all([this.#digestHash.finish(file, this.size), file.sync()])
     return hash
   }
 
@@ -202,7 +197,7 @@ export class PartialFile implements PartialBlob {
     count(this.#lengthOf(piece))
     while (this.has(this.#frontier)) this.#frontier++
     this.#digestHash.follow(file, Math.min(this.#frontier * this.pieceLength, this.size))
-    if (this.#cutThrough) waiters.settle(piece)
+    waiters.settle(piece)
   }
 
   async #hashOf(piece: number, bytes: Uint8Array): Promise<Uint8Array> {

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Files } from '../disk/files.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
-import { temporaryDirectory } from '../testing/stores.ts'
+import { hashThreads, temporaryDirectory } from '../testing/stores.ts'
 import { HashPool } from './hash-pool.ts'
 import { RunningHash } from './running-hash.ts'
 
@@ -65,11 +65,9 @@ describe('hash pool', () => {
   })
 
   it('ends threads that have nothing to do, and starts them again', async () => {
-    const threads = () => process.getActiveResourcesInfo().filter((kind) => kind === 'MessagePort').length
-    const before = threads()
     const { pool, file } = await setUp({ idleMs: 5 })
     await file.use((fd) => pool.read(fd, 0, 10))
-    await expect.poll(threads).toBe(before)
+    await expect.poll(hashThreads).toBe(0)
     const { hash } = await file.use((fd) => pool.read(fd, 0, 10))
     expect(hex(hash)).toBe(sha256(BYTES.subarray(0, 10)))
   })
@@ -104,6 +102,28 @@ describe('running hash', () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
     const { hash } = await running.finish(file, BYTES.byteLength)
     expect(hex(hash)).toBe(createHash('sha512').update(BYTES).digest('hex'))
+  })
+
+  it('forgets what changed in the file', async () => {
+    const { pool, file } = await setUp()
+    const running = new RunningHash(pool, 'sha256')
+    running.follow(file, 12 * MIB)
+    await running.rewind(MIB)
+    expect(running.position).toBe(0)
+    const changed = BYTES.slice()
+    changed.fill(7, MIB, 3 * MIB)
+    await file.write(changed.subarray(MIB, 3 * MIB), MIB)
+    const { hash } = await running.finish(file, BYTES.byteLength)
+    expect(hex(hash)).toBe(sha256(changed))
+  })
+
+  it('remembers what did not change', async () => {
+    const { pool, file } = await setUp()
+    const running = new RunningHash(pool, 'sha256')
+    running.follow(file, 5 * MIB)
+    await expect.poll(() => running.position).toBe(5 * MIB)
+    await running.rewind(5 * MIB)
+    expect(running.position).toBe(5 * MIB)
   })
 
   it('begins anew after a reset, and after its thread failed', async () => {

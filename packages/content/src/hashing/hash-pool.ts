@@ -81,9 +81,9 @@ export class HashPool {
     if (this.#closed) throw new ContentError('STORE_CLOSED', 'the store is closed')
     let idlest: HashThread | undefined
     for (const thread of this.#threads) {
-      if (idlest === undefined || thread.pending < idlest.pending) idlest = thread
+      if (idlest === undefined || thread.load < idlest.load) idlest = thread
     }
-    if (idlest !== undefined && (idlest.pending === 0 || this.#threads.size >= this.#options.threads)) return idlest
+    if (idlest !== undefined && (idlest.load === 0 || this.#threads.size >= this.#options.threads)) return idlest
     const { idleMs } = this.#options
     const thread = new HashThread({ idleMs, onEnd: (ended) => this.#threads.delete(ended) })
     this.#threads.add(thread)

@@ -34,9 +34,9 @@ export class HashThread {
     this.#idleTimer = setTimeout(() => this.#endIfIdle(), options.idleMs).unref()
   }
 
-  /** How many jobs are not done yet. */
-  get pending(): number {
-    return this.#waiting.size
+  /** How many jobs are not done yet, and how many running hashes will send more. */
+  get load(): number {
+    return this.#waiting.size + this.#streams
   }
 
   run(job: HashJob): Promise<HashResult> {
@@ -67,7 +67,7 @@ export class HashThread {
   }
 
   #endIfIdle(): void {
-    if (this.#waiting.size === 0 && this.#streams === 0) void this.end()
+    if (this.load === 0) void this.end()
     else this.#idleTimer.refresh()
   }
 

@@ -58,7 +58,14 @@ export class RunningHash {
     return { hash, pieces: Buffer.concat([...pieces, lastPiece]) }
   }
 
-  /** Forgets all that was hashed, because the file changed or is no longer needed. */
+  /** The file changes from `position` on: forgets what was hashed if that is further. Resolves when nothing reads there any more. */
+  async rewind(position: number): Promise<void> {
+    this.#target = Math.min(this.#target, position)
+    await this.#following
+    if (this.position > position) this.#drop()
+  }
+
+  /** Forgets all that was hashed. */
   async reset(): Promise<void> {
     this.#target = 0
     await this.#following

@@ -87,7 +87,7 @@ describe('tags', () => {
 
   it('behave like a sorted map, whatever is done to them', async () => {
     const repositories = ['a', 'a/b', 'a-b', 'docker.io/library/a'] as Repository[]
-    const tagNames = ['1', 'A', 'Z', '_', 'a', 'a.b', 'a-b', 'b', 'latest', 'z'] as Tag[]
+    const tagNames = ['1', 'A', 'Z', '_', 'a', 'a.b', 'a-b', 'b', 'latest', 'z'].sort() as Tag[]
     const change = fc.record({
       repository: fc.constantFrom(...repositories),
       tag: fc.constantFrom(...tagNames),
@@ -113,7 +113,6 @@ describe('tags', () => {
           }
           for (const repository of repositories) {
             const live = tagNames.filter((tag) => model.get(`${repository} ${tag}`)?.digest !== undefined)
-            expect(live).toEqual(live.toSorted())
             const page = live.filter((tag) => tag > after).slice(0, limit)
             expect(await store.tags.list(repository, { after, limit })).toEqual(page)
             expect(await store.tags.list(repository, { limit: 100 })).toEqual(live)

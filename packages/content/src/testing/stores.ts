@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, readlink, rm } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex } from '@layermesh/oci'
@@ -45,4 +45,11 @@ export async function openFilesBelow(directory: string): Promise<string[]> {
   const descriptors = await readdir('/proc/self/fd')
   const paths = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
   return paths.filter((path) => path.startsWith(`${directory}/`))
+}
+
+/** How many hashing threads this process has. */
+export async function hashThreads(): Promise<number> {
+  const threads = await readdir('/proc/self/task')
+  const names = await Promise.all(threads.map((id) => readFile(`/proc/self/task/${id}/comm`, 'utf8').catch(() => '')))
+  return names.filter((name) => name.trim() === 'layermesh-hash').length
 }

@@ -97,6 +97,7 @@ export class UploadSession implements Upload {
     return this.#exclusively('committing', async () => {
       const file = await this.#openFile()
       try {
+        await this.#cutToOffset(file)
         const { hash, pieces } = await this.#hash.finish(file, this.#offset)
         if (digestOfHash(digestAlgorithm(digest), await this.#wholeHash(file, digest, hash)) !== digest) {
           await this.#end()
@@ -170,8 +171,15 @@ export class UploadSession implements Upload {
 
   /** Takes away what came after the offset. */
   async #rollBack(file: StoredFile): Promise<void> {
-    if (this.#hash.position > this.#offset) await this.#hash.reset()
+    await this.#hash.rewind(this.#offset)
+    // A disk that refuses even this has the commit cut it.
     await file.truncate(this.#offset).catch(() => {})
+  }
+
+  async #cutToOffset(file: StoredFile): Promise<void> {
+    if ((await file.size()) === this.#offset) return
+    await file.truncate(this.#offset)
+    await file.sync()
   }
 
   async #wholeHash(file: StoredFile, digest: Digest, sha256: Uint8Array): Promise<Uint8Array> {

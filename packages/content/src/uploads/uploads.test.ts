@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, stat, writeFile } from 'node:fs/promises'
 import { digestOf, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { ContentStore, Upload } from '../interfaces.ts'
@@ -211,6 +211,30 @@ describe('an append', () => {
     })()
     await expect(upload.append(stalling, { signal: stop.signal })).rejects.toThrow('too slow')
     expect(upload.offset).toBe(500)
+  })
+
+  it('that was taken back is out of the hash too', async () => {
+    const store = await openStore()
+    const long = bytesOf(16 * MIB, 3)
+    const upload = await store.uploads.create(REPOSITORY)
+    await upload.append(chunksOf(BYTES.subarray(0, 100)))
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await expect(upload.append(chunksOf(long), { length: long.byteLength + 1 })).rejects.toMatchObject({
+        code: 'SIZE_INVALID'
+      })
+    }
+    await upload.append(chunksOf(BYTES.subarray(100)))
+    expect(await upload.commit(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+  })
+
+  it('leaves a file that the disk did not cut to be cut by the commit', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const upload = await store.uploads.create(REPOSITORY)
+    await upload.append(chunksOf(BYTES))
+    await writeFile(`${directory}/uploads/${upload.id}`, 'not acknowledged', { flag: 'a' })
+    await upload.commit(DIGEST)
+    expect(Buffer.compare(await contents(store), BYTES)).toBe(0)
   })
 
   it('is refused while another runs, and so is a commit', async () => {
