@@ -5,7 +5,15 @@ const source = { resolve: { conditions: ['layermesh-source'] }, ssr: { resolve: 
 export default defineConfig({
   test: {
     projects: [
-      { ...source, test: { name: 'unit', pool: 'forks', include: ['packages/*/src/**/*.test.ts'], testTimeout: 30_000 } },
+      {
+        ...source,
+        test: {
+          name: 'unit',
+          pool: 'forks',
+          include: ['packages/*/src/**/*.test.ts', 'test/deploy/**/*.test.ts'],
+          testTimeout: 30_000
+        }
+      },
       ...(['faults', 'conformance', 'e2e'] as const).map((name) => ({
         ...source,
         test: {

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
 
 /** What a test may need of the machine, with the Debian package that brings it. */
-const PACKAGES = {
+export const PACKAGES = {
   buildah: 'buildah',
   busybox: 'busybox-static',
   containerd: 'containerd',

@@ -1,0 +1,70 @@
+import { loadConfig } from '@layermesh/node'
+import { describe, expect, test } from 'vitest'
+import { PACKAGES } from '../e2e/support/requirements.ts'
+import { flagsIn, readTop, unknownFlags } from './support.ts'
+
+const { config: defaults } = await loadConfig({})
+const REGISTRY = `127.0.0.1:${defaults.registry.listen.port}`
+
+describe('the systemd unit', () => {
+  test('runs a command that there is, with settings that a node takes', async () => {
+    const unit = await readTop('deploy/systemd/layermesh.service')
+    const [, command = ''] = /^ExecStart=(.*)$/m.exec(unit) ?? []
+    expect(command).toMatch(/\/layermesh node --config \/etc\/layermesh\/layermesh\.yaml /)
+    expect(await unknownFlags(['node'], flagsIn(command))).toEqual([])
+    const { config } = await loadConfig({ text: await readTop('deploy/systemd/layermesh.yaml') })
+    expect(unit).toContain(`LoadCredential=cluster-secret:${config.mesh.secretFile}`)
+  })
+
+  test('lets a node stop by itself before it is killed', async () => {
+    const unit = await readTop('deploy/systemd/layermesh.service')
+    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(14)
+  })
+})
+
+describe('the image', () => {
+  test('runs and checks itself by commands that there are', async () => {
+    const dockerfile = await readTop('deploy/Dockerfile')
+    expect(dockerfile).toContain('ENTRYPOINT ["layermesh", "node"]')
+    expect(dockerfile).toContain('CMD ["layermesh", "status"]')
+    expect(await unknownFlags(['status'], ['--admin'])).toEqual([])
+  })
+
+  test('names the ports of a node', async () => {
+    const [, ports = ''] = /^EXPOSE (.*)$/m.exec(await readTop('deploy/Dockerfile')) ?? []
+    const mesh = /\/tcp\/(\d+)$/.exec(defaults.mesh.listen[0] ?? '')?.[1]
+    expect(ports.split(' ')).toEqual([`${defaults.registry.listen.port}`, `${defaults.admin.listen.port}`, mesh])
+  })
+})
+
+describe('the files for clients', () => {
+  test('point at where a node serves them', async () => {
+    const daemon = JSON.parse(await readTop('deploy/clients/docker/daemon.json')) as unknown
+    expect(daemon).toEqual({ 'registry-mirrors': [`http://${REGISTRY}`] })
+    const containerd = await readTop('deploy/clients/containerd/certs.d/_default/hosts.toml')
+    expect(containerd).toContain(`[host."http://${REGISTRY}"]`)
+    expect(await readTop('deploy/clients/docker/certs.d/_default/hosts.toml')).toBe(containerd)
+    const podman = await readTop('deploy/clients/podman/registries.conf.d/50-layermesh.conf')
+    expect(podman).toContain(`location = "${REGISTRY}/docker.io"`)
+    expect(podman).toContain(`location = "localhost:${defaults.registry.listen.port}"`)
+  })
+
+  test('leave every registry its own place: hosts.toml of all registries names no server', async () => {
+    expect(await readTop('deploy/clients/containerd/certs.d/_default/hosts.toml')).not.toMatch(/^server/m)
+  })
+})
+
+describe('.ci/run', () => {
+  test('installs every program that the end-to-end tests need', async () => {
+    const script = await readTop('.ci/run')
+    const installed = new Map([...script.matchAll(/'([a-z]+) ([a-z.\- ]+)'/g)].map(([, name, from]) => [name, from]))
+    for (const [program, packageName] of Object.entries(PACKAGES)) {
+      expect(installed.get(program)?.split(' '), program).toContain(packageName)
+    }
+  })
+
+  test('asks for the Go that the conformance suite needs', async () => {
+    const [, needed] = /^go (\d+\.\d+)/m.exec(await readTop('test/conformance/suite/go.mod')) ?? []
+    expect(await readTop('.ci/run')).toContain(`oldest_go=${needed}\n`)
+  })
+})
