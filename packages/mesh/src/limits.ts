@@ -23,6 +23,8 @@ export const LIMITS = Object.freeze({
   controlFrameBytes: 256 * KIB,
   /** Payload of one DATA frame. */
   dataFrameBytes: 256 * KIB,
+  /** Memory of pieces that is kept for the next ones instead of being freed. */
+  pooledBufferBytes: 8 * MIB,
   /** Blobs that one peer may have joined on one stream. */
   joinsPerStream: 256,
   /** Requests that one peer may have waiting on one stream; more are refused as busy. */

@@ -19,7 +19,8 @@ import { createHost, type MeshHost } from './network/host.ts'
 import { BanList, createGater, membershipPrologue } from './network/membership.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
-import { DhtTagDirectory, type OpenTrustedRecord, tagRecordRules } from './tags/directory.ts'
+import { DhtTagDirectory } from './tags/directory.ts'
+import { type OpenTrustedRecord, tagRecordRules } from './tags/record-rules.ts'
 import { serveTags, TagProtocolClient } from './tags/tag-protocol.ts'
 
 export interface MeshComponents {
@@ -113,7 +114,7 @@ export class Mesh {
     this.#supervisor = new Supervisor(host, {
       join: options.join.map(parseJoinAddress),
       onFailure: (address, error) =>
-        log.warn({ address, err: error }, 'a join address can not be reached; trying again'),
+        log.warn({ address, reason: String(error) }, 'a join address can not be reached; trying again'),
       ...(components.resolve === undefined ? {} : { resolve: components.resolve })
     })
     this.#tagClient = new TagProtocolClient(host)

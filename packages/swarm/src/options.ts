@@ -21,8 +21,8 @@ export interface SwarmOptions {
 }
 
 export const SWARM_DEFAULTS: SwarmOptions = Object.freeze({
-  maxOutstandingBytesPerPeer: 8 * 1024 * 1024,
-  maxOutstandingBytes: 32 * 1024 * 1024,
+  maxOutstandingBytesPerPeer: 4 * 1024 * 1024,
+  maxOutstandingBytes: 16 * 1024 * 1024,
   readAheadPieces: 16,
   silentAfterMs: 5_000,
   giveUpAfterMs: 20_000,

@@ -13,7 +13,6 @@ import {
 } from '../wire/blob-messages.ts'
 import { malformed } from '../wire/fields.ts'
 import {
-  decodeData,
   decodeReject,
   encodeCancel,
   encodeRequest,
@@ -22,6 +21,7 @@ import {
   FrameReader,
   type RejectReason
 } from '../wire/frames.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import { isWritable } from './send.ts'
 
 /** What a channel tells the one who asks through it. */
@@ -29,8 +29,8 @@ export interface ChannelListener {
   /** Bytes of any kind came. */
   progress(): void
   have(digest: Digest, pieces: readonly number[]): void
-  /** All bytes of a piece came; they are not verified yet. */
-  piece(digest: Digest, piece: number, bytes: Uint8Array): void
+  /** All bytes of a piece came; they are not verified yet. Who takes them gives them back to the pool when done. */
+  piece(digest: Digest, piece: number, bytes: Buffer): void
   rejected(digest: Digest, piece: number, reason: RejectReason): void
   /** The channel ended. `misbehaved` when the peer broke the protocol or left while it owed pieces. */
   closed(error: MeshError, misbehaved: boolean): void
@@ -47,7 +47,7 @@ interface PendingJoin {
 interface PendingPiece {
   readonly digest: Digest
   readonly piece: number
-  readonly bytes: Uint8Array
+  readonly bytes: Buffer
   received: number
   /** No longer wanted, but what is on its way still has to be taken off the stream. */
   cancelled: boolean
@@ -61,7 +61,8 @@ export class Channel {
   readonly peerId: string
   readonly #stream: Stream
   readonly #listener: ChannelListener
-  readonly #reader = new FrameReader()
+  readonly #buffers: BufferPool
+  readonly #reader = new FrameReader((requestId, offset, length) => this.placeFor(requestId, offset, length))
   readonly #joins = new Map<number, PendingJoin>()
   readonly #digests = new Map<number, Digest>()
   readonly #joined = new Map<Digest, number>()
@@ -69,10 +70,11 @@ export class Channel {
   #nextId = 1
   #closed: MeshError | undefined
 
-  constructor(peerId: string, stream: Stream, listener: ChannelListener) {
+  constructor(peerId: string, stream: Stream, buffers: BufferPool, listener: ChannelListener) {
     this.peerId = peerId
     this.#stream = stream
     this.#listener = listener
+    this.#buffers = buffers
     stream.addEventListener('message', ({ data }) => {
       listener.progress()
       try {
@@ -115,7 +117,7 @@ export class Channel {
       return
     }
     const requestId = this.#nextId++
-    this.#pieces.set(requestId, { digest, piece, bytes: Buffer.allocUnsafe(bytes), received: 0, cancelled: false })
+    this.#pieces.set(requestId, { digest, piece, bytes: this.#buffers.take(bytes), received: 0, cancelled: false })
     this.send(encodeRequest({ requestId, joinId, piece }))
   }
 
@@ -167,7 +169,7 @@ export class Channel {
     })
   }
 
-  private take({ type, body }: Frame): void {
+  private take({ type, body, requestId }: Frame): void {
     switch (type) {
       case FRAME.joined:
         return this.answered(decodeJoined(body), true)
@@ -180,13 +182,14 @@ export class Channel {
         return
       }
       case FRAME.data:
-        return this.takeData(body)
+        return this.takeData(requestId, body.byteLength)
       case FRAME.reject: {
-        const { requestId, reason } = decodeReject(body)
-        const pending = this.#pieces.get(requestId)
+        const refusal = decodeReject(body)
+        const pending = this.#pieces.get(refusal.requestId)
         if (!pending) throw malformed('a refusal of what was not asked')
-        this.#pieces.delete(requestId)
-        if (!pending.cancelled) this.#listener.rejected(pending.digest, pending.piece, reason)
+        this.#pieces.delete(refusal.requestId)
+        this.#buffers.give(pending.bytes)
+        if (!pending.cancelled) this.#listener.rejected(pending.digest, pending.piece, refusal.reason)
         return
       }
       default:
@@ -210,18 +213,24 @@ export class Channel {
     pending.resolve(answer)
   }
 
-  private takeData(body: Uint8Array): void {
-    const { requestId, offset, payload } = decodeData(body)
+  /** Where payload goes: right behind what came of its piece before, and nowhere else. */
+  private placeFor(requestId: number, offset: number, length: number): Uint8Array {
     const pending = this.#pieces.get(requestId)
     if (!pending) throw malformed('payload that was not asked')
-    if (offset !== pending.received || offset + payload.byteLength > pending.bytes.byteLength) {
+    if (offset !== pending.received || offset + length > pending.bytes.byteLength) {
       throw malformed(`payload at ${offset} where ${pending.received} of ${pending.bytes.byteLength} bytes are here`)
     }
-    pending.bytes.set(payload, offset)
-    pending.received += payload.byteLength
+    return pending.bytes.subarray(offset, offset + length)
+  }
+
+  private takeData(requestId: number, length: number): void {
+    const pending = this.#pieces.get(requestId)
+    if (!pending) return
+    pending.received += length
     if (pending.received < pending.bytes.byteLength) return
     this.#pieces.delete(requestId)
-    if (!pending.cancelled) this.#listener.piece(pending.digest, pending.piece, pending.bytes)
+    if (pending.cancelled) this.#buffers.give(pending.bytes)
+    else this.#listener.piece(pending.digest, pending.piece, pending.bytes)
   }
 
   private send(frame: Uint8Array): void {

@@ -5,13 +5,14 @@ import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import { parsePeerId } from '../network/rpc.ts'
 import type { RejectReason } from '../wire/frames.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import { Channel } from './channel.ts'
 
 /** What the channels tell, each with the peer it came from. */
 export interface ChannelsListener {
   progress(peerId: string): void
   have(peerId: string, digest: Digest, pieces: readonly number[]): void
-  piece(peerId: string, digest: Digest, piece: number, bytes: Uint8Array): void
+  piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void
   closed(peerId: string): void
 }
@@ -21,13 +22,18 @@ export class Channels {
   readonly #host: MeshHost
   readonly #directory: PeerDirectory
   readonly #listener: ChannelsListener
+  readonly #buffers: BufferPool
   readonly #opening = new Map<string, Promise<Channel>>()
   readonly #open = new Map<string, Channel>()
 
-  constructor(components: { host: MeshHost; directory: PeerDirectory }, listener: ChannelsListener) {
+  constructor(
+    components: { host: MeshHost; directory: PeerDirectory; buffers: BufferPool },
+    listener: ChannelsListener
+  ) {
     this.#host = components.host
     this.#directory = components.directory
     this.#listener = listener
+    this.#buffers = components.buffers
   }
 
   /** The open channel to a peer, if there is one. */
@@ -59,7 +65,7 @@ export class Channels {
       const stream = await this.#host.dialProtocol(parsePeerId(peerId), PROTOCOL.blob, { signal })
       await withSignal(this.#directory.introduction(peerId), signal)
       if (stream.status !== 'open') throw new MeshError('PEER_UNREACHABLE', 'the stream was refused', { peerId })
-      const channel = new Channel(peerId, stream, this.listenerFor(peerId))
+      const channel = new Channel(peerId, stream, this.#buffers, this.listenerFor(peerId))
       this.#open.set(peerId, channel)
       return channel
     } catch (cause) {
@@ -74,7 +80,7 @@ export class Channels {
     return {
       progress: () => listener.progress(peerId),
       have: (digest: Digest, pieces: readonly number[]) => listener.have(peerId, digest, pieces),
-      piece: (digest: Digest, piece: number, bytes: Uint8Array) => listener.piece(peerId, digest, piece, bytes),
+      piece: (digest: Digest, piece: number, bytes: Buffer) => listener.piece(peerId, digest, piece, bytes),
       rejected: (digest: Digest, piece: number, reason: RejectReason) =>
         listener.rejected(peerId, digest, piece, reason),
       closed: (_error: MeshError, misbehaved: boolean) => {

@@ -70,7 +70,10 @@ export class Download {
 
   /** Fixes length and piece map by one offer; those that come later must agree with it. */
   async begin(offer: CheckedOffer): Promise<PartialBlob> {
-    this.#beginning ??= this.#begin({ size: offer.size, cutThrough: offer.map?.trusted ?? true }).then((blob) => {
+    const { size, map } = offer
+    // What a trusted signer vouches for need not be hashed once more by the store.
+    const vouched = map?.trusted ? { pieceHashes: map.pieces.hashes } : {}
+    this.#beginning ??= this.#begin({ size, cutThrough: map?.trusted ?? true, ...vouched }).then((blob) => {
       this.#begun = { offer, blob }
       return blob
     })

@@ -17,6 +17,7 @@ import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import type { Joined, PeerAddresses } from '../wire/blob-messages.ts'
 import type { RejectReason } from '../wire/frames.ts'
+import { BufferPool } from './buffer-pool.ts'
 import { Channels, type ChannelsListener } from './channels.ts'
 import { type CheckedOffer, Download, heldPieces, isBlob, offeredPieces } from './download.ts'
 import { type Ask, searchPeers } from './search.ts'
@@ -49,6 +50,7 @@ export class Exchange implements ChannelsListener {
   readonly #components: ExchangeComponents
   readonly #options: ExchangeOptions
   readonly #channels: Channels
+  readonly #buffers = new BufferPool(LIMITS.pooledBufferBytes)
   readonly #swarm = new Swarm()
   readonly #downloads = new Map<Digest, Download>()
   /** Who waits for a blob of one piece, by peer and digest. */
@@ -59,7 +61,7 @@ export class Exchange implements ChannelsListener {
   constructor(components: ExchangeComponents, options: ExchangeOptions) {
     this.#components = components
     this.#options = options
-    this.#channels = new Channels(components, this)
+    this.#channels = new Channels({ ...components, buffers: this.#buffers }, this)
   }
 
   /**
@@ -365,21 +367,25 @@ export class Exchange implements ChannelsListener {
     this.step({ type: 'peer-has', digest, peer: peerId, pieces })
   }
 
-  piece(peerId: string, digest: Digest, piece: number, bytes: Uint8Array): void {
+  piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void {
     this.#components.directory.countReceived(peerId, bytes.byteLength)
     const smallWait = this.#smallWaits.get(`${peerId} ${digest}`)
     if (smallWait) return smallWait(bytes)
+    this.keepPiece(peerId, digest, piece, bytes).finally(() => this.#buffers.give(bytes))
+  }
+
+  private async keepPiece(peerId: string, digest: Digest, piece: number, bytes: Buffer): Promise<void> {
     const download = this.#downloads.get(digest)
     if (!download?.blob) return
     if (!download.verify(piece, bytes)) return this.pieceFailed(peerId, digest, piece, 'wrong-bytes')
     download.count(peerId, bytes.byteLength)
-    download.blob.write(piece, bytes).then(
-      () => {
-        this.#components.serving.pieceKept(digest, piece)
-        this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
-      },
-      (error) => download.fail(error)
-    )
+    try {
+      await download.blob.write(piece, bytes)
+    } catch (error) {
+      return download.fail(error instanceof Error ? error : new Error('a piece could not be kept', { cause: error }))
+    }
+    this.#components.serving.pieceKept(digest, piece)
+    this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
   }
 
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void {

@@ -8,11 +8,13 @@ import { yamux } from '@libp2p/yamux'
 import { LevelDatastore } from 'datastore-level'
 import { createLibp2p } from 'libp2p'
 import { LIMITS, PROTOCOL } from '../limits.ts'
-import type { TagRecordRules } from '../tags/directory.ts'
+import type { TagRecordRules } from '../tags/record-rules.ts'
 
 const MIB = 1024 * 1024
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
+/** Peers and DHT records are few and small; LevelDB's own figures are for databases that are not. */
+const DATASTORE_MEMORY = { cacheSize: MIB, writeBufferSize: MIB }
 
 export type MeshHost = Libp2p<{ identify: Identify; identifyPush: IdentifyPush; ping: Ping; dht: KadDHT }>
 
@@ -35,7 +37,7 @@ export interface HostInit {
  * where hundreds of nodes start at one moment behind few addresses, and all addresses are private.
  */
 export async function createHost(init: HostInit): Promise<{ host: MeshHost; datastore: LevelDatastore }> {
-  const datastore = new LevelDatastore(init.directory)
+  const datastore = new LevelDatastore(init.directory, DATASTORE_MEMORY)
   await datastore.open()
   const host = await createLibp2p({
     start: false,
@@ -58,8 +60,9 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
       maxConnections: init.maxPeers,
       inboundConnectionThreshold: 200,
       maxIncomingPendingConnections: 512,
-      dialTimeout: 3_000,
-      addressDialTimeout: 1_500
+      // Handshakes are slow while hundreds of nodes start at once; who looks for a blob has a deadline of its own.
+      dialTimeout: 10_000,
+      addressDialTimeout: 8_000
     },
     // A peer that is busy sending may answer a ping late; its transfers must not be cut for that.
     connectionMonitor: { pingInterval: 15_000, pingTimeout: { minTimeout: 15_000 } },

@@ -186,7 +186,7 @@ export class PeerDirectory {
   }
 }
 
-function encodeIntroduction({ version, role, zone }: Introduction): Uint8Array {
+export function encodeIntroduction({ version, role, zone }: Introduction): Uint8Array {
   return encodeFields({ version, role, zone })
 }
 

@@ -7,7 +7,7 @@ const MIN_PAUSE_MS = 250
 const MAX_PAUSE_MS = 5_000
 /** How often join addresses are looked up and dialled again when all is well. */
 const REFRESH_MS = 60_000
-const DIAL_DEADLINE_MS = 5_000
+const DIAL_DEADLINE_MS = 10_000
 const LOOKUP_DEADLINE_MS = 5_000
 /** A headless service may have thousands of addresses; a few are enough to join. */
 const ADDRESSES_PER_NAME = 5

@@ -5,7 +5,6 @@ import { LIMITS } from '../limits.ts'
 import {
   controlFrame,
   decodeCancel,
-  decodeData,
   decodeReject,
   decodeRequest,
   encodeCancel,
@@ -18,7 +17,7 @@ import {
 } from './frames.ts'
 
 function read(...chunks: Uint8Array[]): Frame[] {
-  const reader = new FrameReader()
+  const reader = new FrameReader((_requestId, _offset, length) => Buffer.alloc(length))
   return chunks.flatMap((chunk) => [...reader.push(chunk)])
 }
 
@@ -89,12 +88,33 @@ describe('frames', () => {
     expect(decodeRequest(request?.body ?? Buffer.alloc(0))).toEqual({ requestId: 5, joinId: 6, piece: 4095 })
     expect(decodeCancel(cancel?.body ?? Buffer.alloc(0))).toBe(5)
     expect(decodeReject(reject?.body ?? Buffer.alloc(0))).toEqual({ requestId: 5, reason: 'busy' })
-    const { payload, ...fields } = decodeData(data?.body ?? Buffer.alloc(0))
-    expect({ ...fields, payload: Buffer.from(payload).toString() }).toEqual({
+    expect({ requestId: data?.requestId, payload: Buffer.from(data?.body ?? []).toString() }).toEqual({
       requestId: 5,
-      offset: 1024,
       payload: 'abc'
     })
+  })
+
+  it('write payload where it belongs, however the stream cuts it', () => {
+    const piece = Buffer.alloc(8)
+    const reader = new FrameReader((requestId, offset, length) => {
+      expect(requestId).toBe(5)
+      return piece.subarray(offset, offset + length)
+    })
+    const stream = Buffer.concat([
+      encodeDataHeader(5, 4, 4),
+      Buffer.from('efgh'),
+      encodeDataHeader(5, 0, 4),
+      Buffer.from('abcd')
+    ])
+    const seen = [...stream].flatMap((byte) => [...reader.push(Buffer.from([byte]))])
+    expect([seen.length, piece.toString()]).toEqual([2, 'abcdefgh'])
+  })
+
+  it('with payload are refused where none was asked for', () => {
+    const reader = new FrameReader()
+    expect(() => [...reader.push(encodeDataHeader(5, 0, 4))].concat([...reader.push(Buffer.from('abcd'))])).toThrow(
+      expect.objectContaining({ code: 'PEER_MISBEHAVED' })
+    )
   })
 
   it('of random bytes throw nothing but a breach of the protocol', () => {
@@ -102,7 +122,7 @@ describe('frames', () => {
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         try {
           for (const { body } of read(bytes))
-            for (const decode of [decodeRequest, decodeReject, decodeData, decodeCancel]) decode(body)
+            for (const decode of [decodeRequest, decodeReject, decodeCancel]) decode(body)
         } catch (error) {
           expect(error).toMatchObject({ code: 'PEER_MISBEHAVED' })
         }

@@ -25,9 +25,17 @@ export const FRAME = Object.freeze({
 
 export interface Frame {
   readonly type: number
-  /** The body; it is the reader's own and stays valid. */
+  /** The body; it is the reader's own and stays valid. Of a DATA frame, the payload, where its sink wanted it. */
   readonly body: Uint8Array
+  /** Of a DATA frame: the request that it answers. */
+  readonly requestId: number
 }
+
+/**
+ * Where the payload of a DATA frame belongs, so that it is written to its place without a copy in between. Throws when
+ * it belongs nowhere.
+ */
+export type PayloadSink = (requestId: number, offset: number, length: number) => Uint8Array
 
 const HEADER_BYTES = 5
 const DATA_FIELDS_BYTES = 8
@@ -35,10 +43,17 @@ const MAX_DATA_BODY_BYTES = LIMITS.dataFrameBytes + DATA_FIELDS_BYTES
 
 /** Cuts a byte stream into frames. A length past the bound is refused before anything is kept for it. */
 export class FrameReader {
-  readonly #header = Buffer.alloc(HEADER_BYTES)
-  #headerFilled = 0
-  #body: Buffer | undefined
-  #bodyFilled = 0;
+  readonly #sink: PayloadSink
+  /** The frame's header and, of a DATA frame, the fields behind it. */
+  readonly #head = Buffer.alloc(HEADER_BYTES + DATA_FIELDS_BYTES)
+  #headFilled = 0
+  #body: Uint8Array | undefined
+  #bodyFilled = 0
+
+  /** @param sink where payload goes; without one, DATA frames are refused */
+  constructor(sink: PayloadSink = refusePayload) {
+    this.#sink = sink
+  }
 
   /** @throws {MeshError} PEER_MISBEHAVED on a frame that is too long or of no known type */
   *push(chunk: Uint8Array | Uint8ArrayList): Generator<Frame> {
@@ -49,25 +64,55 @@ export class FrameReader {
     let offset = 0
     while (offset < part.byteLength) {
       if (this.#body === undefined) {
-        const taken = Math.min(HEADER_BYTES - this.#headerFilled, part.byteLength - offset)
-        this.#header.set(part.subarray(offset, offset + taken), this.#headerFilled)
-        this.#headerFilled += taken
-        offset += taken
-        if (this.#headerFilled < HEADER_BYTES) return
-        this.#body = Buffer.allocUnsafe(bodyLength(this.#header))
+        offset += this.fillHead(part.subarray(offset))
+        if (this.#headFilled >= HEADER_BYTES) bodyLength(this.#head)
+        if (this.#headFilled < this.headLength()) return
+        this.#body = this.openBody()
         this.#bodyFilled = 0
       }
-      const taken = Math.min(this.#body.byteLength - this.#bodyFilled, part.byteLength - offset)
-      this.#body.set(part.subarray(offset, offset + taken), this.#bodyFilled)
-      this.#bodyFilled += taken
-      offset += taken
+      const taken = part.subarray(offset, offset + this.#body.byteLength - this.#bodyFilled)
+      this.#body.set(taken, this.#bodyFilled)
+      this.#bodyFilled += taken.byteLength
+      offset += taken.byteLength
       if (this.#bodyFilled < this.#body.byteLength) return
-      const frame = { type: this.#header.readUInt8(4), body: this.#body }
+      const frame = {
+        type: this.#head.readUInt8(4),
+        body: this.#body,
+        requestId: this.#head.readUInt32BE(HEADER_BYTES)
+      }
       this.#body = undefined
-      this.#headerFilled = 0
+      this.#headFilled = 0
       yield frame
     }
   }
+
+  private fillHead(part: Uint8Array): number {
+    let taken = 0
+    while (taken < part.byteLength && this.#headFilled < this.headLength()) {
+      const missing = part.subarray(taken, taken + this.headLength() - this.#headFilled)
+      this.#head.set(missing, this.#headFilled)
+      this.#headFilled += missing.byteLength
+      taken += missing.byteLength
+    }
+    return taken
+  }
+
+  private headLength(): number {
+    const isData = this.#headFilled >= HEADER_BYTES && this.#head.readUInt8(4) === FRAME.data
+    return isData ? HEADER_BYTES + DATA_FIELDS_BYTES : HEADER_BYTES
+  }
+
+  /** Checks the head and makes room for what follows it. */
+  private openBody(): Uint8Array {
+    const length = bodyLength(this.#head)
+    if (this.#head.readUInt8(4) !== FRAME.data) return Buffer.allocUnsafe(length)
+    const payloadLength = length - DATA_FIELDS_BYTES
+    return this.#sink(this.#head.readUInt32BE(HEADER_BYTES), this.#head.readUInt32BE(HEADER_BYTES + 4), payloadLength)
+  }
+}
+
+function refusePayload(): never {
+  throw malformed('payload on the giving side')
 }
 
 /** Checks a frame's header and tells how long its body is. */
@@ -75,8 +120,9 @@ function bodyLength(header: Buffer): number {
   const length = header.readUInt32BE(0) - 1
   const type = header.readUInt8(4)
   if (type < FRAME.join || type > FRAME.reject) throw malformed(`frame type ${type}`)
-  const bound = type === FRAME.data ? MAX_DATA_BODY_BYTES : LIMITS.controlFrameBytes
-  if (length < 1 || length > bound) throw malformed(`frame of ${length} bytes, type ${type}`)
+  const [least, most] =
+    type === FRAME.data ? [DATA_FIELDS_BYTES + 1, MAX_DATA_BODY_BYTES] : [1, LIMITS.controlFrameBytes]
+  if (length < least || length > most) throw malformed(`frame of ${length} bytes, type ${type}`)
   return length
 }
 
@@ -154,11 +200,4 @@ export function encodeDataHeader(requestId: number, offset: number, payloadBytes
   header.writeUInt32BE(requestId, HEADER_BYTES)
   header.writeUInt32BE(offset, HEADER_BYTES + 4)
   return header
-}
-
-/** @returns where in the piece the payload belongs, in bytes */
-export function decodeData(body: Uint8Array): { requestId: number; offset: number; payload: Uint8Array } {
-  if (body.byteLength <= DATA_FIELDS_BYTES) throw malformed('DATA without payload')
-  const view = new DataView(body.buffer, body.byteOffset, DATA_FIELDS_BYTES)
-  return { requestId: view.getUint32(0), offset: view.getUint32(4), payload: body.subarray(DATA_FIELDS_BYTES) }
 }

@@ -1,4 +1,4 @@
-import type { ContentStore, ManifestEntry } from '@layermesh/content'
+import type { ContentStore } from '@layermesh/content'
 import {
   type Descriptor,
   type Digest,
@@ -8,11 +8,11 @@ import {
   parseManifest,
   type Repository,
   referencedDescriptors,
-  referrerOf,
   type Tag
 } from '@layermesh/oci'
 import type { RegistryManifests, StoredManifest } from '@layermesh/registry'
 import type { FetchFromMesh, PullResult } from './blobs.ts'
+import { keepManifest } from './keep-manifest.ts'
 import type { PushService } from './push-service.ts'
 import { readWhole } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
@@ -102,27 +102,4 @@ function parseFetched(bytes: Uint8Array): Manifest | undefined {
     if (error instanceof OciError) return undefined
     throw error
   }
-}
-
-/** Puts a manifest whose bytes are in the store into a repository, and links what it names. */
-export async function keepManifest(
-  content: ContentStore,
-  repository: Repository,
-  digest: Digest,
-  bytes: Uint8Array,
-  manifest: Manifest
-): Promise<void> {
-  const referrer = referrerOf(manifest, digest, bytes.byteLength)
-  const entry: ManifestEntry = {
-    digest,
-    mediaType: manifest.mediaType,
-    size: bytes.byteLength,
-    ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
-    ...(referrer.artifactType === undefined ? {} : { artifactType: referrer.artifactType }),
-    ...(referrer.annotations === undefined ? {} : { annotations: referrer.annotations })
-  }
-  await content.repositories.putManifest(repository, entry, [
-    digest,
-    ...referencedDescriptors(manifest).map((descriptor) => descriptor.digest)
-  ])
 }

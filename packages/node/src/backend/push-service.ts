@@ -18,7 +18,7 @@ import PQueue from 'p-queue'
 import type { TagAuthority } from '../tags/tag-authority.ts'
 import type { TagRecords } from '../tags/tag-records.ts'
 import type { FetchFromMesh } from './blobs.ts'
-import { keepManifest } from './manifests.ts'
+import { keepManifest } from './keep-manifest.ts'
 import { readWhole } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
 

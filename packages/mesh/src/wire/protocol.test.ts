@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises'
+import { digestOf, parseRepository, parseTag } from '@layermesh/oci'
+import { expect, it } from 'vitest'
+import { encodeIntroduction } from '../network/peer-directory.ts'
+import { encodeTagAnswer, encodeTagRequest } from '../tags/messages.ts'
+import { encodeHave, encodeJoin, encodeJoined, encodeLeave, encodeRefused } from './blob-messages.ts'
+import { encodeCancel, encodeDataHeader, encodeReject, encodeRequest } from './frames.ts'
+
+const digest = digestOf(new Uint8Array())
+const repository = parseRepository('team/app')
+
+/** In the order of the table "Examples". */
+const EXAMPLES: readonly Uint8Array[] = [
+  encodeIntroduction({ role: 'node', zone: 'eu', version: '0.1.0' }),
+  encodeTagRequest({ op: 'resolve', repository, tag: parseTag('1') }),
+  encodeTagAnswer({ confirmedAt: 0, authoritative: false }),
+  encodeJoin({ joinId: 1, digest, within: repository }),
+  encodeJoined({ joinId: 1, size: 0, peers: [] }),
+  encodeRefused({ joinId: 1, reason: 'unknown', peers: [] }),
+  encodeHave(1, [0, 4]),
+  encodeLeave(1),
+  encodeRequest({ requestId: 1, joinId: 2, piece: 3 }),
+  encodeCancel(7),
+  encodeDataHeader(9, 262_144, 4),
+  encodeReject(7, 'not-held')
+]
+
+it('writes the bytes that PROTOCOL.md shows', async () => {
+  const text = await readFile(new URL('../../PROTOCOL.md', import.meta.url), 'utf8')
+  const rows = text.matchAll(/^\|[^|]+\| `(?<hex>(?:[0-9a-f]{2})+)` +\|$/gm)
+  const shown = [...rows].map(({ groups }) => groups?.hex)
+  expect(shown).toEqual(EXAMPLES.map((bytes) => Buffer.from(bytes).toString('hex')))
+})
