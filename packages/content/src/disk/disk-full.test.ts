@@ -119,11 +119,7 @@ describe('a disk that fails to sync', () => {
     const disk = createFaultyFileSystem()
     const store = await openStore({ fileSystem: disk, flushBytes: 2 * MIB, flushMs: 1_000_000 }, directory)
     const manual = new ManualSource()
-    const failing: BlobSource = async (digest, begin, signal) => {
-      const writing = manual.source(digest, begin, signal)
-      return writing
-    }
-    const fetching = store.downloads.fetch(DIGEST, failing)
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
     const blob = await manual.begin({ size: SIZE, cutThrough: true })
     await fetching
     disk.failSync = true
@@ -146,6 +142,18 @@ describe('a disk that fails to sync', () => {
     await again.downloads.fetch(DIGEST, source)
     await again.downloads.whole(DIGEST)
     expect(source.brought).toEqual([0, 1, 2, 3])
+  })
+
+  it('fails the download also when its last piece was written before', async () => {
+    const disk = createFaultyFileSystem()
+    const store = await openStore({ fileSystem: disk, flushBytes: SIZE, flushMs: 1_000_000 })
+    const failing: BlobSource = async (digest, begin, signal) => {
+      disk.failSync = true
+      return sourceOf(BYTES)(digest, begin, signal)
+    }
+    await store.downloads.fetch(DIGEST, failing)
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ cause: { code: 'EIO' } })
+    expect(await store.blobs.stat(DIGEST)).toBeUndefined()
   })
 
   it('refuses an upload, which stays where it was', async () => {

@@ -159,6 +159,9 @@ export class PartialFile implements PartialBlob {
    */
   async finish(): Promise<Uint8Array> {
     await Promise.all(this.#writing.values())
+    // The system tells of a failed sync once: what it told a claim must not be forgotten here.
+    clearTimeout(this.#timer)
+    await this.#claiming?.catch(() => {})
     if (this.#failure !== undefined) throw this.#failure
     if (this.heldPieces < this.pieceCount) {
       const message = `only ${this.heldPieces} of ${this.pieceCount} pieces came`
