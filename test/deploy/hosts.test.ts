@@ -1,6 +1,6 @@
 import { loadConfig } from '@layermesh/node'
 import { describe, expect, test } from 'vitest'
-import { PACKAGES } from '../e2e/support/requirements.ts'
+import { PACKAGES } from '../support/requirements.ts'
 import { flagsIn, readTop, unknownFlags } from './support.ts'
 
 const { config: defaults } = await loadConfig({})

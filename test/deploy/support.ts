@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runOk } from '../e2e/support/process.ts'
+import { runOk } from '../support/process.ts'
 
 /** The top of the repository. */
 export const TOP = join(import.meta.dirname, '../..')

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { MEDIA_TYPE, parseDigest } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { noise, noiseHash } from './support/images/noise.ts'
-import { MeshNode } from './support/node.ts'
-import { openBlob, pushImage } from './support/registry-client.ts'
-import { useSandbox } from './support/sandbox.ts'
+import { noise, noiseHash } from '../support/images/noise.ts'
+import { MeshNode } from '../support/node.ts'
+import { openBlob, pushImage } from '../support/registry-client.ts'
+import { useSandbox } from '../support/sandbox.ts'
 
 const MIB = 1024 * 1024
 const BLOB_BYTES = 1024 * MIB

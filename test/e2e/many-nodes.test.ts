@@ -1,9 +1,9 @@
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { afterAll, expect, test } from 'vitest'
-import { eventually, request } from './support/http.ts'
-import { MeshNode } from './support/node.ts'
-import { pushImage } from './support/registry-client.ts'
-import { useSandbox } from './support/sandbox.ts'
+import { eventually, request } from '../support/http.ts'
+import { MeshNode } from '../support/node.ts'
+import { pushImage } from '../support/registry-client.ts'
+import { useSandbox } from '../support/sandbox.ts'
 
 const NODES = 40
 const START_TIMEOUT_MS = 120_000

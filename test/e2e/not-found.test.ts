@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { digestOf } from '@layermesh/oci'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { Skopeo } from './support/clients/skopeo.ts'
-import { request } from './support/http.ts'
-import { type BuiltImage, buildImage } from './support/images/image.ts'
-import { MeshNode, type NodeOptions } from './support/node.ts'
-import { describeWith } from './support/requirements.ts'
-import { useSandbox } from './support/sandbox.ts'
+import { Skopeo } from '../support/clients/skopeo.ts'
+import { request } from '../support/http.ts'
+import { type BuiltImage, buildImage } from '../support/images/image.ts'
+import { MeshNode, type NodeOptions } from '../support/node.ts'
+import { describeWith } from '../support/requirements.ts'
+import { useSandbox } from '../support/sandbox.ts'
 
 const MAX_ANSWER_MS = 1_000
 const UNKNOWN = digestOf(Buffer.from('what nobody has'))

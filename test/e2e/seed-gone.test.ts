@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { Docker } from './support/clients/docker.ts'
-import { Skopeo } from './support/clients/skopeo.ts'
-import { type BuiltImage, buildImage } from './support/images/image.ts'
-import { MeshNode } from './support/node.ts'
-import { describeWith } from './support/requirements.ts'
-import { useSandbox } from './support/sandbox.ts'
+import { Docker } from '../support/clients/docker.ts'
+import { Skopeo } from '../support/clients/skopeo.ts'
+import { type BuiltImage, buildImage } from '../support/images/image.ts'
+import { MeshNode } from '../support/node.ts'
+import { describeWith } from '../support/requirements.ts'
+import { useSandbox } from '../support/sandbox.ts'
 
 const sandbox = useSandbox()
 

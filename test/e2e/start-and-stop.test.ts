@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { describe, expect, test } from 'vitest'
-import { noise } from './support/images/noise.ts'
-import { LAYERMESH, MeshNode } from './support/node.ts'
-import { takenPort } from './support/ports.ts'
-import { type RunResult, run } from './support/process.ts'
-import { openBlob, pushImage } from './support/registry-client.ts'
-import { useSandbox } from './support/sandbox.ts'
+import { noise } from '../support/images/noise.ts'
+import { LAYERMESH, MeshNode } from '../support/node.ts'
+import { takenPort } from '../support/ports.ts'
+import { type RunResult, run } from '../support/process.ts'
+import { openBlob, pushImage } from '../support/registry-client.ts'
+import { useSandbox } from '../support/sandbox.ts'
 
 const STOP_TIMEOUT_MS = 10_000
 const BLOB_BYTES = 64 * 1024 * 1024

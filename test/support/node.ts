@@ -6,7 +6,7 @@ import type { Exit, ManagedProcess } from './process.ts'
 import type { Sandbox } from './sandbox.ts'
 
 /** The command as a user runs it. */
-export const LAYERMESH = join(import.meta.dirname, '../../../packages/cli/bin/layermesh')
+export const LAYERMESH = join(import.meta.dirname, '../../packages/cli/bin/layermesh')
 
 const START_TIMEOUT_MS = 60_000
 const LOOPBACK = '127.0.0.1:0'
