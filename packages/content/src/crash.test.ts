@@ -42,21 +42,29 @@ class Ledger {
   }
 }
 
-/** Runs the victim and kills it some time after it began, or after it opened the store. */
-async function runVictim(
-  directory: string,
-  seed: number,
-  life: { from: 'start' | 'open'; ms: number },
-  ledger: Ledger
-) {
+/** When the victim dies: so long after it began or after it opened the store, or right after an acknowledgement. */
+type Death =
+  | { readonly after: 'start' | 'open'; readonly ms: number }
+  | { readonly after: 'line'; readonly line: number }
+
+function chooseDeath(round: number, random: Random): Death {
+  if (round % 4 === 3) return { after: 'start', ms: random.below(MAX_LIFE_MS) }
+  if (round % 2 === 0) return { after: 'open', ms: random.below(MAX_LIFE_MS) }
+  return { after: 'line', line: 1 + random.below(80) }
+}
+
+async function runVictim(directory: string, seed: number, death: Death, ledger: Ledger): Promise<void> {
   const args = ['--conditions=layermesh-source', VICTIM, directory, String(seed)]
   const victim = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const kill = () => void victim.kill('SIGKILL')
   onTestFinished(kill)
-  if (life.from === 'start') setTimeout(kill, life.ms)
+  if (death.after === 'start') setTimeout(kill, death.ms)
+  let lines = 0
   for await (const text of createInterface(victim.stdout)) {
     const line = JSON.parse(text) as Line
-    if ('did' in line && line.did === 'open' && life.from === 'open') setTimeout(kill, life.ms)
+    lines++
+    if (death.after === 'line' && lines >= death.line) kill()
+    if (death.after === 'open' && lines === 1) setTimeout(kill, death.ms)
     ledger.note(line)
   }
 }
@@ -108,8 +116,7 @@ it(`loses nothing that was acknowledged when it is killed at any moment (CRASH_S
   const random = new Random(SEED)
   const ledger = new Ledger()
   for (let round = 0; round < ROUNDS; round++) {
-    const from = round % 4 === 3 ? 'start' : 'open'
-    await runVictim(directory, random.below(1_000_000), { from, ms: random.below(MAX_LIFE_MS) }, ledger)
+    await runVictim(directory, random.below(1_000_000), chooseDeath(round, random), ledger)
     const store = await openStore({}, directory)
     await checkBlobs(store, directory, ledger)
     for (const [tag, sequence] of ledger.tags) {
