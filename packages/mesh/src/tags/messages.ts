@@ -15,7 +15,8 @@ import { encodeFields, Fields, malformed, readValue } from '../wire/fields.ts'
 
 /** A signed tag record is far smaller; this is the bound before it is looked at. */
 export const MAX_RECORD_BYTES = 8_192
-const MAX_LIST = 1_000
+/** The longest page of the registry's API, and one name more that tells whether another page follows. */
+const MAX_LIST = 1_001
 const MAX_TAGS_PER_PUSH = 64
 const MAX_REFERRERS_BYTES = 768 * 1024
 
