@@ -1,6 +1,7 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { useSandbox } from '../support/sandbox.ts'
 import { pushImage } from './push-image.ts'
-import { type StartedSeed, startRegistry } from './start-registry.ts'
+import { startRegistry } from './start-registry.ts'
 import { buildSuite, hasGo, runSuite, type SuiteResult } from './suite.ts'
 
 const canRun = await hasGo()
@@ -19,48 +20,41 @@ function expectPassed(title: string, { passed, failures, skipped }: SuiteResult)
 }
 
 describe.skipIf(!canRun)('OCI conformance suite', () => {
-  let registry: StartedSeed
-
+  const sandbox = useSandbox()
   beforeAll(buildSuite)
-  afterEach(() => registry.stop())
 
   it('passes for distribution-spec 1.1', async () => {
-    registry = await startRegistry()
+    const registry = await startRegistry(sandbox, 'released')
     const result = await runSuite({ url: registry.url, version: '1.1' })
     expectPassed('1.1', result)
     expect(result.skipped.every(({ reason }) => SWITCHED_OFF.test(reason))).toBe(true)
   })
 
   it('passes for what comes after 1.1, with nothing left out', async () => {
-    registry = await startRegistry()
+    const registry = await startRegistry(sandbox, 'coming')
     const result = await runSuite({ url: registry.url, version: 'dev' })
     expectPassed('1.1+dev', result)
     expect(result.skipped).toEqual([])
   })
 
   it('passes for a mirror that can only be pulled from', async () => {
-    registry = await startRegistry()
-    const repository = 'conformance/repo1'
-    const image = await pushImage(registry.url, repository)
+    const registry = await startRegistry(sandbox, 'mirrored')
+    const image = await pushImage(registry.url, 'conformance/repo1')
     const mirror = await registry.startMirror()
-    try {
-      const settings = {
-        API_PUSH: 'false',
-        API_BLOBS_DELETE: 'false',
-        API_BLOBS_ATOMIC: 'false',
-        API_MANIFESTS_DELETE: 'false',
-        API_MANIFESTS_ATOMIC: 'false',
-        API_TAGS_DELETE: 'false',
-        RO_DATA_TAGS: image.tag,
-        RO_DATA_MANIFESTS: image.manifests.join(' '),
-        RO_DATA_BLOBS: image.blobs.join(' '),
-        RO_DATA_REFERRERS: image.subject
-      }
-      const result = await runSuite({ url: mirror.url, version: '1.1', settings })
-      expectPassed('mirror', result)
-      expect(result.skipped.every(({ reason }) => SWITCHED_OFF.test(reason))).toBe(true)
-    } finally {
-      await mirror.stop()
+    const settings = {
+      API_PUSH: 'false',
+      API_BLOBS_DELETE: 'false',
+      API_BLOBS_ATOMIC: 'false',
+      API_MANIFESTS_DELETE: 'false',
+      API_MANIFESTS_ATOMIC: 'false',
+      API_TAGS_DELETE: 'false',
+      RO_DATA_TAGS: image.tag,
+      RO_DATA_MANIFESTS: image.manifests.join(' '),
+      RO_DATA_BLOBS: image.blobs.join(' '),
+      RO_DATA_REFERRERS: image.subject
     }
+    const result = await runSuite({ url: mirror.url, version: '1.1', settings })
+    expectPassed('mirror', result)
+    expect(result.skipped.every(({ reason }) => SWITCHED_OFF.test(reason))).toBe(true)
   })
 })

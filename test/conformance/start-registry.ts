@@ -1,40 +1,24 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { createRegistry, createRegistryServer, type RegistryLog, type RegistryOptions } from '@layermesh/registry'
-import { MemoryBackend } from '../../packages/registry/src/testing/memory-backend.ts'
+import { MeshNode } from '../support/node.ts'
+import type { Sandbox } from '../support/sandbox.ts'
 
 /** A registry under test. */
 export interface StartedRegistry {
   /** `http://HOST:PORT` */
   readonly url: string
-  stop(): Promise<void>
 }
 
-/** A registry that can be pushed to, and mirrors of it that can't. */
+/** A registry that can be pushed to, and mirrors of it that get all they have through the mesh. */
 export interface StartedSeed extends StartedRegistry {
   startMirror(): Promise<StartedRegistry>
 }
 
-/** Starts a registry that takes pushes and deletes. */
-export async function startRegistry(): Promise<StartedSeed> {
-  const backend = new MemoryBackend()
-  const seed = await listen(backend, { deletes: true })
-  return { ...seed, startMirror: () => listen(backend, { readOnly: true }) }
+/** Starts a seed, which takes pushes and deletes. Each in a sandbox needs a name of its own. */
+export async function startRegistry(sandbox: Sandbox, name: string): Promise<StartedSeed> {
+  const seed = await MeshNode.start(sandbox, { name, role: 'seed' })
+  return { url: seed.registryUrl, startMirror: () => startMirror(sandbox, seed) }
 }
 
-async function listen(backend: MemoryBackend, options: RegistryOptions): Promise<StartedRegistry> {
-  const server = createRegistryServer(createRegistry({ backend, log: complaining }, options)).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}`,
-    stop: async () => {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
-    }
-  }
+async function startMirror(sandbox: Sandbox, seed: MeshNode): Promise<StartedRegistry> {
+  const mirror = await MeshNode.start(sandbox, { name: `${seed.name}-mirror`, join: [seed], seed })
+  return { url: mirror.registryUrl }
 }
-
-const complain: RegistryLog['error'] = (fields, message) => console.error(message, fields)
-const complaining: RegistryLog = { debug() {}, info() {}, warn: complain, error: complain }
