@@ -17,6 +17,7 @@ import type {
 } from './interfaces.ts'
 import { createHost, type MeshHost } from './network/host.ts'
 import { BanList, createGater, membershipPrologue } from './network/membership.ts'
+import { Neighbours } from './network/neighbours.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
 import { DhtTagDirectory } from './tags/directory.ts'
@@ -69,6 +70,7 @@ export class Mesh {
   readonly #exchange: Exchange
   readonly #serving: Serving
   readonly #supervisor: Supervisor
+  readonly #neighbours: Neighbours
   readonly #tagClient: TagProtocolClient
   readonly #log: MeshLog
 
@@ -117,6 +119,7 @@ export class Mesh {
         log.warn({ address, reason: String(error) }, 'a join address can not be reached; trying again'),
       ...(components.resolve === undefined ? {} : { resolve: components.resolve })
     })
+    this.#neighbours = new Neighbours({ host, directory })
     this.#tagClient = new TagProtocolClient(host)
     this.tags = this.#tagClient
     this.tagDirectory = new DhtTagDirectory(host, components.openTrustedRecord)
@@ -159,11 +162,12 @@ export class Mesh {
     )
     await this.#host.start()
     this.#supervisor.start()
+    this.#neighbours.start()
   }
 
   /** Leaves the mesh; downloads end, what they brought is kept. */
   async stop(): Promise<void> {
-    await this.#supervisor.stop()
+    await Promise.all([this.#supervisor.stop(), this.#neighbours.stop()])
     this.#exchange.stop()
     await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#tagClient.stop()])
     await this.#host.stop()

@@ -6,9 +6,9 @@ import { addSettingFlags, CONFIG_FLAG, NODE_FLAGS, readSettingFlags } from '../f
 import { StopRequest } from '../stop-request.ts'
 
 /** What is in flight may finish within this time after a stop was asked for. */
-const STOP_GRACE_MS = 10_000
+const STOP_GRACE_MS = 6_000
 /** After this time the process ends, whatever it waits for. */
-const STOP_LIMIT_MS = 14_000
+const STOP_LIMIT_MS = 9_500
 
 /** `node`: runs a node until it is told to stop. */
 export function addNodeCommand(program: Command, context: CommandContext): void {

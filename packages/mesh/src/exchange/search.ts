@@ -1,5 +1,6 @@
 import type { Digest } from '@layermesh/oci'
 import { LIMITS } from '../limits.ts'
+import { sample } from '../sample.ts'
 
 export interface SearchComponents {
   /** Peers that this node is connected to. */
@@ -59,15 +60,4 @@ export async function searchPeers(
   for (const peerId of sample([...connected], LIMITS.peersAskedBlindly, components.random)) start(peerId)
   for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
   while (running.size > 0) await Promise.all(running)
-}
-
-/** Up to `count` of the items, each as likely as the others. */
-function sample<T>(items: T[], count: number, random: () => number): T[] {
-  for (let i = 0; i < Math.min(count, items.length); i++) {
-    const j = i + Math.floor(random() * (items.length - i))
-    const [a, b] = [items[i], items[j]] as [T, T]
-    items[i] = b
-    items[j] = a
-  }
-  return items.slice(0, count)
 }

@@ -78,7 +78,8 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
         alpha: 3,
         kBucketSize: 20,
         initialQuerySelfInterval: 250,
-        querySelfInterval: 30_000,
+        // Neighbours come by our own means; a walk through the DHT by each node every few seconds would keep all busy.
+        querySelfInterval: 5 * MINUTE,
         networkDialTimeout: { minTimeout: 500, maxTimeout: 3_000 },
         reprovide: { validity: 30 * MINUTE, threshold: 20 * MINUTE, interval: 5 * MINUTE, concurrency: 4 },
         validators: { [init.tagRules.namespace]: init.tagRules.validate },

@@ -3,7 +3,8 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { MeshError } from '../errors.ts'
 import type { MeshObserver, PeerSummary } from '../interfaces.ts'
 import { LIMITS, PROTOCOL } from '../limits.ts'
-import type { PeerAddresses } from '../wire/blob-messages.ts'
+import { sample } from '../sample.ts'
+import { type PeerAddresses, packPeer, unpackPeer } from '../wire/blob-messages.ts'
 import { encodeFields, Fields, malformed } from '../wire/fields.ts'
 import type { MeshHost } from './host.ts'
 import type { BanList } from './membership.ts'
@@ -44,8 +45,8 @@ export class PeerDirectory {
       this.#host,
       PROTOCOL.hello,
       async (peerId, request) => {
-        this.peer(peerId).told = decodeIntroduction(request)
-        return encodeIntroduction(this.#self)
+        this.peer(peerId).told = decodeIntroduction(request).introduction
+        return encodeIntroduction(this.#self, await this.neighboursFor(peerId))
       },
       { deadlineMs: LIMITS.rpcDeadlineMs, onFailure: () => {} }
     )
@@ -131,6 +132,15 @@ export class PeerDirectory {
     return found.filter(({ addresses }) => addresses.length > 0)
   }
 
+  /** Asks a peer for others to connect to, and remembers where they listen. @throws {MeshError} */
+  async askForPeers(peerId: string, signal: AbortSignal): Promise<string[]> {
+    const { peers } = await this.hello(peerId, signal)
+    const self = this.#host.peerId.toString()
+    const others = peers.filter((peer) => peer.peerId !== self)
+    await Promise.all(others.map((peer) => this.learn(peer)))
+    return others.map((peer) => peer.peerId)
+  }
+
   /** Remembers where a peer is said to listen; addresses that can't be read are passed over. */
   async learn({ peerId, addresses }: PeerAddresses): Promise<void> {
     const readable = addresses.flatMap((address) => {
@@ -166,13 +176,20 @@ export class PeerDirectory {
   }
 
   private async ask(peerId: string, peer: KnownPeer): Promise<Introduction> {
-    const answer = await call(this.#host, peerId, encodeIntroduction(this.#self), {
-      protocol: PROTOCOL.hello,
-      deadlineMs: LIMITS.rpcDeadlineMs,
-      signal: new AbortController().signal
-    })
-    peer.told = decodeIntroduction(answer)
-    return peer.told
+    const { introduction } = await this.hello(peerId, new AbortController().signal)
+    peer.told = introduction
+    return introduction
+  }
+
+  private async hello(peerId: string, signal: AbortSignal): Promise<Hello> {
+    const options = { protocol: PROTOCOL.hello, deadlineMs: LIMITS.rpcDeadlineMs, signal }
+    return decodeIntroduction(await call(this.#host, peerId, encodeIntroduction(this.#self), options))
+  }
+
+  /** Some of those that this node is connected to, other ones each time. */
+  private async neighboursFor(peerId: string): Promise<PeerAddresses[]> {
+    const others = this.connected().filter((other) => other !== peerId)
+    return await this.addressesOf(sample(others, LIMITS.peersPerAnswer, Math.random))
   }
 
   private peer(peerId: string): KnownPeer {
@@ -186,13 +203,24 @@ export class PeerDirectory {
   }
 }
 
-export function encodeIntroduction({ version, role, zone }: Introduction): Uint8Array {
-  return encodeFields({ version, role, zone })
+interface Hello {
+  readonly introduction: Introduction
+  readonly peers: readonly PeerAddresses[]
 }
 
-function decodeIntroduction(bytes: Uint8Array): Introduction {
+/** @param peers others that the peer may connect to; only in answers */
+export function encodeIntroduction(
+  { version, role, zone }: Introduction,
+  peers?: readonly PeerAddresses[]
+): Uint8Array {
+  return encodeFields({ version, role, zone, peers: peers?.map(packPeer) })
+}
+
+function decodeIntroduction(bytes: Uint8Array): Hello {
   const fields = new Fields(bytes)
   const role = fields.text('role', 16)
   if (role !== 'seed' && role !== 'node') throw malformed('role')
-  return { version: fields.text('version', 64), role, zone: fields.text('zone', 64) }
+  const introduction = { version: fields.text('version', 64), role, zone: fields.text('zone', 64) } as const
+  const peers = fields.optional('peers', (f, name) => f.list(name, LIMITS.peersPerAnswer, unpackPeer)) ?? []
+  return { introduction, peers }
 }

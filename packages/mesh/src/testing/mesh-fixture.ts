@@ -8,6 +8,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import type { MeshObserver, TagHandler } from '../interfaces.ts'
 import { Mesh, type MeshOptions } from '../mesh.ts'
+import type { Resolve } from '../network/supervisor.ts'
 
 /** What the mesh told of peers and pieces, for a test to look at. */
 export class RecordingObserver implements MeshObserver {
@@ -58,7 +59,12 @@ export class MeshFixture implements AsyncDisposable {
 
   /** @param seeds peer ids whose piece maps are believed; a node always believes itself */
   async node(
-    options: Partial<MeshOptions> & { seeds?: readonly string[]; tagHandler?: TagHandler; privateKey?: PrivateKey } = {}
+    options: Partial<MeshOptions> & {
+      seeds?: readonly string[]
+      tagHandler?: TagHandler
+      privateKey?: PrivateKey
+      resolve?: Resolve
+    } = {}
   ): Promise<TestNode> {
     const directory = await mkdtemp(join(tmpdir(), 'layermesh-mesh-'))
     this.#started.push(() => rm(directory, { recursive: true, force: true }))
@@ -76,7 +82,8 @@ export class MeshFixture implements AsyncDisposable {
         log: { debug: () => {}, warn: () => {} },
         openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
         mayVouch: (signer) => seeds.includes(signer) || signer === peerIdOf(privateKey),
-        seeds: () => seeds
+        seeds: () => seeds,
+        ...(options.resolve === undefined ? {} : { resolve: options.resolve })
       },
       {
         directory: join(directory, 'libp2p'),

@@ -103,11 +103,12 @@ function joinId(fields: Fields): number {
   return fields.integer('id', 0xffffffff)
 }
 
-function packPeer({ peerId, addresses }: PeerAddresses): [string, readonly string[]] {
+export function packPeer({ peerId, addresses }: PeerAddresses): [string, readonly string[]] {
   return [peerId, addresses]
 }
 
-function unpackPeer(value: unknown): PeerAddresses {
+/** @throws {MeshError} PEER_MISBEHAVED */
+export function unpackPeer(value: unknown): PeerAddresses {
   if (!Array.isArray(value) || value.length !== 2) throw malformed('peer')
   const [peerId, addresses] = value as [unknown, unknown]
   if (typeof peerId !== 'string' || peerId.length > 128) throw malformed('peer id')
