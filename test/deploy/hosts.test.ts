@@ -68,3 +68,10 @@ describe('.ci/run', () => {
     expect(await readTop('.ci/run')).toContain(`oldest_go=${needed}\n`)
   })
 })
+
+describe('package.json', () => {
+  test('has npm start and npm run demo take the place of the shell of npm, which passes no signal on', async () => {
+    const { scripts } = JSON.parse(await readTop('package.json')) as { scripts: Record<string, string> }
+    for (const name of ['start', 'demo', 'run:in']) expect(scripts[name], name).toMatch(/^exec node /)
+  })
+})
