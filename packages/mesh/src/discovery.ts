@@ -12,7 +12,7 @@ const MULTIHASH = { sha256: 0x12, sha512: 0x13 } as const
 const ANNOUNCE_CONCURRENCY = 2
 
 /** The key of a digest in the DHT: CIDv1, raw, with the digest's own hash. */
-export function digestCid(digest: Digest): CID {
+function digestCid(digest: Digest): CID {
   return CID.createV1(raw.code, Digests.create(MULTIHASH[digestAlgorithm(digest)], digestBytes(digest)))
 }
 

@@ -14,7 +14,7 @@ import type { DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer } from
 import { encodeFields, Fields, malformed, readValue } from '../wire/fields.ts'
 
 /** A signed tag record is far smaller; this is the bound before it is looked at. */
-export const MAX_RECORD_BYTES = 8_192
+const MAX_RECORD_BYTES = 8_192
 /** The longest page of the registry's API, and one name more that tells whether another page follows. */
 const MAX_LIST = 1_001
 const MAX_TAGS_PER_PUSH = 64

@@ -39,7 +39,7 @@ export interface TagResolverOptions {
   readonly seedPauseMs: number
 }
 
-export const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
+const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
   seedDeadlineMs: 1_500,
   searchDeadlineMs: 700,
   peersAsked: 8,
