@@ -9,7 +9,7 @@ import { bytesOf, chunksOf, collect, whole } from './testing/bytes.ts'
 import { type Line, REPOSITORY } from './testing/crash-victim.ts'
 import { Random } from './testing/random.ts'
 import { sourceOf } from './testing/sources.ts'
-import { openStore, temporaryDirectory } from './testing/stores.ts'
+import { contentsOf, openStore, temporaryDirectory } from './testing/stores.ts'
 
 const VICTIM = fileURLToPath(new URL('./testing/crash-victim.ts', import.meta.url))
 const ROUNDS = 8
@@ -69,16 +69,11 @@ async function runVictim(directory: string, seed: number, death: Death, ledger: 
   }
 }
 
-async function contents(store: ContentStore, digest: Digest): Promise<Uint8Array | undefined> {
-  const reader = await store.blobs.open(digest)
-  return reader && collect(reader.read(whole(reader)))
-}
-
 async function checkBlobs(store: ContentStore, directory: string, { kept }: Ledger): Promise<void> {
   const listed = new Set<Digest>()
   for await (const { digest } of store.blobs.list()) {
     listed.add(digest)
-    const bytes = await contents(store, digest)
+    const bytes = await contentsOf(store, digest)
     expect(bytes && digestOf(bytes)).toBe(digest)
   }
   for (const [digest, blob] of kept) {

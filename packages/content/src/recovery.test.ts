@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs'
 import { copyFile, cp, mkdir, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type Digest, digestOf, ownRepository } from '@layermesh/oci'
+import { digestOf, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import { createLayout } from './disk/layout.ts'
 import type { BlobSource, ContentStore } from './interfaces.ts'
 import { createDatabase, Metadata } from './metadata/metadata.ts'
 import { createTables, type Tables } from './metadata/tables.ts'
 import type { Corruption } from './options.ts'
-import { bytesOf, chunksOf, collect, MIB, pieceOf, whole } from './testing/bytes.ts'
+import { bytesOf, chunksOf, isSame, MIB, pieceOf } from './testing/bytes.ts'
 import { sourceOf } from './testing/sources.ts'
-import { blobPath, openStore, temporaryDirectory } from './testing/stores.ts'
+import { blobPath, contentsOf, openStore, temporaryDirectory } from './testing/stores.ts'
 import { createVolatileFileSystem } from './testing/volatile-file-system.ts'
 
 const REPOSITORY = ownRepository('team/app')
@@ -44,15 +44,6 @@ async function metadataRows(directory: string, table: string): Promise<number> {
   return rows
 }
 
-async function contents(store: ContentStore, digest: Digest = DIGEST): Promise<Uint8Array | undefined> {
-  const reader = await store.blobs.open(digest)
-  return reader && collect(reader.read(whole(reader)))
-}
-
-function isSame(one: Uint8Array | undefined, other: Uint8Array): boolean {
-  return one !== undefined && Buffer.compare(one, other) === 0
-}
-
 const giveUpAfter =
   (pieces: number[]): BlobSource =>
   async (digest, begin, signal) => {
@@ -80,7 +71,7 @@ describe('after a crash', () => {
     )
     const store = await openStore({}, directory)
     expect(await store.blobs.stat(DIGEST)).toEqual({ digest: DIGEST, size: BYTES.byteLength })
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
     expect(store.blobs.usedBytes()).toBe(BYTES.byteLength)
   })
 
@@ -91,7 +82,7 @@ describe('after a crash', () => {
       const directory = await storeAfter((store) => store.blobs.put(digest, BYTES))
       await rm(`${directory}/metadata`, { recursive: true })
       const store = await openStore({}, directory)
-      expect(isSame(await contents(store, digest), BYTES)).toBe(true)
+      expect(isSame(await contentsOf(store, digest), BYTES)).toBe(true)
     }
   )
 
@@ -134,7 +125,7 @@ describe('after a crash', () => {
     await store.downloads.fetch(DIGEST, source)
     await store.downloads.whole(DIGEST)
     expect(source.brought).toEqual([])
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
   })
 
   it('a download whose blob is here meanwhile is dropped', async () => {
@@ -149,7 +140,7 @@ describe('after a crash', () => {
       ])
     })
     const store = await openStore({}, directory)
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
     expect(store.blobs.usedBytes()).toBe(BYTES.byteLength)
     expect(existsSync(blobPath(directory, DIGEST, 'partial'))).toBe(false)
   })
@@ -191,7 +182,7 @@ describe('after a crash', () => {
     expect((await stat(`${directory}/uploads/${id}`)).size).toBe(1000)
     const digest = digestOf(BYTES.subarray(0, 1000))
     expect(await upload?.commit(digest)).toEqual({ digest, size: 1000 })
-    expect(isSame(await contents(store, digest), BYTES.subarray(0, 1000))).toBe(true)
+    expect(isSame(await contentsOf(store, digest), BYTES.subarray(0, 1000))).toBe(true)
   })
 
   it('an upload that lost bytes is dropped, and so is a file without a session', async () => {
@@ -227,7 +218,8 @@ describe('when the power goes and the disk forgets what was not synced', () => {
     await store.close()
 
     const again = await openStore({}, directory)
-    for (const bytes of [put, pushed, fetched]) expect(isSame(await contents(again, digestOf(bytes)), bytes)).toBe(true)
+    for (const bytes of [put, pushed, fetched])
+      expect(isSame(await contentsOf(again, digestOf(bytes)), bytes)).toBe(true)
     const resumed = await again.uploads.get(REPOSITORY, unfinished.id)
     await resumed?.append(chunksOf(BYTES.subarray(MIB + 9)), { start: MIB + 9 })
     expect(await resumed?.commit(DIGEST)).toEqual({ digest: DIGEST, size: BYTES.byteLength })
@@ -262,6 +254,6 @@ describe('when the power goes and the disk forgets what was not synced', () => {
     await again.downloads.whole(digest)
     expect(claimed).toBeGreaterThan(0)
     expect(source.brought.length * MIB).toBe(bytes.byteLength - claimed)
-    expect(isSame(await contents(again, digest), bytes)).toBe(true)
+    expect(isSame(await contentsOf(again, digest), bytes)).toBe(true)
   })
 })

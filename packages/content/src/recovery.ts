@@ -76,8 +76,9 @@ async function adoptBlob(components: RecoveryComponents, digest: Digest): Promis
   try {
     const size = await file.size()
     const algorithm = digestAlgorithm(digest)
-    const { hash, pieces } = await new RunningHash(pool, algorithm, pieceLengthFor(size)).finish(file, size)
+    const hash = await new RunningHash(pool, algorithm).finish(file, size)
     if (digestOfHash(algorithm, hash) !== digest) return false
+    const pieces = await file.use((fd) => pool.hashPieces(fd, 0, size, pieceLengthFor(size)))
     await file.sync()
     await metadata.write([tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], pieces)])
     return true

@@ -143,8 +143,8 @@ export class Download {
     await catalog.commit({ digest, size, path: layout.blobFile('partial', digest), pieceHashes: hashes, changes })
     this.#whole = true
     this.#waiters.settleAll()
-    this.#finished.resolve({ digest, size })
     await partials.forget(partial)
+    this.#finished.resolve({ digest, size })
   }
 
   /** All pieces came, and the whole is wrong. If the disk is to blame, only what it spoilt has to come again. */

@@ -1,24 +1,15 @@
 import { existsSync } from 'node:fs'
 import { digestOf } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
-import type { BlobSource, ContentStore } from '../interfaces.ts'
-import { bytesOf, collect, MIB, pieceOf, whole } from '../testing/bytes.ts'
+import type { BlobSource } from '../interfaces.ts'
+import { bytesOf, collect, isSame, MIB, pieceOf, whole } from '../testing/bytes.ts'
 import { ManualSource, sourceOf } from '../testing/sources.ts'
-import { blobPath, flipBit, openStore, temporaryDirectory } from '../testing/stores.ts'
+import { blobPath, contentsOf, flipBit, openStore, temporaryDirectory } from '../testing/stores.ts'
 
 const BYTES = bytesOf(3 * MIB + 99)
 const SIZE = BYTES.byteLength
 const DIGEST = digestOf(BYTES)
 const HASHES = Buffer.concat([0, 1, 2, 3].map((piece) => Buffer.from(digestOf(pieceOf(BYTES, piece)).slice(7), 'hex')))
-
-async function contents(store: ContentStore): Promise<Uint8Array> {
-  const reader = await store.blobs.open(DIGEST)
-  return reader === undefined ? new Uint8Array(0) : collect(reader.read(whole(reader)))
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0
-}
 
 describe('a download', () => {
   it('brings a blob that is whole and verified then, also after a restart', async () => {
@@ -27,11 +18,11 @@ describe('a download', () => {
     const reader = await store.downloads.fetch(DIGEST, sourceOf(BYTES))
     expect(reader).toMatchObject({ digest: DIGEST, size: SIZE, complete: false })
     expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
     expect(store.blobs.usedBytes()).toBe(SIZE)
     await store.close()
     const again = await openStore({}, directory)
-    expect(isSame(await contents(again), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(again, DIGEST), BYTES)).toBe(true)
     expect(existsSync(blobPath(directory, DIGEST, 'partial'))).toBe(false)
   })
 
@@ -42,7 +33,7 @@ describe('a download', () => {
     const store = await openStore()
     await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieces }))
     await store.downloads.whole(DIGEST)
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
     expect(Buffer.from((await store.blobs.pieceHashes(DIGEST))?.hashes ?? [])).toEqual(HASHES)
   })
 
@@ -50,7 +41,7 @@ describe('a download', () => {
     const store = await openStore()
     await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieceHashes: HASHES }))
     await store.downloads.whole(DIGEST)
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
   })
 
   it('brings a blob named by SHA-512', async () => {
@@ -220,7 +211,7 @@ describe('a download', () => {
     await store.downloads.fetch(DIGEST, source)
     await store.downloads.whole(DIGEST)
     expect(source.brought).toEqual([0, 1, 2, 3])
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
   })
 
   it('blames the disk, not the source, for a piece that changed on disk', async () => {
@@ -305,291 +296,8 @@ describe('a download', () => {
     const finished = store.downloads.whole(DIGEST)
     manual.end(true)
     await finished
-    expect(isSame(await contents(store), BYTES)).toBe(true)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
     expect(store.blobs.usedBytes()).toBe(SIZE)
     expect(store.blobs.count()).toBe(1)
-  })
-})
-
-describe('a download that fails', () => {
-  it('tells all who want the blob that nobody has it', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const fetches = [store.downloads.fetch(DIGEST, manual.source), store.downloads.fetch(DIGEST, manual.source)]
-    await manual.asked
-    const finished = store.downloads.whole(DIGEST)
-    manual.end(false)
-    expect(await Promise.all(fetches)).toEqual([undefined, undefined])
-    await expect(finished).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    expect(manual.calls).toBe(1)
-  })
-
-  it('lets its source do nothing any more after it ended', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const fetching = store.downloads.fetch(DIGEST, manual.source)
-    const begin = await manual.asked
-    manual.end(false)
-    expect(await fetching).toBeUndefined()
-    await expect(begin({ size: SIZE, cutThrough: true })).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    await store.downloads.fetch(DIGEST, sourceOf(BYTES))
-    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
-  })
-
-  it('fails those who wait before it began, with the cause', async () => {
-    const store = await openStore()
-    const source: BlobSource = async () => {
-      throw new Error('no route')
-    }
-    await expect(store.downloads.fetch(DIGEST, source)).rejects.toMatchObject({
-      code: 'DOWNLOAD_FAILED',
-      cause: { message: 'no route' }
-    })
-  })
-
-  it('fails its readers, and keeps the pieces for the next attempt', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const fetching = store.downloads.fetch(DIGEST, manual.source)
-    const blob = await manual.begin({ size: SIZE, cutThrough: true })
-    const reader = await fetching
-    if (reader === undefined) return expect.unreachable()
-    for (const piece of [0, 2]) await blob.write(piece, pieceOf(BYTES, piece))
-    const reading = collect(reader.read(whole(reader)))
-    manual.fail(new Error('the peer died'))
-    await expect(reading).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED', cause: { message: 'the peer died' } })
-    await expect(collect(reader.read(whole(reader)))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    const source = sourceOf(BYTES)
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([1, 3])
-    await expect(blob.write(1, pieceOf(BYTES, 1))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-  })
-
-  it('fails when its source is done before every piece is here', async () => {
-    const store = await openStore()
-    await store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieces: [0, 1] }))
-    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({
-      code: 'DOWNLOAD_FAILED',
-      cause: { code: 'DOWNLOAD_INCOMPLETE' }
-    })
-  })
-
-  it('fails when its source is done without having begun, or gives up after it began', async () => {
-    const store = await openStore()
-    await expect(store.downloads.fetch(DIGEST, async () => true)).rejects.toMatchObject({
-      code: 'DOWNLOAD_FAILED',
-      cause: { code: 'DOWNLOAD_INCOMPLETE' }
-    })
-    const giveUp: BlobSource = async (_digest, begin) => {
-      await begin({ size: SIZE, cutThrough: true })
-      return false
-    }
-    const reader = await store.downloads.fetch(DIGEST, giveUp)
-    await expect(reader && collect(reader.read(whole(reader)))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-  })
-
-  it('is tried anew by whoever asks next', async () => {
-    const store = await openStore()
-    await expect(
-      store.downloads.fetch(DIGEST, async () => {
-        throw new Error('down')
-      })
-    ).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    await store.downloads.fetch(DIGEST, sourceOf(BYTES))
-    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
-  })
-
-  it('refuses a blob that is too long', async () => {
-    const store = await openStore({ maxBlobBytes: MIB })
-    await expect(store.downloads.fetch(DIGEST, sourceOf(BYTES))).rejects.toMatchObject({
-      code: 'DOWNLOAD_FAILED',
-      cause: { code: 'BLOB_TOO_LARGE' }
-    })
-  })
-
-  it('refuses to begin with another number of hashes than pieces, or twice', async () => {
-    const store = await openStore()
-    await expect(
-      store.downloads.fetch(DIGEST, sourceOf(BYTES, { pieceHashes: HASHES.subarray(32) }))
-    ).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED', cause: { name: 'RangeError' } })
-    const twice: BlobSource = async (_digest, begin) => {
-      await begin({ size: SIZE, cutThrough: true })
-      await begin({ size: SIZE, cutThrough: true })
-      return true
-    }
-    await store.downloads.fetch(DIGEST, twice)
-    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-  })
-})
-
-describe('pieces of an earlier attempt', () => {
-  async function storeWithPieces(bytes: Uint8Array, pieces: number[], cutThrough: boolean) {
-    const directory = await temporaryDirectory()
-    const store = await openStore({}, directory)
-    const giveUp: BlobSource = async (digest, begin, signal) => {
-      await sourceOf(bytes, { pieces, cutThrough })(digest, begin, signal)
-      throw new Error('enough')
-    }
-    await store.downloads.fetch(DIGEST, giveUp)
-    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ cause: { message: 'enough' } })
-    await store.close()
-    return { directory, store: await openStore({}, directory) }
-  }
-
-  it('are there after a restart', async () => {
-    const { store } = await storeWithPieces(BYTES, [1, 3], true)
-    expect(store.blobs.usedBytes()).toBe(MIB + 99)
-    expect(store.downloads.list()).toEqual([])
-    expect(await store.blobs.readAt(DIGEST, { start: MIB, end: MIB + 1 })).toBeUndefined()
-    const source = sourceOf(BYTES)
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([0, 2])
-  })
-
-  it('are dropped where the disk lost them', async () => {
-    const { store, directory } = await storeWithPieces(BYTES, [1, 3], true)
-    await flipBit(blobPath(directory, DIGEST, 'partial'), MIB)
-    const source = sourceOf(BYTES)
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([0, 1, 2])
-  })
-
-  it('are dropped where they are not what is vouched for now', async () => {
-    const liar = BYTES.slice()
-    liar[MIB] = (liar[MIB] ?? 0) ^ 1
-    const { store } = await storeWithPieces(liar, [0, 1], true)
-    const source = sourceOf(BYTES, { pieceHashes: HASHES })
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([1, 2, 3])
-  })
-
-  it('are not cut through when nobody vouched for them', async () => {
-    const { store } = await storeWithPieces(BYTES, [0, 1], false)
-    const source = sourceOf(BYTES)
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([0, 1, 2, 3])
-  })
-
-  it('are dropped when the blob turns out to be of another length', async () => {
-    const { store } = await storeWithPieces(bytesOf(4 * MIB), [0, 1], true)
-    const source = sourceOf(BYTES)
-    await store.downloads.fetch(DIGEST, source)
-    await store.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([0, 1, 2, 3])
-  })
-
-  it('go when the blob is pushed, or deleted', async () => {
-    const pushed = await storeWithPieces(BYTES, [0, 1], true)
-    await pushed.store.blobs.put(DIGEST, BYTES)
-    expect(pushed.store.blobs.usedBytes()).toBe(SIZE)
-    expect(existsSync(blobPath(pushed.directory, DIGEST, 'partial'))).toBe(false)
-    const deleted = await storeWithPieces(BYTES, [0, 1], true)
-    expect(await deleted.store.blobs.delete(DIGEST)).toBe(false)
-    expect(deleted.store.blobs.usedBytes()).toBe(0)
-    expect(existsSync(blobPath(deleted.directory, DIGEST, 'partial'))).toBe(false)
-  })
-})
-
-describe('waiting for downloads', () => {
-  it('ends for one who leaves, while the download goes on', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const leave = new AbortController()
-    const fetching = store.downloads.fetch(DIGEST, manual.source, leave.signal)
-    await manual.asked
-    leave.abort(new Error('left'))
-    await expect(fetching).rejects.toThrow('left')
-    const blob = await manual.begin({ size: SIZE, cutThrough: true })
-    for (const piece of [0, 1, 2, 3]) await blob.write(piece, pieceOf(BYTES, piece))
-    manual.end(true)
-    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
-    expect(manual.signal?.aborted).toBe(false)
-  })
-
-  it('ends for a reader who leaves in the middle of a wait', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const fetching = store.downloads.fetch(DIGEST, manual.source)
-    const blob = await manual.begin({ size: SIZE, cutThrough: true })
-    const reader = await fetching
-    if (reader === undefined) return expect.unreachable()
-    const leave = new AbortController()
-    const waits = Promise.withResolvers<number>()
-    blob.onAwait(waits.resolve)
-    const reading = collect(reader.read(whole(reader), leave.signal))
-    expect(await waits.promise).toBe(0)
-    leave.abort(new Error('left'))
-    await expect(reading).rejects.toThrow('left')
-    expect(blob.awaitedPieces()).toEqual([])
-  })
-
-  it('does not hang a reader who takes one piece and goes', async () => {
-    const store = await openStore()
-    const manual = new ManualSource()
-    const fetching = store.downloads.fetch(DIGEST, manual.source)
-    const blob = await manual.begin({ size: SIZE, cutThrough: true })
-    const reader = await fetching
-    if (reader === undefined) return expect.unreachable()
-    await blob.write(0, pieceOf(BYTES, 0))
-    for await (const chunk of reader.read(whole(reader))) {
-      expect(isSame(chunk, pieceOf(BYTES, 0))).toBe(true)
-      break
-    }
-    expect(blob.awaitedPieces()).toEqual([])
-  })
-
-  it('lets so many run at once, the others in turn, and refuses more', async () => {
-    const store = await openStore({ maxDownloads: 2, maxWaitingDownloads: 1 })
-    const sources = Array.from({ length: 4 }, () => new ManualSource())
-    const fetchFrom = (index: number) =>
-      store.downloads
-        .fetch(digestOf(bytesOf(10, index)), sources[index]?.source ?? (async () => false))
-        .catch((error: unknown) => error)
-    const running = [fetchFrom(0), fetchFrom(1)]
-    await Promise.all([sources[0]?.asked, sources[1]?.asked])
-    const others = [fetchFrom(2), fetchFrom(3)]
-    expect(await Promise.race(others)).toMatchObject({ code: 'BUSY' })
-    // Enough work that the source of the one who waits would have been asked.
-    await store.blobs.put(DIGEST, BYTES)
-    expect(sources.map(({ calls }) => calls)).toEqual([1, 1, 0, 0])
-    sources[0]?.end(false)
-    await Promise.race([sources[2]?.asked, sources[3]?.asked])
-    for (const source of sources) source.end(false)
-    expect(await Promise.all(running)).toEqual([undefined, undefined])
-    expect((await Promise.all(others)).filter((outcome) => outcome === undefined)).toHaveLength(1)
-  })
-
-  it('tells that nobody brings a blob that is not here', async () => {
-    const store = await openStore()
-    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    await store.blobs.put(DIGEST, BYTES)
-    expect(await store.downloads.whole(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
-  })
-
-  it('ends with the store, for a source that listens to its signal and for one that does not', async () => {
-    const directory = await temporaryDirectory()
-    const store = await openStore({}, directory)
-    const manual = new ManualSource()
-    const fetching = store.downloads.fetch(DIGEST, manual.source)
-    const blob = await manual.begin({ size: SIZE, cutThrough: true })
-    const reader = await fetching
-    if (reader === undefined) return expect.unreachable()
-    await blob.write(2, pieceOf(BYTES, 2))
-    const reading = collect(reader.read(whole(reader)))
-    const refused = expect(reading).rejects.toMatchObject({ cause: { code: 'STORE_CLOSED' } })
-    await store.close()
-    await refused
-    expect(manual.signal?.aborted).toBe(true)
-    await expect(store.downloads.fetch(DIGEST, manual.source)).rejects.toMatchObject({ code: 'STORE_CLOSED' })
-    const again = await openStore({}, directory)
-    const source = sourceOf(BYTES)
-    await again.downloads.fetch(DIGEST, source)
-    await again.downloads.whole(DIGEST)
-    expect(source.brought).toEqual([0, 1, 3])
   })
 })

@@ -168,7 +168,7 @@ export class PartialFile implements PartialBlob {
       throw new ContentError('DOWNLOAD_INCOMPLETE', message)
     }
     const { file } = this.#components
-    const [{ hash }] = await Promise.all([this.#digestHash.finish(file, this.size), file.sync()])
+    const [hash] = await Promise.all([this.#digestHash.finish(file, this.size), file.sync()])
     return hash
   }
 

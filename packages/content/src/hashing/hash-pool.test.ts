@@ -8,6 +8,7 @@ import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { hashThreads, temporaryDirectory } from '../testing/stores.ts'
 import { HashPool } from './hash-pool.ts'
 import { RunningHash } from './running-hash.ts'
+import { RunningPieces } from './running-pieces.ts'
 
 const BYTES = bytesOf(20 * MIB + 5)
 
@@ -83,15 +84,16 @@ describe('running hash', () => {
   it('follows a file that grows, in steps of any length', async () => {
     const { pool, files, path } = await setUp()
     const file = await files.create(`${path}-growing`)
-    const running = new RunningHash(pool, 'sha256', MIB)
+    const running = new RunningHash(pool, 'sha256')
+    const pieces = new RunningPieces(pool, MIB)
     for (let at = 0; at < BYTES.byteLength; at += 700_001) {
       await file.write(BYTES.subarray(at, at + 700_001), at)
       running.follow(file, Math.min(at + 700_001, BYTES.byteLength))
+      pieces.follow(file, Math.min(at + 700_001, BYTES.byteLength))
     }
-    const { hash, pieces } = await running.finish(file, BYTES.byteLength)
-    expect(hex(hash)).toBe(sha256(BYTES))
+    expect(hex(await running.finish(file, BYTES.byteLength))).toBe(sha256(BYTES))
     const expected = Array.from({ length: 21 }, (_, index) => sha256(BYTES.subarray(index * MIB, (index + 1) * MIB)))
-    expect(hex(pieces)).toBe(expected.join(''))
+    expect(hex(await pieces.finish(file, BYTES.byteLength))).toBe(expected.join(''))
   })
 
   it('keeps its thread while it is open', async () => {
@@ -100,7 +102,7 @@ describe('running hash', () => {
     running.follow(file, 5 * MIB)
     await expect.poll(() => running.position).toBe(5 * MIB)
     await new Promise((resolve) => setTimeout(resolve, 20))
-    const { hash } = await running.finish(file, BYTES.byteLength)
+    const hash = await running.finish(file, BYTES.byteLength)
     expect(hex(hash)).toBe(createHash('sha512').update(BYTES).digest('hex'))
   })
 
@@ -114,7 +116,7 @@ describe('running hash', () => {
     const changed = BYTES.slice()
     changed.fill(7, MIB, 3 * MIB)
     await file.write(changed.subarray(MIB, 3 * MIB), MIB)
-    const { hash } = await running.finish(file, BYTES.byteLength)
+    const hash = await running.finish(file, BYTES.byteLength)
     expect(hex(hash)).toBe(sha256(changed))
   })
 
@@ -134,7 +136,7 @@ describe('running hash', () => {
     await running.reset()
     expect(running.position).toBe(0)
     running.follow(file, BYTES.byteLength + 1)
-    const { hash } = await running.finish(file, BYTES.byteLength)
+    const hash = await running.finish(file, BYTES.byteLength)
     expect(hex(hash)).toBe(sha256(BYTES))
   })
 })

@@ -65,9 +65,9 @@ export class HashPool {
     return Buffer.concat(hashes)
   }
 
-  /** Begins a running hash of a file from its first byte; with `pieceLength`, of each piece too. */
-  openStream(algorithm: DigestAlgorithm, pieceLength?: number): HashStream {
-    return new HashStream(this.#idlestThread(), algorithm, pieceLength)
+  /** Begins a running hash of a file from its first byte. */
+  openStream(algorithm: DigestAlgorithm): HashStream {
+    return new HashStream(this.#idlestThread(), algorithm)
   }
 
   /** Ends all threads; what they still do fails. */

@@ -14,16 +14,11 @@ export type HashJob =
   | { readonly kind: 'read'; readonly fd: number; readonly position: number; readonly length: number }
   /** Hashes each piece of `start` up to `end` by itself. */
   | HashPiecesJob
-  /** Begins a running hash, which also hashes each piece by itself if `pieceLength` is given. */
-  | {
-      readonly kind: 'open'
-      readonly stream: number
-      readonly algorithm: DigestAlgorithm
-      readonly pieceLength?: number
-    }
-  /** Takes the running hash from where it is up to `to`; answers with the hashes of the pieces that ended on the way. */
+  /** Begins a running hash. */
+  | { readonly kind: 'open'; readonly stream: number; readonly algorithm: DigestAlgorithm }
+  /** Takes the running hash from where it is up to `to`. */
   | { readonly kind: 'extend'; readonly stream: number; readonly fd: number; readonly to: number }
-  /** Answers with the whole hash and that of a last, short piece. The running hash is gone. */
+  /** Answers with the hash. The running hash is gone. */
   | { readonly kind: 'finish'; readonly stream: number }
   | { readonly kind: 'drop'; readonly stream: number }
 
@@ -49,14 +44,12 @@ export interface HashReply {
   readonly error?: { readonly message: string; readonly code: string | undefined }
 }
 
-interface RunningHash {
-  readonly whole: Hash
-  readonly pieceLength: number | undefined
-  piece: Hash
+interface Stream {
+  readonly hash: Hash
   position: number
 }
 
-const streams = new Map<number, RunningHash>()
+const streams = new Map<number, Stream>()
 // Small enough to stay in the processor's cache between reading and hashing.
 const buffer = new Uint8Array(256 * 1024)
 
@@ -67,17 +60,13 @@ function run(job: HashJob): HashResult {
     case 'pieces':
       return { pieces: hashPieces(job) }
     case 'open':
-      streams.set(job.stream, {
-        whole: createHash(job.algorithm),
-        piece: createHash('sha256'),
-        pieceLength: job.pieceLength,
-        position: 0
-      })
+      streams.set(job.stream, { hash: createHash(job.algorithm), position: 0 })
       return {}
     case 'extend':
-      return { pieces: extend(streamOf(job.stream), job.fd, job.to) }
+      extend(streamOf(job.stream), job.fd, job.to)
+      return {}
     case 'finish':
-      return finish(job.stream)
+      return { hash: finish(job.stream) }
     case 'drop':
       streams.delete(job.stream)
       return {}
@@ -106,31 +95,18 @@ function hashPieces({ fd, start, end, pieceLength }: HashPiecesJob): Uint8Array 
   return Buffer.concat(hashes)
 }
 
-function extend(stream: RunningHash, fd: number, to: number): Uint8Array {
-  const hashes: Uint8Array[] = []
-  while (stream.position < to) {
-    const pieceEnd = stream.pieceLength && stream.position - (stream.position % stream.pieceLength) + stream.pieceLength
-    const end = Math.min(to, pieceEnd ?? to)
-    eachChunk(fd, stream.position, end, (chunk) => {
-      stream.whole.update(chunk)
-      if (pieceEnd !== undefined) stream.piece.update(chunk)
-    })
-    stream.position = end
-    if (end !== pieceEnd) continue
-    hashes.push(stream.piece.digest())
-    stream.piece = createHash('sha256')
-  }
-  return Buffer.concat(hashes)
+function extend(stream: Stream, fd: number, to: number): void {
+  eachChunk(fd, stream.position, to, (chunk) => stream.hash.update(chunk))
+  stream.position = to
 }
 
-function finish(id: number): HashResult {
-  const { whole, piece, position, pieceLength } = streamOf(id)
+function finish(id: number): Uint8Array {
+  const { hash } = streamOf(id)
   streams.delete(id)
-  const openPiece = pieceLength !== undefined && position % pieceLength > 0
-  return { hash: whole.digest(), pieces: openPiece ? piece.digest() : new Uint8Array(0) }
+  return hash.digest()
 }
 
-function streamOf(id: number): RunningHash {
+function streamOf(id: number): Stream {
   const stream = streams.get(id)
   if (stream === undefined) throw new Error('this running hash is not known to this thread')
   return stream

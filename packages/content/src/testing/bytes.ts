@@ -40,3 +40,7 @@ export function whole({ size }: { readonly size: number }): ByteRange {
 export function pieceOf(bytes: Uint8Array, index: number): Uint8Array {
   return bytes.subarray(index * MIB, (index + 1) * MIB)
 }
+
+export function isSame(one: Uint8Array | undefined, other: Uint8Array): boolean {
+  return one !== undefined && Buffer.compare(one, other) === 0
+}

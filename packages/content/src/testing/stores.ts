@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest'
 import { openContentStore } from '../content-store.ts'
 import type { ContentStore } from '../interfaces.ts'
 import type { ContentStoreOptions } from '../options.ts'
+import { collect, whole } from './bytes.ts'
 
 /** A directory that goes when the test ends. */
 export async function temporaryDirectory(): Promise<string> {
@@ -20,6 +21,12 @@ export async function openStore(options: Partial<ContentStoreOptions> = {}, dire
   const store = await openContentStore(place, options)
   onTestFinished(() => store.close())
   return store
+}
+
+/** All bytes of a blob, or undefined when it is not here. */
+export async function contentsOf(store: ContentStore, digest: Digest): Promise<Uint8Array | undefined> {
+  const reader = await store.blobs.open(digest)
+  return reader && collect(reader.read(whole(reader)))
 }
 
 /** Where the file of a blob lies, for tests that do harm to it. */

@@ -6,6 +6,7 @@ import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
+import { RunningPieces } from '../hashing/running-pieces.ts'
 import type { BlobStat, Upload } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { linkChanges } from '../metadata/repositories.ts'
@@ -52,6 +53,7 @@ export class UploadSession implements Upload {
   readonly #components: UploadComponents
   readonly #options: UploadOptions
   readonly #hash: RunningHash
+  readonly #pieces: RunningPieces
   readonly #ending = new AbortController()
   #state: 'open' | 'appending' | 'committing' | 'ended' = 'open'
   #offset: number
@@ -61,7 +63,8 @@ export class UploadSession implements Upload {
   constructor(components: UploadComponents, options: UploadOptions, id: string, row: UploadRow) {
     this.#components = components
     this.#options = options
-    this.#hash = new RunningHash(components.pool, 'sha256', PIECE_LENGTH)
+    this.#hash = new RunningHash(components.pool, 'sha256')
+    this.#pieces = new RunningPieces(components.pool, PIECE_LENGTH)
     this.id = id
     this.repository = row.repository
     this.#offset = row.offset
@@ -98,12 +101,12 @@ export class UploadSession implements Upload {
       const file = await this.#openFile()
       try {
         await this.#cutToOffset(file)
-        const { hash, pieces } = await this.#hash.finish(file, this.#offset)
-        if (digestOfHash(digestAlgorithm(digest), await this.#wholeHash(file, digest, hash)) !== digest) {
+        const [hash, pieceHashes] = await Promise.all([this.#wholeHash(file, digest), this.#pieceHashes(file)])
+        if (digestOfHash(digestAlgorithm(digest), hash) !== digest) {
           await this.#end()
           throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })
         }
-        return await this.#makeBlob(digest, await this.#pieceHashes(file, pieces))
+        return await this.#makeBlob(digest, pieceHashes)
       } finally {
         file.release()
       }
@@ -121,7 +124,7 @@ export class UploadSession implements Upload {
     this.#ending.abort(new ContentError('STORE_CLOSED', 'the store is closed'))
     await this.#busy.catch(() => {})
     this.#state = 'ended'
-    await this.#hash.reset()
+    await this.#forgetHashes()
   }
 
   /** Runs `work` alone. @throws {OciError} RANGE_INVALID while something else runs, BLOB_UPLOAD_UNKNOWN after the end */
@@ -141,7 +144,11 @@ export class UploadSession implements Upload {
     const { space } = this.#components
     const signals = options.signal === undefined ? [] : [options.signal]
     const source = untilAborted(bytes, AbortSignal.any([this.#ending.signal, ...signals]))
-    const writer = new ChunkWriter({ file, space, onWritten: (end) => this.#hash.follow(file, end) }, this.#offset)
+    const onWritten = (end: number) => {
+      this.#hash.follow(file, end)
+      this.#pieces.follow(file, end)
+    }
+    const writer = new ChunkWriter({ file, space, onWritten }, this.#offset)
     const limits = { length: options.length, maxLength: this.#options.maxBlobBytes - this.#offset }
     try {
       const brokeOff = await copy(source, writer, limits)
@@ -171,7 +178,7 @@ export class UploadSession implements Upload {
 
   /** Takes away what came after the offset. */
   async #rollBack(file: StoredFile): Promise<void> {
-    await this.#hash.rewind(this.#offset)
+    await Promise.all([this.#hash.rewind(this.#offset), this.#pieces.rewind(this.#offset)])
     // A disk that refuses even this has the commit cut it.
     await file.truncate(this.#offset).catch(() => {})
   }
@@ -182,16 +189,15 @@ export class UploadSession implements Upload {
     await file.sync()
   }
 
-  async #wholeHash(file: StoredFile, digest: Digest, sha256: Uint8Array): Promise<Uint8Array> {
+  #wholeHash(file: StoredFile, digest: Digest): Promise<Uint8Array> {
     const algorithm = digestAlgorithm(digest)
-    if (algorithm === 'sha256') return sha256
-    const { hash } = await new RunningHash(this.#components.pool, algorithm).finish(file, this.#offset)
-    return hash
+    const hash = algorithm === 'sha256' ? this.#hash : new RunningHash(this.#components.pool, algorithm)
+    return hash.finish(file, this.#offset)
   }
 
-  async #pieceHashes(file: StoredFile, hashes: Uint8Array): Promise<Uint8Array> {
+  #pieceHashes(file: StoredFile): Promise<Uint8Array> {
     const pieceLength = pieceLengthFor(this.#offset)
-    if (pieceLength === PIECE_LENGTH) return hashes
+    if (pieceLength === PIECE_LENGTH) return this.#pieces.finish(file, this.#offset)
     return file.use((fd) => this.#components.pool.hashPieces(fd, 0, this.#offset, pieceLength))
   }
 
@@ -202,6 +208,7 @@ export class UploadSession implements Upload {
     await catalog.commit({ digest, size, path: layout.uploadFile(this.id), pieceHashes, changes })
     this.#state = 'ended'
     onEnd(this.id)
+    await this.#forgetHashes()
     return { digest, size }
   }
 
@@ -209,9 +216,13 @@ export class UploadSession implements Upload {
     const { metadata, tables, files, layout, onEnd } = this.#components
     this.#state = 'ended'
     onEnd(this.id)
-    await this.#hash.reset()
+    await this.#forgetHashes()
     await metadata.write([tables.uploads.del([this.id])])
     await files.remove(layout.uploadFile(this.id))
+  }
+
+  async #forgetHashes(): Promise<void> {
+    await Promise.all([this.#hash.reset(), this.#pieces.reset()])
   }
 
   #openFile(): Promise<StoredFile> {
