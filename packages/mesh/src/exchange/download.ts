@@ -26,6 +26,8 @@ export class Download {
   readonly asked = new Set<string>()
   /** Offers that came before the download began. */
   readonly waiting: CheckedOffer[] = []
+  /** Whether a blob of one piece is being asked for. */
+  takingSmall = false
   readonly #begin: BeginDownload
   readonly #bytesBy = new Map<string, number>()
   readonly #finished = Promise.withResolvers<void>()

@@ -60,6 +60,20 @@ describe('a blob comes from a peer', () => {
     expect(node.observer.receivedBytes).toBe(bytes.byteLength)
   })
 
+  it('once, however many offer it, also when it is small', async () => {
+    const bytes = someBytes(300_000)
+    const { seed, digest, joined } = await seedWith(bytes)
+    const holders = await Promise.all([joined(), joined(), joined()])
+    for (const holder of holders) await store(holder.content, bytes)
+    const node = await fixture.node({
+      seeds: [seed.mesh.peerId],
+      join: [seed, ...holders].flatMap(({ mesh }) => mesh.addresses)
+    })
+    await until(() => node.mesh.connected().length === 4)
+    await readAll(await node.mesh.fetch(digest, {}, soon()))
+    expect(node.observer.receivedBytes).toBe(bytes.byteLength)
+  })
+
   it('from a node that is found by the DHT alone', async () => {
     const bytes = someBytes(3 * MIB)
     const { seed, digest, joined } = await seedWith(bytes)

@@ -69,20 +69,29 @@ export class Exchange implements ChannelsListener {
    * reader is let go.
    */
   async fetch(digest: Digest, request: BlobRequest, signal: AbortSignal): Promise<BlobReader | undefined> {
-    const { content, discovery } = this.#components
-    let signer: string | undefined
-    const source: BlobSource = async (wanted, begin, stop) => {
-      const download = new Download(wanted, request, begin)
-      const found = await this.download(download, stop)
-      signer = download.signer
-      return found
-    }
-    const reader = await content.downloads.fetch(digest, source, signal)
-    if (reader && !reader.complete) {
-      discovery.announce(digest)
-      content.downloads.whole(digest).catch((error) => this.convict(digest, signer, error))
-    } else if (reader) discovery.announce(digest)
+    const attempt = await this.attempt(digest, request, signal)
+    // Another one's search, with less to go by, found nobody: this request has not been tried yet.
+    const { reader } = attempt.reader || attempt.searched ? attempt : await this.attempt(digest, request, signal)
+    if (reader) this.#components.discovery.announce(digest)
     return reader
+  }
+
+  /** One fetch through the store, which joins it to a download that runs already. */
+  private async attempt(
+    digest: Digest,
+    request: BlobRequest,
+    signal: AbortSignal
+  ): Promise<{ reader: BlobReader | undefined; searched: boolean }> {
+    const { downloads } = this.#components.content
+    let own: Download | undefined
+    const source: BlobSource = (wanted, begin, stop) => {
+      own = new Download(wanted, request, begin)
+      return this.download(own, stop)
+    }
+    const reader = await downloads.fetch(digest, source, signal)
+    if (reader && !reader.complete && own)
+      downloads.whole(digest).catch((error) => this.convict(digest, own?.signer, error))
+    return { reader, searched: own !== undefined }
   }
 
   /**
@@ -311,10 +320,27 @@ export class Exchange implements ChannelsListener {
     this.step({ type: 'peer-joined', digest: download.digest, peer: offer.peerId, scope, pieces: offer.pieces })
   }
 
-  /** A blob of at most one piece comes whole or not at all; its length is believed only with its bytes. */
+  /**
+   * A blob of at most one piece comes whole or not at all, from one peer after the other until one brings it; its length
+   * is believed only with its bytes.
+   */
   private async takeSmall(download: Download, offer: CheckedOffer): Promise<void> {
+    download.waiting.push(offer)
+    // Whoever is at it goes on with this offer when the one before it fails.
+    if (download.takingSmall) return
+    download.takingSmall = true
+    try {
+      for (let next = download.waiting.shift(); next && !download.settled; next = download.waiting.shift()) {
+        await this.trySmall(download, next)
+      }
+    } finally {
+      download.takingSmall = false
+    }
+  }
+
+  private async trySmall(download: Download, offer: CheckedOffer): Promise<void> {
     const bytes = offer.size === 0 ? new Uint8Array() : await this.askSmall(download.digest, offer)
-    if (bytes === undefined || download.begun || download.settled) return
+    if (bytes === undefined || download.settled) return
     download.count(offer.peerId, bytes.byteLength)
     if (!isBlob(download.digest, bytes)) return this.blame(offer.peerId, download.digest, 0, 'wrong-bytes')
     try {
