@@ -28,6 +28,18 @@ export async function getJson<T>(url: string): Promise<T> {
   return JSON.parse(body.toString()) as T
 }
 
+/** What `promise` resolves with. @throws when `timeoutMs` have passed before */
+export async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
+  const timer = new AbortController()
+  const late = sleep(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`not within ${timeoutMs} ms`)
+  })
+  return await Promise.race([promise, late]).finally(() => {
+    late.catch(() => {})
+    timer.abort()
+  })
+}
+
 /** Asks again and again until `probe` gives something other than undefined. @throws when `timeoutMs` have passed. */
 export async function eventually<T>(
   what: string,

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { eventually, getJson, request } from './http.ts'
 import { parseMetrics, type Sample, sumOf } from './metrics.ts'
@@ -12,14 +12,21 @@ const START_TIMEOUT_MS = 60_000
 const LOOPBACK = '127.0.0.1:0'
 const PROBE = { live: 'livez', ready: 'readyz' } as const
 
+/** What nodes join through: another node, or what leads to one. */
+export interface Contact {
+  /** Full multiaddrs. */
+  readonly meshAddresses: readonly string[]
+}
+
 export interface NodeOptions {
   readonly name: string
   /** @default 'node' */
   readonly role?: 'seed' | 'node'
-  /** Nodes to join through. */
-  readonly join?: readonly MeshNode[]
+  readonly join?: readonly Contact[]
   /** The node that signs tags; a seed trusts itself. */
   readonly seed?: MeshNode
+  /** Settings for its configuration file, such as those that have no flag. */
+  readonly settings?: Readonly<Record<string, unknown>>
   /** Other flags of `layermesh node`. */
   readonly flags?: readonly string[]
   readonly startTimeoutMs?: number
@@ -152,7 +159,11 @@ async function startProcess(
   until: Condition
 ): Promise<Started> {
   const { startTimeoutMs = START_TIMEOUT_MS } = options
-  const process = sandbox.start(options.name, LAYERMESH, ['node', ...nodeFlags(options, dataDirectory)])
+  const settingsFile = `${dataDirectory}.yaml`
+  // JSON is YAML.
+  await writeFile(settingsFile, JSON.stringify(options.settings ?? {}))
+  const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
+  const process = sandbox.start(options.name, LAYERMESH, ['node', ...flags])
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
     readAddresses(process, join(dataDirectory, 'node.json'))
   )

@@ -36,7 +36,11 @@ function whatIsMissing(programs: readonly Program[]): string | undefined {
  * the reason in its title; in CI it fails instead, since a skip there would hide that nothing was tested.
  */
 export function describeWith(programs: readonly Program[], title: string, body: () => void): void {
-  const missing = whatIsMissing(programs)
+  describeUnless(whatIsMissing(programs), title, body)
+}
+
+/** The same for a suite that needs something else: `missing` says what, and is undefined when it is here. */
+export function describeUnless(missing: string | undefined, title: string, body: () => void): void {
   if (missing === undefined) describe(title, body)
   else if (process.env.CI === 'true') {
     test(title, () => {

@@ -1,0 +1,108 @@
+import { once } from 'node:events'
+import { type ClientRequest, get, type IncomingMessage } from 'node:http'
+import { type ByteRange, type Digest, digestOf, MEDIA_TYPE } from '@layermesh/oci'
+import { noise } from '../../support/images/noise.ts'
+import type { MeshNode } from '../../support/node.ts'
+import { pushImage } from '../../support/registry-client.ts'
+
+export const MIB = 1024 * 1024
+
+/** How a pull ended. */
+export interface PullEnd {
+  /** Of the answer; undefined when the connection was cut before it came. */
+  readonly status: number | undefined
+  /** How many bytes of the blob came; each was compared. */
+  readonly bytes: number
+  /** Whether all came that were asked for. */
+  readonly whole: boolean
+  /** What the answer said instead of the blob. */
+  readonly message: string
+}
+
+/** A blob that the test knows byte for byte, in a repository of its own. */
+export class KnownBlob {
+  readonly repository: string
+  readonly content: Buffer
+  readonly digest: Digest
+
+  /** The same name and size make the same blob. */
+  constructor(name: string, size: number) {
+    this.repository = `team/${name}`
+    this.content = Buffer.concat([...noise(name, size)])
+    this.digest = digestOf(this.content)
+  }
+
+  get size(): number {
+    return this.content.length
+  }
+
+  /** Pushes it as the layer of an image with the tag `1`. */
+  async push(node: MeshNode): Promise<void> {
+    const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: this.digest, size: this.size }
+    await pushImage(node.registryUrl, this.repository, '1', layer, [this.content])
+  }
+
+  /** Begins to pull it, or the bytes from `start` up to `end`. */
+  pull(node: MeshNode, { start = 0, end = this.size }: Partial<ByteRange> = {}): RunningPull {
+    const url = `${node.registryUrl}/v2/${this.repository}/blobs/${this.digest}`
+    const headers = end - start === this.size ? {} : { Range: `bytes=${start}-${end - 1}` }
+    return new RunningPull(url, headers, this.content.subarray(start, end))
+  }
+}
+
+/** A client that reads content as fast as it comes and compares each byte. */
+export class RunningPull {
+  /** Rejects when a wrong byte came, or one too many: what must never happen. However else it ends, it resolves. */
+  readonly end: Promise<PullEnd>
+  readonly #expected: Buffer
+  #bytes = 0
+
+  constructor(url: string, headers: Readonly<Record<string, string>>, expected: Buffer) {
+    this.#expected = expected
+    this.end = this.#run(url, headers)
+    // Whoever awaits it is told; until then a test may be busy elsewhere.
+    this.end.catch(() => {})
+  }
+
+  /** How many bytes have come. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  async #run(url: string, headers: Readonly<Record<string, string>>): Promise<PullEnd> {
+    const response = await answerTo(get(url, { agent: false, headers }))
+    const status = response?.statusCode
+    let message = ''
+    try {
+      for await (const chunk of (response ?? []) as AsyncIterable<Buffer>) {
+        if (status === 200 || status === 206) this.#compare(chunk)
+        else message += chunk.toString()
+      }
+    } catch (error) {
+      if (error instanceof WrongBytesError) throw error
+    }
+    return { status, bytes: this.#bytes, whole: this.#bytes === this.#expected.length, message }
+  }
+
+  #compare(chunk: Buffer): void {
+    const end = this.#bytes + chunk.length
+    if (!chunk.equals(this.#expected.subarray(this.#bytes, end))) {
+      throw new WrongBytesError(`wrong bytes between ${this.#bytes} and ${end}`)
+    }
+    this.#bytes = end
+  }
+}
+
+class WrongBytesError extends Error {
+  override readonly name = 'WrongBytesError'
+}
+
+/** Undefined when the connection was cut before an answer came. */
+async function answerTo(request: ClientRequest): Promise<IncomingMessage | undefined> {
+  try {
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    return response
+  } catch {
+    return undefined
+  }
+}
