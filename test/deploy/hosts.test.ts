@@ -18,7 +18,7 @@ describe('the systemd unit', () => {
 
   test('lets a node stop by itself before it is killed', async () => {
     const unit = await readTop('deploy/systemd/layermesh.service')
-    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(14)
+    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(10)
   })
 })
 
