@@ -7,7 +7,16 @@ import { binaries, run, setUp, top } from './setup.mjs'
 const [task, ...args] = process.argv.slice(2)
 const layermesh = join(top, 'packages', 'cli', 'bin', 'layermesh')
 
-const CHECKS = ['check:format', 'check:types', 'check:imports', 'check:unused', 'test:unit', 'test:faults', 'test:conformance', 'test:e2e']
+const CHECKS = [
+  'check:format',
+  'check:types',
+  'check:imports',
+  'check:unused',
+  'test:unit',
+  'test:faults',
+  'test:conformance',
+  'test:e2e'
+]
 
 const tasks = {
   start: () => handOver(layermesh, ['node', '--role', 'seed', ...args]),

@@ -3,7 +3,16 @@
 // Plain JavaScript that Node 20 runs, since it may be all that the machine has.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -21,7 +30,7 @@ const NEEDED_NODE = [22, 19]
 export function setUp({ build = true } = {}) {
   const state = readState()
   const node = chooseNode(state)
-  installPackages(node, state)
+  installPackages(state)
   if (build) buildPackages(node)
   return node
 }
@@ -29,7 +38,12 @@ export function setUp({ build = true } = {}) {
 /** Runs a command with the chosen Node and the workspace's commands first on PATH. */
 export function run(command, args, options = {}) {
   const path = [binaries, join(top, 'node_modules', '.bin'), process.env.PATH].join(':')
-  const result = spawnSync(command, args, { stdio: 'inherit', cwd: top, ...options, env: { ...process.env, PATH: path } })
+  const result = spawnSync(command, args, {
+    stdio: 'inherit',
+    cwd: top,
+    ...options,
+    env: { ...process.env, PATH: path }
+  })
   if (result.error) fail(`${command} did not start: ${result.error.message}`)
   return result
 }
@@ -40,18 +54,34 @@ function chooseNode(state) {
   const manifest = readFileSync(join(toolchain, 'package-lock.json'))
   const wanted = digest(manifest)
   const pnpm = join(toolchain, 'node_modules', 'pnpm', 'bin', 'pnpm.cjs')
+  // Installing takes away what it does not bring back; that must not be the Node that runs this.
+  const runsOwn = process.execPath.startsWith(join(toolchain, 'node_modules', '/'))
   if (state.toolchain !== wanted || !existsSync(pnpm)) {
-    say(fits ? 'bringing pnpm (pinned) into .toolchain/' : `this is Node ${process.versions.node}; bringing Node 24 and pnpm (pinned) into .toolchain/`)
-    const args = ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error', ...(fits ? ['--omit=optional'] : [])]
+    say(
+      fits
+        ? 'bringing pnpm (pinned) into .toolchain/'
+        : `this is Node ${process.versions.node}; bringing Node 24 and pnpm (pinned) into .toolchain/`
+    )
+    const args = [
+      'ci',
+      '--no-audit',
+      '--no-fund',
+      '--ignore-scripts',
+      '--loglevel=error',
+      ...(fits && !runsOwn ? ['--omit=optional'] : [])
+    ]
     must('npm', args, { cwd: toolchain })
     remember(state, { toolchain: wanted })
   }
   const own = join(toolchain, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node')
   if (!fits && !existsSync(own)) {
     // A set-up under a newer Node left the pinned one out; under this one it is needed.
-    if (state.toolchain === wanted) must('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], { cwd: toolchain })
+    if (state.toolchain === wanted)
+      must('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], { cwd: toolchain })
     if (!existsSync(own)) {
-      fail(`layermesh needs Node ${NEEDED_NODE.join('.')} or newer, this is ${process.versions.node}, and none can be brought for ${process.platform}-${process.arch}: install Node 24 and run the command again`)
+      fail(
+        `layermesh needs Node ${NEEDED_NODE.join('.')} or newer, this is ${process.versions.node}, and none can be brought for ${process.platform}-${process.arch}: install Node 24 and run the command again`
+      )
     }
   }
   const node = fits ? process.execPath : own
@@ -62,7 +92,7 @@ function chooseNode(state) {
   return join(binaries, 'node')
 }
 
-function installPackages(node, state) {
+function installPackages(state) {
   const inputs = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', 'test/package.json', ...packageManifests()]
   const wanted = digest(...inputs.map((file) => readFileSync(join(top, file))))
   if (state.packages === wanted && existsSync(join(top, 'node_modules', '.bin', 'layermesh'))) return
@@ -86,9 +116,15 @@ function packageManifests() {
 
 function must(command, args, { env, ...options } = {}) {
   const path = [binaries, process.env.PATH].join(':')
-  const result = spawnSync(command, args, { cwd: top, stdio: ['ignore', 2, 2], ...options, env: { ...process.env, ...env, PATH: path } })
+  const result = spawnSync(command, args, {
+    cwd: top,
+    stdio: ['ignore', 2, 2],
+    ...options,
+    env: { ...process.env, ...env, PATH: path }
+  })
   if (result.error) fail(`${command} did not start: ${result.error.message}`)
-  if (result.status !== 0) fail(`\`${command} ${args.join(' ')}\` ended with ${result.status ?? result.signal}; its output above says why`)
+  if (result.status !== 0)
+    fail(`\`${command} ${args.join(' ')}\` ended with ${result.status ?? result.signal}; its output above says why`)
 }
 
 function link(target, path) {
