@@ -20,12 +20,19 @@ interface PackageManifest {
 let documents: Document[]
 
 beforeAll(async () => {
-  const paths = await Array.fromAsync(glob(['*.md', 'deploy/**/*.md', 'packages/*/*.md'], { cwd: TOP }))
+  const paths = await find('*.md', 'deploy/**/*.md', 'packages/*/*.md')
   documents = await Promise.all(paths.map(async (path) => ({ path, text: await readTop(path) })))
   expect(paths).toEqual(
     expect.arrayContaining(['README.md', 'ARCHITECTURE.md', join('packages', 'mesh', 'PROTOCOL.md')])
   )
 })
+
+/** Files of the repository, from the top. */
+async function find(...patterns: string[]): Promise<string[]> {
+  const paths: string[] = []
+  for await (const path of glob(patterns, { cwd: TOP })) paths.push(path)
+  return paths
+}
 
 async function readManifest(path: string): Promise<PackageManifest> {
   return JSON.parse(await readTop(path)) as PackageManifest
@@ -121,7 +128,7 @@ test('show settings that a node takes', async () => {
 })
 
 test('say of every dependency why it is worth it, and of nothing else', async () => {
-  const manifests = await Array.fromAsync(glob('packages/*/package.json', { cwd: TOP }))
+  const manifests = await find('packages/*/package.json')
   const used = new Set<string>()
   for (const path of manifests)
     for (const name of Object.keys((await readManifest(path)).dependencies ?? {})) used.add(name)
