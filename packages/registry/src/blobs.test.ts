@@ -232,7 +232,7 @@ describe('a blob that arrives while it is pulled', () => {
     connection.pause()
     connection.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: x\r\n\r\n`)
     const cutOff = () => log.filter(({ message }) => message === 'an answer was cut off')
-    await expect.poll(cutOff, { timeout: 10_000 }).toMatchObject([{ fields: { error: { code: 'BROKEN_BODY' } } }])
+    await expect.poll(cutOff, { timeout: 10_000 }).toMatchObject([{ fields: { err: { code: 'BROKEN_BODY' } } }])
     expect(read).toBeGreaterThan(0)
     expect(read).toBeLessThan(50)
   })

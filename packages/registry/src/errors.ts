@@ -47,7 +47,7 @@ const TOLD: Readonly<Record<string, { message: string; level: Failure['level'] }
  */
 export function failureOf(thrown: unknown): Failure {
   if (isOciError(thrown)) return { error: thrown, level: thrown.status < 500 ? 'debug' : 'warn' }
-  const told = TOLD[codeOf(thrown) ?? '']
+  const told = toldOf(thrown)
   if (told !== undefined) {
     return { error: new OciError('UNAVAILABLE', told.message, { cause: thrown }), level: told.level }
   }
@@ -69,6 +69,12 @@ export function asAnsweredToPull(error: OciError): OciError {
   if (error.status === 401) return new OciError('NAME_UNKNOWN', 'the repository can not be had here', { cause: error })
   if (error.status === 429) return new OciError('UNAVAILABLE', error.message, { cause: error })
   return error
+}
+
+/** Of an error and its causes the deepest that can be told says best what went wrong. */
+function toldOf(thrown: unknown): (typeof TOLD)[string] | undefined {
+  if (!(thrown instanceof Error)) return undefined
+  return toldOf(thrown.cause) ?? TOLD[codeOf(thrown) ?? '']
 }
 
 function codeOf(thrown: unknown): string | undefined {

@@ -149,6 +149,16 @@ describe('failures', () => {
     expect(log.filter(({ level }) => level === 'error' || level === 'warn')).toHaveLength(1)
   })
 
+  it('that have a cause are told by it, and logged with it', async () => {
+    const cause = Object.assign(new Error('/secret/path'), { code: 'DISK_FULL' })
+    const failure = Object.assign(new Error('the download failed', { cause }), { code: 'DOWNLOAD_FAILED' })
+    const { client, log } = await startRegistry({}, failing(failure))
+    const answer = await client.get(BLOB)
+    expect([answer.status, answer.errorCode()]).toEqual([503, 'UNAVAILABLE'])
+    expect(answer.body.toString()).toMatch(/no space left/)
+    expect(log.filter(({ level }) => level === 'error')).toMatchObject([{ fields: { path: BLOB, err: failure } }])
+  })
+
   it.each([
     ['UNAUTHORIZED', 404, 401],
     ['TOOMANYREQUESTS', 503, 429],

@@ -50,7 +50,7 @@ function createServices({ backend, log, onEvent }: RegistryComponents, given: Re
     try {
       onEvent?.(event)
     } catch (error) {
-      log.error({ event, error }, 'a listener for registry events failed')
+      log.error({ event, err: error }, 'a listener for registry events failed')
     }
   }
   return {
@@ -137,7 +137,7 @@ function answerFailure(services: Services, request: Request, response: Response,
     return
   }
   const { error, level } = failureOf(thrown)
-  const fields = { method, path, code: error.code, detail: error.detail, error: error.cause ?? thrown }
+  const fields = { method, path, code: error.code, detail: error.detail, err: error.cause ?? thrown }
   if (response.headersSent) {
     services.log.warn(fields, 'an answer was cut off')
     response.destroy()

@@ -49,7 +49,8 @@ async function referrersByTag(
     const manifest = parseManifest(stored.bytes)
     return manifest.kind === 'index' ? manifest.manifests : []
   } catch (error) {
-    if (!signal.aborted) log.debug({ repository, subject, error }, 'the fallback tag of referrers could not be read')
+    if (!signal.aborted)
+      log.debug({ repository, subject, err: error }, 'the fallback tag of referrers could not be read')
     return []
   }
 }

@@ -167,6 +167,6 @@ async function cancelQuietly({ log }: Services, session: UploadSession): Promise
   try {
     await session.cancel()
   } catch (error) {
-    log.debug({ upload: session.id, error }, 'an upload that failed could not be cancelled')
+    log.debug({ upload: session.id, err: error }, 'an upload that failed could not be cancelled')
   }
 }
