@@ -21,6 +21,8 @@ import { recover } from './recovery.ts'
 import { UploadSessions } from './uploads/uploads.ts'
 
 const FORMAT = 'layermesh content 1'
+/** What LevelDB may write while it opens: what is in its log as a table, at most its write buffer of 4 MiB, and a few small files. */
+const METADATA_ROOM_BYTES = 8 * 1024 * 1024
 
 /**
  * Opens the content store in a directory, which is made when it isn't there, and recovers it from whatever a crash
@@ -35,7 +37,8 @@ export async function openContentStore(
   const layout = createLayout(directory)
   const files = new Files(settings.fileSystem)
   await makeDirectories(files, layout)
-  const metadata = await Metadata.open(createDatabase(layout.metadata))
+  const hasRoom = async () => (await files.freeBytes(directory)) >= METADATA_ROOM_BYTES
+  const metadata = await Metadata.open(createDatabase(layout.metadata), { hasRoom })
   const pool = new HashPool({ threads: settings.hashThreads, idleMs: settings.hashThreadIdleMs })
   const letGo = async () => {
     await files.close()

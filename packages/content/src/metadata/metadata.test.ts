@@ -8,7 +8,7 @@ const PUT = { type: 'put', key: 'a', value: new Uint8Array([1]) } as const
 /** A database on a disk that is full: as LevelDB does, it refuses all writes after the first until it is opened anew. */
 function databaseOnFullDisk(directory: string) {
   const database = createDatabase(createLayout(directory).metadata)
-  const disk = { full: false, opened: 0 }
+  const disk = { full: false, opened: 0, hasRoom: async () => !disk.full }
   let broken = false
   const failure = () => Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
   const faulty: Database = {
@@ -34,7 +34,7 @@ describe('metadata', () => {
   it('tells that the disk is full, and takes writes again when it is not', async () => {
     const directory = await temporaryDirectory()
     const { faulty, disk } = databaseOnFullDisk(directory)
-    const metadata = await Metadata.open(faulty)
+    const metadata = await Metadata.open(faulty, disk)
     disk.full = true
     await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
     await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
@@ -47,12 +47,39 @@ describe('metadata', () => {
   it('is opened anew once, however many wait to write', async () => {
     const directory = await temporaryDirectory()
     const { faulty, disk } = databaseOnFullDisk(directory)
-    const metadata = await Metadata.open(faulty)
+    const metadata = await Metadata.open(faulty, disk)
     disk.full = true
     await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
     disk.full = false
     await Promise.all([metadata.write([PUT]), metadata.write([PUT]), metadata.get('a')])
     expect(disk.opened).toBe(2)
+    await metadata.close()
+  })
+
+  it('can be read while the disk is full', async () => {
+    const directory = await temporaryDirectory()
+    const { faulty, disk } = databaseOnFullDisk(directory)
+    const metadata = await Metadata.open(faulty, disk)
+    await metadata.write([PUT])
+    disk.full = true
+    for (let tries = 0; tries < 2; tries++) {
+      await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
+      expect(await metadata.get('a')).toEqual(new Uint8Array([1]))
+    }
+    await metadata.close()
+  })
+
+  it('is opened anew by whoever reads, too, when the disk was fuller than it seemed', async () => {
+    const directory = await temporaryDirectory()
+    const { faulty, disk } = databaseOnFullDisk(directory)
+    const metadata = await Metadata.open(faulty, { hasRoom: async () => true })
+    await metadata.write([PUT])
+    disk.full = true
+    await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await expect(metadata.write([PUT])).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await expect(metadata.get('a')).rejects.toMatchObject({ code: 'DISK_FULL' })
+    disk.full = false
+    expect(await metadata.get('a')).toEqual(new Uint8Array([1]))
     await metadata.close()
   })
 

@@ -19,22 +19,33 @@ export function createDatabase(directory: string): Database {
   return new Level<string, Uint8Array>(directory, { keyEncoding: 'utf8', valueEncoding: 'view' })
 }
 
+export interface MetadataOptions {
+  /** Whether the disk has the space that opening the database takes. @default always */
+  readonly hasRoom: () => Promise<boolean>
+}
+
+const DEFAULT_OPTIONS: MetadataOptions = Object.freeze({ hasRoom: async () => true })
+
 /**
  * The metadata of a store in LevelDB. After a write that failed, LevelDB refuses all others until it is opened anew, so
- * once there is space again the next write opens it anew first.
+ * once there is space again the next write opens it anew first. Until then it stays open for reading: on a full disk it
+ * could be closed but not opened.
  */
 export class Metadata {
   readonly #database: Database
+  readonly #options: MetadataOptions
   #failed = false
+  #isOpen = true
   #reopening: Promise<void> | undefined
   #closed = false
 
-  private constructor(database: Database) {
+  private constructor(database: Database, options: MetadataOptions) {
     this.#database = database
+    this.#options = options
   }
 
   /** @throws {ContentError} STORE_IN_USE */
-  static async open(database: Database): Promise<Metadata> {
+  static async open(database: Database, options = DEFAULT_OPTIONS): Promise<Metadata> {
     try {
       await database.open()
     } catch (error) {
@@ -42,7 +53,7 @@ export class Metadata {
       if (errorCode(cause) !== 'LEVEL_LOCKED') throw mapDiskFull(cause ?? error)
       throw new ContentError('STORE_IN_USE', 'another process has this store open', { cause: error })
     }
-    return new Metadata(database)
+    return new Metadata(database, options)
   }
 
   /** @throws {ContentError} STORE_CLOSED */
@@ -91,9 +102,12 @@ export class Metadata {
   }
 
   async #closeAndOpen(): Promise<void> {
+    if (!(await this.#options.hasRoom())) throw new ContentError('DISK_FULL', 'the disk is full')
     try {
+      this.#isOpen = false
       await this.#database.close()
       await this.#database.open()
+      this.#isOpen = true
       this.#failed = false
     } catch (error) {
       throw mapDiskFull((error as Error).cause ?? error)
@@ -103,6 +117,7 @@ export class Metadata {
   async #run<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.#closed) throw new ContentError('STORE_CLOSED', 'the store is closed')
     await this.#reopening?.catch(() => {})
+    if (!this.#isOpen) await this.#reopen()
     try {
       return await work()
     } catch (error) {
