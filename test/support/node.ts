@@ -53,7 +53,12 @@ export interface NodeStatus {
   readonly meshAddresses: readonly string[]
   /** How many nodes are connected. */
   readonly peers: number
-  readonly store: unknown
+  readonly store: {
+    readonly blobs: number
+    readonly bytes: number
+    /** How many blobs are on their way here. */
+    readonly arriving: number
+  }
 }
 
 /** A `layermesh node` of the test's own, on ports that the system chose. */
