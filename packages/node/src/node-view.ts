@@ -25,6 +25,7 @@ export interface LiveViewComponents {
 }
 
 const FREE_SPACE_EVERY_MS = 10_000
+const READ_DEADLINE_MS = 10_000
 
 /** What the admin API tells of a running node. */
 export class LiveView implements NodeView {
@@ -122,7 +123,7 @@ export class LiveView implements NodeView {
     const reader = await content.blobs.open(digest)
     if (!reader?.complete) return { size: 0, complete: false }
     const manifest = parseManifest(
-      await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(FREE_SPACE_EVERY_MS))
+      await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS))
     )
     let { size } = reader
     let complete = true
