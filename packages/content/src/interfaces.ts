@@ -18,7 +18,16 @@ export interface BlobReader extends BlobStat {
    * @throws {ContentError} BLOB_CORRUPT when the disk holds other bytes than were stored; the blob is then demoted to
    *   an unfinished download that lacks the bad pieces. DOWNLOAD_FAILED when the download behind it ended.
    */
-  read(range: ByteRange, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  read(range: ByteRange, signal?: AbortSignal, options?: ReadOptions): AsyncIterable<Uint8Array>
+}
+
+export interface ReadOptions {
+  /**
+   * True lets the reader use the memory of a chunk again once the consumer asks for the next one, which keeps it from
+   * allocating as many bytes as it reads. Only for a consumer that is wholly done with a chunk by then: it was written
+   * out, not merely handed to a stream. @default false
+   */
+  readonly reuseMemory?: boolean
 }
 
 /** The pieces of a blob: their common length and the SHA-256 of each. */

@@ -3,7 +3,7 @@ import { type Digest, digestOf } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { BlobReader, ContentStore } from '../interfaces.ts'
 import type { Corruption } from '../options.ts'
-import { bytesOf, collect, MIB, pieceOf, whole } from '../testing/bytes.ts'
+import { bytesOf, collect, isSame, MIB, pieceOf, whole } from '../testing/bytes.ts'
 import { sourceOf } from '../testing/sources.ts'
 import { blobPath, flipBit, openFilesBelow, openStore, temporaryDirectory } from '../testing/stores.ts'
 
@@ -123,6 +123,22 @@ describe('whole blobs', () => {
     const expected = [0, 1, 2].map((piece) => digestOf(pieceOf(THREE_PIECES, piece)).slice('sha256:'.length))
     expect(pieces?.pieceLength).toBe(MIB)
     expect(Buffer.from(pieces?.hashes ?? []).toString('hex')).toBe(expected.join(''))
+  })
+
+  it.each([false, true])('uses the memory of a chunk again only for who allows it: %s', async (reuseMemory) => {
+    const store = await openStore()
+    const long = bytesOf(9 * MIB + 5)
+    await store.blobs.put(digestOf(long), long)
+    const reader = await readerOf(store, digestOf(long))
+    const chunks: Uint8Array[] = []
+    const copies: Uint8Array[] = []
+    for await (const chunk of reader.read({ start: 7, end: reader.size }, undefined, { reuseMemory })) {
+      chunks.push(chunk)
+      copies.push(chunk.slice())
+    }
+    expect(isSame(Buffer.concat(copies), long.subarray(7))).toBe(true)
+    // Memory that is used again has left this thread for a hashing thread, and come back as another array.
+    expect(chunks.some(({ byteLength }) => byteLength === 0)).toBe(reuseMemory)
   })
 
   it('ends a read when its signal aborts', async () => {

@@ -44,10 +44,11 @@ export class WholeBlob implements VerifiedPieces {
     this.#components.file.release()
   }
 
-  async piece(index: number): Promise<Uint8Array> {
+  async piece(index: number, _signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array> {
     const { file, pool, onCorrupt } = this.#components
     const { size, pieceLength } = this
-    const bytes = await readPiece(pool, file, { index, size, pieceLength, hash: hashOfPiece(this.hashes, index) })
+    const wanted = { index, size, pieceLength, hash: hashOfPiece(this.hashes, index) }
+    const bytes = await readPiece(pool, file, wanted, spare)
     if (bytes !== undefined) return bytes
     const message = `piece ${index} of ${this.digest} is not what was stored`
     try {

@@ -1,7 +1,7 @@
 import type { ByteRange, Digest } from '@layermesh/oci'
 import { ContentError } from '../errors.ts'
 import { readRange } from '../hashing/verified-pieces.ts'
-import type { BlobReader } from '../interfaces.ts'
+import type { BlobReader, ReadOptions } from '../interfaces.ts'
 import type { BlobCatalog } from './blob-catalog.ts'
 
 /** A reader of a blob that is wholly here; undefined when it isn't. It holds nothing open until it reads. */
@@ -10,7 +10,8 @@ export async function openWholeReader(catalog: BlobCatalog, digest: Digest): Pro
   if (blob === undefined) return undefined
   const { size } = blob
   blob.release()
-  return { digest, size, complete: true, read: (range, signal) => readWholeBlob(catalog, digest, range, signal) }
+  const read: BlobReader['read'] = (range, signal, options) => readWholeBlob(catalog, digest, range, signal, options)
+  return { digest, size, complete: true, read }
 }
 
 /** @throws {ContentError} BLOB_GONE, BLOB_CORRUPT */
@@ -18,12 +19,13 @@ export async function* readWholeBlob(
   catalog: BlobCatalog,
   digest: Digest,
   range: ByteRange,
-  signal?: AbortSignal
+  signal?: AbortSignal,
+  options?: ReadOptions
 ): AsyncGenerator<Uint8Array> {
   const blob = await catalog.acquire(digest)
   if (blob === undefined) throw new ContentError('BLOB_GONE', `${digest} is no longer here`)
   try {
-    yield* readRange(blob, range, signal)
+    yield* readRange(blob, range, signal, options)
   } finally {
     blob.release()
   }

@@ -4,7 +4,7 @@ import { readWholeBlob } from '../blobs/whole-reader.ts'
 import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
 import { checkRange, readRange, readWhole, type VerifiedPieces } from '../hashing/verified-pieces.ts'
-import type { BeginOptions, BlobReader, BlobSource, BlobStat, PartialBlob } from '../interfaces.ts'
+import type { BeginOptions, BlobReader, BlobSource, BlobStat, PartialBlob, ReadOptions } from '../interfaces.ts'
 import type { Corruption } from '../options.ts'
 import { abortable } from '../waiting.ts'
 import type { PartialFile } from './partial-file.ts'
@@ -89,7 +89,8 @@ export class Download {
     const partial = this.#partial
     if (partial === undefined || this.#failure !== undefined || this.#whole) return undefined
     const { digest, size } = partial
-    return { digest, size, complete: false, read: (range, signal) => this.#read(partial, range, signal) }
+    const read: BlobReader['read'] = (range, signal, options) => this.#read(partial, range, signal, options)
+    return { digest, size, complete: false, read }
   }
 
   /** The bytes of a range for a peer; undefined unless all of its pieces are here and may be shared. */
@@ -182,14 +183,19 @@ export class Download {
     if (partial !== undefined) await this.#components.partials.close(partial)
   }
 
-  async *#read(partial: PartialFile, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#read(
+    partial: PartialFile,
+    range: ByteRange,
+    signal?: AbortSignal,
+    options?: ReadOptions
+  ): AsyncGenerator<Uint8Array> {
     if (this.#failure !== undefined) throw this.#failure
     if (!partial.retain()) {
-      yield* readWholeBlob(this.#components.catalog, this.digest, range, signal)
+      yield* readWholeBlob(this.#components.catalog, this.digest, range, signal, options)
       return
     }
     try {
-      yield* readRange(this.#pieces(partial), range, signal)
+      yield* readRange(this.#pieces(partial), range, signal, options)
     } finally {
       partial.release()
     }
@@ -197,16 +203,16 @@ export class Download {
 
   #pieces(partial: PartialFile): VerifiedPieces {
     const { size, pieceLength } = partial
-    return { size, pieceLength, piece: (index, signal) => this.#piece(partial, index, signal) }
+    return { size, pieceLength, piece: (index, signal, spare) => this.#piece(partial, index, signal, spare) }
   }
 
-  async #piece(partial: PartialFile, index: number, signal: AbortSignal): Promise<Uint8Array> {
+  async #piece(partial: PartialFile, index: number, signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array> {
     while (!this.#mayRead(partial, index)) {
       if (this.#failure !== undefined) throw this.#failure
       await this.#waiters.wait(index, signal)
     }
     if (this.#failure !== undefined) throw this.#failure
-    const bytes = await partial.read(index)
+    const bytes = await partial.read(index, spare)
     if (bytes !== undefined) return bytes
     await this.#takeBack(partial, index)
     throw new ContentError('BLOB_CORRUPT', `piece ${index} of ${this.digest} is not what was stored`)

@@ -128,10 +128,10 @@ export class PartialFile implements PartialBlob {
   }
 
   /** The bytes of a piece that is here, verified; undefined when the disk can't give them back. */
-  read(index: number): Promise<Uint8Array | undefined> {
+  read(index: number, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
     const { pool, file } = this.#components
     const { size, pieceLength } = this
-    return readPiece(pool, file, { index, size, pieceLength, hash: hashOfPiece(this.#hashes, index) })
+    return readPiece(pool, file, { index, size, pieceLength, hash: hashOfPiece(this.#hashes, index) }, spare)
   }
 
   /** A piece turned out bad on disk: it isn't here any more, and may be written again. */

@@ -46,9 +46,13 @@ export class HashPool {
     this.#options = options
   }
 
-  /** Reads `length` bytes at `position`, fewer when the file ends before, with their SHA-256. */
-  async read(fd: number, position: number, length: number): Promise<HashedBytes> {
-    const { bytes, hash } = await this.#idlestThread().run({ kind: 'read', fd, position, length })
+  /**
+   * Reads `length` bytes at `position`, fewer when the file ends before, with their SHA-256.
+   * @param spare memory to read into, which the caller uses no more; it is part of the answer if it was large enough
+   */
+  async read(fd: number, position: number, length: number, spare?: ArrayBuffer): Promise<HashedBytes> {
+    const job = { kind: 'read', fd, position, length, ...(spare === undefined ? {} : { spare }) } as const
+    const { bytes, hash } = await this.#idlestThread().run(job, spare === undefined ? [] : [spare])
     if (bytes === undefined || hash === undefined) throw new Error('the hashing thread left out what it read')
     return { bytes, hash }
   }

@@ -39,14 +39,15 @@ export class HashThread {
     return this.#waiting.size + this.#streams
   }
 
-  run(job: HashJob): Promise<HashResult> {
+  /** @param transfer memory that goes to the thread with the job */
+  run(job: HashJob, transfer: ArrayBuffer[] = []): Promise<HashResult> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     const id = ++this.#lastId
     const waiting = Promise.withResolvers<HashResult>()
     this.#waiting.set(id, waiting)
     if (this.#waiting.size === 1) this.#worker.ref()
     this.#idleTimer.refresh()
-    this.#worker.postMessage({ id, job })
+    this.#worker.postMessage({ id, job }, transfer)
     return waiting.promise
   }
 

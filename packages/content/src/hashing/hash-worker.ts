@@ -10,8 +10,7 @@ import type { DigestAlgorithm } from '@layermesh/oci'
 
 /** What a hashing thread is asked. Positions and lengths are in bytes. */
 export type HashJob =
-  /** Reads `length` bytes and hashes them; fewer when the file ends before. */
-  | { readonly kind: 'read'; readonly fd: number; readonly position: number; readonly length: number }
+  | ReadJob
   /** Hashes each piece of `start` up to `end` by itself. */
   | HashPiecesJob
   /** Begins a running hash. */
@@ -21,6 +20,16 @@ export type HashJob =
   /** Answers with the hash. The running hash is gone. */
   | { readonly kind: 'finish'; readonly stream: number }
   | { readonly kind: 'drop'; readonly stream: number }
+
+/** Reads `length` bytes and hashes them; fewer when the file ends before. */
+export interface ReadJob {
+  readonly kind: 'read'
+  readonly fd: number
+  readonly position: number
+  readonly length: number
+  /** Memory to read into, if there is enough of it; it comes back with the bytes. */
+  readonly spare?: ArrayBuffer
+}
 
 export interface HashPiecesJob {
   readonly kind: 'pieces'
@@ -56,7 +65,7 @@ const buffer = new Uint8Array(256 * 1024)
 function run(job: HashJob): HashResult {
   switch (job.kind) {
     case 'read':
-      return read(job.fd, job.position, job.length)
+      return read(job)
     case 'pieces':
       return { pieces: hashPieces(job) }
     case 'open':
@@ -73,15 +82,16 @@ function run(job: HashJob): HashResult {
   }
 }
 
-function read(fd: number, position: number, length: number): HashResult {
-  const whole = new Uint8Array(length)
+function read({ fd, position, length, spare }: ReadJob): HashResult {
+  const memory = spare !== undefined && spare.byteLength >= length ? spare : new ArrayBuffer(length)
+  const whole = new Uint8Array(memory, 0, length)
   let filled = 0
   while (filled < length) {
     const got = readSync(fd, whole, filled, length - filled, position + filled)
     if (got === 0) break
     filled += got
   }
-  const bytes = filled === length ? whole : whole.slice(0, filled)
+  const bytes = whole.subarray(0, filled)
   return { bytes, hash: hash('sha256', bytes, 'buffer') }
 }
 

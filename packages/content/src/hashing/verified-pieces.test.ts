@@ -19,13 +19,13 @@ function tenPieces(pieceLength: number) {
 }
 
 describe('a range of verified pieces', () => {
-  it('is read one piece ahead of the consumer, and no further', async () => {
+  it('is read two pieces ahead of the consumer, and no further', async () => {
     const { blob, asked } = tenPieces(MIB)
     const chunks = readRange(blob, { start: 2 * MIB, end: 6 * MIB })
     expect(asked).toEqual([])
     for (const expected of [
-      [2, 3],
       [2, 3, 4],
+      [2, 3, 4, 5],
       [2, 3, 4, 5],
       [2, 3, 4, 5]
     ]) {
@@ -50,7 +50,7 @@ describe('a range of verified pieces', () => {
     const chunks = readRange(blob, { start: 0, end: blob.size })
     await chunks.next()
     await chunks.return(undefined)
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true])
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true])
   })
 
   it('gives the bad piece as an error only after the good ones before it', async () => {

@@ -1,48 +1,67 @@
 import { type ByteRange, pieceRange } from '@layermesh/oci'
 import type { StoredFile } from '../disk/files.ts'
 import { errorCode } from '../errors.ts'
+import type { ReadOptions } from '../interfaces.ts'
 import { HASH_LENGTH, type HashPool } from './hash-pool.ts'
 
 /** A blob whose pieces can be had one by one, each verified. */
 export interface VerifiedPieces {
   readonly size: number
   readonly pieceLength: number
-  /** The bytes of one piece, once they are here. @throws {ContentError} BLOB_CORRUPT, DOWNLOAD_FAILED */
-  piece(index: number, signal: AbortSignal): Promise<Uint8Array>
+  /**
+   * The bytes of one piece, once they are here.
+   * @param spare memory that may be used for them
+   * @throws {ContentError} BLOB_CORRUPT, DOWNLOAD_FAILED
+   */
+  piece(index: number, signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array>
 }
 
-// A reader of a blob with larger pieces than this holds one at a time.
+// Pieces that are read while the consumer has one: two, so that two threads work for one reader.
+const READ_AHEAD = 2
+// A reader of a blob with larger pieces than this reads none ahead.
 const MAX_READ_AHEAD_BYTES = 8 * 1024 * 1024
 
 /**
- * The bytes of `range` in order. While the consumer has one piece, the next is read and hashed, so that disk, hash and
- * socket work at the same time; a reader holds the piece it gave out and the one it reads ahead.
+ * The bytes of `range` in order. While the consumer has one piece, the next two are read and hashed, so that disk,
+ * hash and socket work at the same time; a reader holds no more than these three.
  * @throws {RangeError} when the blob has no such bytes
  */
 export async function* readRange(
   blob: VerifiedPieces,
   range: ByteRange,
-  signal?: AbortSignal
+  signal?: AbortSignal,
+  { reuseMemory = false }: ReadOptions = {}
 ): AsyncGenerator<Uint8Array> {
   checkRange(range, blob.size)
   if (range.start === range.end) return
   const left = new AbortController()
   const stop = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal])
+  const readAhead = blob.pieceLength <= MAX_READ_AHEAD_BYTES ? READ_AHEAD : 0
   const last = Math.floor((range.end - 1) / blob.pieceLength)
-  const readAhead = blob.pieceLength <= MAX_READ_AHEAD_BYTES
+  const pieces: Promise<Uint8Array>[] = []
+  const spares: ArrayBuffer[] = []
   let index = Math.floor(range.start / blob.pieceLength)
-  let ahead: Promise<Uint8Array> | undefined
+  let next = index
+  const readUpTo = (end: number) => {
+    for (; next <= Math.min(end, last); next++) {
+      const piece = blob.piece(next, stop, spares.pop())
+      piece.catch(() => {})
+      pieces.push(piece)
+    }
+  }
   try {
     for (; index <= last; index++) {
       signal?.throwIfAborted()
-      const bytes = await (ahead ?? blob.piece(index, stop))
-      ahead = readAhead && index < last ? blob.piece(index + 1, stop) : undefined
-      ahead?.catch(() => {})
+      readUpTo(index + Math.max(0, readAhead - 1))
+      const bytes = await pieces.shift()
+      readUpTo(index + readAhead)
+      if (bytes === undefined) return
       yield cut(bytes, index * blob.pieceLength, range)
+      if (reuseMemory && bytes.buffer instanceof ArrayBuffer) spares.push(bytes.buffer)
     }
   } finally {
     left.abort()
-    await ahead?.catch(() => {})
+    await Promise.allSettled(pieces)
   }
 }
 
@@ -77,10 +96,15 @@ export interface PieceOnDisk {
 }
 
 /** Reads a piece; undefined when the disk can't give back what was stored. */
-export async function readPiece(pool: HashPool, file: StoredFile, piece: PieceOnDisk): Promise<Uint8Array | undefined> {
+export async function readPiece(
+  pool: HashPool,
+  file: StoredFile,
+  piece: PieceOnDisk,
+  spare?: ArrayBuffer
+): Promise<Uint8Array | undefined> {
   const { start, end } = pieceRange(piece.index, piece.size, piece.pieceLength)
   try {
-    const { bytes, hash } = await file.use((fd) => pool.read(fd, start, end - start))
+    const { bytes, hash } = await file.use((fd) => pool.read(fd, start, end - start, spare))
     return bytes.byteLength === end - start && equalBytes(hash, piece.hash) ? bytes : undefined
   } catch (error) {
     if (errorCode(error) === 'EIO') return undefined

@@ -13,19 +13,23 @@ const space = new FreeSpace({ freeBytes: async () => Number.MAX_SAFE_INTEGER, no
 /** A file whose writes end when the test says so. */
 function slowFile() {
   const writes: { position: number; length: number; end: () => void }[] = []
+  const syncs = { count: 0 }
   const handle = {
     fd: -1,
     write: (_bytes: Uint8Array, _offset: number, length: number, position: number) =>
       new Promise((resolve) => {
         writes.push({ position, length, end: () => resolve({ bytesWritten: length }) })
-      })
+      }),
+    datasync: async () => {
+      syncs.count++
+    }
   } as unknown as FileHandle
-  return { file: new StoredFile(handle, () => {}), writes }
+  return { file: new StoredFile(handle, () => {}), writes, syncs }
 }
 
 describe('chunk writer', () => {
   it('gathers small chunks into writes of 1 MiB', async () => {
-    const { file, writes } = slowFile()
+    const { file, writes, syncs } = slowFile()
     const ends: number[] = []
     const writer = new ChunkWriter({ file, space, onWritten: (end) => ends.push(end) }, 100)
     for (let chunk = 0; chunk < 16; chunk++) await writer.add(new Uint8Array(MIB / 16))
@@ -42,6 +46,7 @@ describe('chunk writer', () => {
     ])
     expect(ends).toEqual([100 + MIB, 105 + MIB])
     expect(writer.end).toBe(105 + MIB)
+    expect(syncs.count).toBe(1)
   })
 
   it('takes nothing more while one buffer is written and the other is full', async () => {
@@ -70,5 +75,30 @@ describe('chunk writer', () => {
     await writer.add(bytesOf(2 * MIB))
     await expect(writer.flush()).rejects.toMatchObject({ code: 'DISK_FULL' })
     await file.close()
+  })
+
+  it('tells of a sync that failed on the way, though a later one does not', async () => {
+    const system = createFaultyFileSystem()
+    const file = await new Files(system).create(join(await temporaryDirectory(), 'file'))
+    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
+    system.failSync = true
+    for (let chunk = 0; chunk < 34; chunk++) await writer.add(new Uint8Array(MIB))
+    await expect.poll(() => system.failSync).toBe(false)
+    await expect(writer.flush()).rejects.toMatchObject({ code: 'EIO' })
+    await file.close()
+  })
+
+  it('settles only after the write that is under way', async () => {
+    const { file, writes } = slowFile()
+    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
+    await writer.add(new Uint8Array(MIB))
+    let settled = false
+    const settling = writer.settle().then(() => {
+      settled = true
+    })
+    await expect.poll(() => writes).toHaveLength(1)
+    expect(settled).toBe(false)
+    writes[0]?.end()
+    await settling
   })
 })

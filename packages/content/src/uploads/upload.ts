@@ -154,23 +154,22 @@ export class UploadSession implements Upload {
       const brokeOff = await copy(source, writer, limits)
       if (brokeOff !== undefined && options.length !== undefined) throw brokeOff.error
       await writer.flush()
-      await this.#acknowledge(file, writer.end)
+      await this.#acknowledge(writer.end)
       if (brokeOff !== undefined) throw brokeOff.error
     } catch (error) {
+      await writer.settle()
       await this.#rollBack(file)
       throw error
     }
     return this.#offset
   }
 
-  async #acknowledge(file: StoredFile, offset: number): Promise<void> {
+  /** All bytes up to `offset` are durable in the file; makes it the offset. */
+  async #acknowledge(offset: number): Promise<void> {
     const { files, layout, metadata, tables, now } = this.#components
     const { repository } = this
     const touchedAt = now()
-    if (offset > this.#offset) {
-      await file.sync()
-      if (this.#offset === 0) await files.syncDirectory(layout.uploads)
-    }
+    if (this.#offset === 0) await files.syncDirectory(layout.uploads)
     await metadata.write([tables.uploads.put([this.id], { repository, offset, touchedAt })])
     this.#offset = offset
     this.#touchedAt = touchedAt
