@@ -6,7 +6,7 @@ import { type Descriptor, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { request } from './http.ts'
 
 /** Pushes a blob of any size as a stream: POST, PATCH, PUT (distribution-spec §Pushing a blob in chunks). */
-export async function pushBlob(
+async function pushBlob(
   registryUrl: string,
   repository: string,
   { digest }: Pick<Descriptor, 'digest'>,
