@@ -10,7 +10,7 @@ import { createTables, type Tables } from './metadata/tables.ts'
 import type { Corruption } from './options.ts'
 import { bytesOf, chunksOf, isSame, MIB, pieceOf } from './testing/bytes.ts'
 import { sourceOf } from './testing/sources.ts'
-import { blobPath, contentsOf, openStore, temporaryDirectory } from './testing/stores.ts'
+import { blobPath, contentsOf, openStore, PATIENT, temporaryDirectory } from './testing/stores.ts'
 import { createVolatileFileSystem } from './testing/volatile-file-system.ts'
 
 const REPOSITORY = ownRepository('team/app')
@@ -240,7 +240,7 @@ describe('when the power goes and the disk forgets what was not synced', () => {
     }
     await store.downloads.fetch(digest, stalling)
     await written.promise
-    await expect.poll(() => metadataRows(directory, 'partial-piece')).toBeGreaterThan(0)
+    await expect.poll(() => metadataRows(directory, 'partial-piece'), PATIENT).toBeGreaterThan(0)
     // What is claimed at one moment must be there if the power goes at any later one.
     const left = await temporaryDirectory()
     await cp(`${directory}/metadata`, `${left}/metadata`, { recursive: true })

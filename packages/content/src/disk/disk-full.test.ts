@@ -5,7 +5,7 @@ import type { BlobSource, ContentStore } from '../interfaces.ts'
 import { bytesOf, chunksOf, collect, MIB, pieceOf, whole } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { ManualSource, sourceOf } from '../testing/sources.ts'
-import { openStore, temporaryDirectory } from '../testing/stores.ts'
+import { openStore, PATIENT, temporaryDirectory } from '../testing/stores.ts'
 
 const REPOSITORY = ownRepository('team/app')
 const BYTES = bytesOf(3 * MIB + 10)
@@ -126,11 +126,13 @@ describe('a disk that fails to sync', () => {
     await blob.write(0, pieceOf(BYTES, 0))
     await blob.write(1, pieceOf(BYTES, 1))
     await expect
-      .poll(() =>
-        blob.write(2, pieceOf(BYTES, 2)).then(
-          () => undefined,
-          (error) => error
-        )
+      .poll(
+        () =>
+          blob.write(2, pieceOf(BYTES, 2)).then(
+            () => undefined,
+            (error) => error
+          ),
+        PATIENT
       )
       .toMatchObject({ code: 'EIO' })
     manual.end(true)

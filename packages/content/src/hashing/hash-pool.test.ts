@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Files } from '../disk/files.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
-import { hashThreads, temporaryDirectory } from '../testing/stores.ts'
+import { hashThreads, PATIENT, temporaryDirectory } from '../testing/stores.ts'
 import { HashPool } from './hash-pool.ts'
 import { RunningHash } from './running-hash.ts'
 import { RunningPieces } from './running-pieces.ts'
@@ -68,7 +68,7 @@ describe('hash pool', () => {
   it('ends threads that have nothing to do, and starts them again', async () => {
     const { pool, file } = await setUp({ idleMs: 5 })
     await file.use((fd) => pool.read(fd, 0, 10))
-    await expect.poll(hashThreads).toBe(0)
+    await expect.poll(hashThreads, PATIENT).toBe(0)
     const { hash } = await file.use((fd) => pool.read(fd, 0, 10))
     expect(hex(hash)).toBe(sha256(BYTES.subarray(0, 10)))
   })
@@ -100,7 +100,7 @@ describe('running hash', () => {
     const { pool, file } = await setUp({ idleMs: 1, threads: 1 })
     const running = new RunningHash(pool, 'sha512')
     running.follow(file, 5 * MIB)
-    await expect.poll(() => running.position).toBe(5 * MIB)
+    await expect.poll(() => running.position, PATIENT).toBe(5 * MIB)
     await new Promise((resolve) => setTimeout(resolve, 20))
     const hash = await running.finish(file, BYTES.byteLength)
     expect(hex(hash)).toBe(createHash('sha512').update(BYTES).digest('hex'))
@@ -124,7 +124,7 @@ describe('running hash', () => {
     const { pool, file } = await setUp()
     const running = new RunningHash(pool, 'sha256')
     running.follow(file, 5 * MIB)
-    await expect.poll(() => running.position).toBe(5 * MIB)
+    await expect.poll(() => running.position, PATIENT).toBe(5 * MIB)
     await running.rewind(5 * MIB)
     expect(running.position).toBe(5 * MIB)
   })

@@ -8,6 +8,9 @@ import type { ContentStore } from '../interfaces.ts'
 import type { ContentStoreOptions } from '../options.ts'
 import { collect, whole } from './bytes.ts'
 
+/** How long to look for what must come soon, on a machine that is busy with other things. */
+export const PATIENT = { timeout: 20_000 } as const
+
 /** A directory that goes when the test ends. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-content-'))

@@ -5,7 +5,7 @@ import { Files, StoredFile } from '../disk/files.ts'
 import { FreeSpace } from '../disk/free-space.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
-import { temporaryDirectory } from '../testing/stores.ts'
+import { PATIENT, temporaryDirectory } from '../testing/stores.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 
 const space = new FreeSpace({ freeBytes: async () => Number.MAX_SAFE_INTEGER, now: () => 0 }, 0)
@@ -35,9 +35,9 @@ describe('chunk writer', () => {
     for (let chunk = 0; chunk < 16; chunk++) await writer.add(new Uint8Array(MIB / 16))
     await writer.add(new Uint8Array(5))
     const flushed = writer.flush()
-    await expect.poll(() => writes).toHaveLength(1)
+    await expect.poll(() => writes, PATIENT).toHaveLength(1)
     writes[0]?.end()
-    await expect.poll(() => writes).toHaveLength(2)
+    await expect.poll(() => writes, PATIENT).toHaveLength(2)
     writes[1]?.end()
     await flushed
     expect(writes.map(({ position, length }) => [position, length])).toEqual([
@@ -57,12 +57,12 @@ describe('chunk writer', () => {
     const second = writer.add(new Uint8Array(MIB)).then(() => {
       taken = true
     })
-    await expect.poll(() => writes).toHaveLength(1)
+    await expect.poll(() => writes, PATIENT).toHaveLength(1)
     expect(taken).toBe(false)
     writes[0]?.end()
     await second
     expect(taken).toBe(true)
-    await expect.poll(() => writes).toHaveLength(2)
+    await expect.poll(() => writes, PATIENT).toHaveLength(2)
     writes[1]?.end()
     await writer.flush()
   })
@@ -83,7 +83,7 @@ describe('chunk writer', () => {
     const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
     system.failSync = true
     for (let chunk = 0; chunk < 34; chunk++) await writer.add(new Uint8Array(MIB))
-    await expect.poll(() => system.failSync).toBe(false)
+    await expect.poll(() => system.failSync, PATIENT).toBe(false)
     await expect(writer.flush()).rejects.toMatchObject({ code: 'EIO' })
     await file.close()
   })
@@ -96,7 +96,7 @@ describe('chunk writer', () => {
     const settling = writer.settle().then(() => {
       settled = true
     })
-    await expect.poll(() => writes).toHaveLength(1)
+    await expect.poll(() => writes, PATIENT).toHaveLength(1)
     expect(settled).toBe(false)
     writes[0]?.end()
     await settling

@@ -3,7 +3,7 @@ import { digestOf, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { ContentStore, Upload } from '../interfaces.ts'
 import { bytesOf, chunksOf, MIB } from '../testing/bytes.ts'
-import { openFilesBelow, openStore, temporaryDirectory } from '../testing/stores.ts'
+import { openFilesBelow, openStore, PATIENT, temporaryDirectory } from '../testing/stores.ts'
 
 const REPOSITORY = ownRepository('team/app')
 const BYTES = bytesOf(2 * MIB + 777)
@@ -74,7 +74,7 @@ describe('upload sessions', () => {
     now += 999
     await busy.append(chunksOf(BYTES))
     now += 2
-    await expect.poll(() => store.uploads.get(REPOSITORY, idle.id)).toBeUndefined()
+    await expect.poll(() => store.uploads.get(REPOSITORY, idle.id), PATIENT).toBeUndefined()
     expect(await store.uploads.get(REPOSITORY, busy.id)).toBe(busy)
     await expect(idle.append(chunksOf(BYTES))).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' })
   })
@@ -84,7 +84,7 @@ describe('upload sessions', () => {
     const store = await openStore({}, directory)
     const uploads = await Promise.all(Array.from({ length: 5 }, () => store.uploads.create(REPOSITORY)))
     await Promise.all(uploads.map((upload) => upload.append(chunksOf(BYTES))))
-    await expect.poll(() => openFilesBelow(`${directory}/uploads`)).toEqual([])
+    await expect.poll(() => openFilesBelow(`${directory}/uploads`), PATIENT).toEqual([])
   })
 
   it('break off when the store closes, and go on after the restart', async () => {
