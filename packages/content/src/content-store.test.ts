@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { digestOf, ownRepository, parseTag } from '@layermesh/oci'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { createLayout } from './disk/layout.ts'
 import { createDatabase, Metadata } from './metadata/metadata.ts'
 import { createTables } from './metadata/tables.ts'
@@ -11,6 +14,7 @@ import { hashThreads, openFilesBelow, openStore, temporaryDirectory } from './te
 const BYTES = bytesOf(4 * MIB)
 const DIGEST = digestOf(BYTES)
 const REPOSITORY = ownRepository('a')
+const BRIEF_USE = fileURLToPath(new URL('./testing/brief-use.ts', import.meta.url))
 
 describe('a content store', () => {
   it('makes its directory, for its owner alone', async () => {
@@ -62,6 +66,15 @@ describe('a content store', () => {
       while (!(await reading?.next())?.done);
     })()
     await expect(rest).rejects.toMatchObject({ code: 'STORE_CLOSED' })
+  })
+
+  it('lets a process end by itself once it is closed, and not before its work is done', async () => {
+    const args = ['--conditions=layermesh-source', BRIEF_USE, await temporaryDirectory()]
+    const user = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    onTestFinished(() => void user.kill('SIGKILL'))
+    const exited = once(user, 'exit')
+    expect((await collect(user.stdout)).byteLength).toBe('closed\n'.length)
+    expect(await exited).toEqual([0, null])
   })
 
   it('refuses everything after it was closed', async () => {

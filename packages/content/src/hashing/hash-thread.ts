@@ -74,10 +74,12 @@ export class HashThread {
 
   #settle({ id, result, error }: HashReply): void {
     const waiting = this.#waiting.get(id)
+    // An answer that comes while the thread is being ended must not let the process end before it.
+    if (waiting === undefined) return
     this.#waiting.delete(id)
     if (this.#waiting.size === 0) this.#worker.unref()
-    if (error === undefined) waiting?.resolve(result ?? {})
-    else waiting?.reject(Object.assign(new Error(error.message), error.code === undefined ? {} : { code: error.code }))
+    if (error === undefined) waiting.resolve(result ?? {})
+    else waiting.reject(Object.assign(new Error(error.message), error.code === undefined ? {} : { code: error.code }))
   }
 
   #fail(error: Error): void {
