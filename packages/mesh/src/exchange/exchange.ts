@@ -205,9 +205,7 @@ export class Exchange implements ChannelsListener {
       findProviders: (wanted: Digest, deadline: AbortSignal) => discovery.findProviders(wanted, deadline),
       random: Math.random
     }
-    return searchPeers(digest, likely, asked, ask, components, this.#options, signal).catch(() => {
-      // A DHT that can't be asked names nobody; whoever answered besides has been taken already.
-    })
+    return searchPeers(digest, likely, asked, ask, components, this.#options, signal)
   }
 
   /** Undefined when the peer did not answer. */

@@ -58,6 +58,10 @@ export async function searchPeers(
   ])
     start(peerId)
   for (const peerId of sample([...connected], LIMITS.peersAskedBlindly, components.random)) start(peerId)
-  for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
+  try {
+    for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
+  } catch {
+    // A DHT that can't be asked names nobody; the others may still answer.
+  }
   while (running.size > 0) await Promise.all(running)
 }
