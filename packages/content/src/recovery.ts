@@ -2,6 +2,7 @@ import { type Digest, digestAlgorithm, digestOfHash, pieceLengthFor } from '@lay
 import type { Files } from './disk/files.ts'
 import { ALGORITHMS, type BlobArea, digestOfFile, type Layout } from './disk/layout.ts'
 import type { PartialRows } from './downloads/partial-rows.ts'
+import { hashFilePieces } from './hashing/file-pieces.ts'
 import type { HashPool } from './hashing/hash-pool.ts'
 import { RunningHash } from './hashing/running-hash.ts'
 import type { Metadata } from './metadata/metadata.ts'
@@ -78,7 +79,7 @@ async function adoptBlob(components: RecoveryComponents, digest: Digest): Promis
     const algorithm = digestAlgorithm(digest)
     const hash = await new RunningHash(pool, algorithm).finish(file, size)
     if (digestOfHash(algorithm, hash) !== digest) return false
-    const pieces = await file.use((fd) => pool.hashPieces(fd, 0, size, pieceLengthFor(size)))
+    const pieces = await hashFilePieces(pool, file, size, pieceLengthFor(size))
     await file.sync()
     await metadata.write([tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], pieces)])
     return true

@@ -76,7 +76,7 @@ export class Download {
       if (await this.#isHere()) return
       const found = await this.#ask(source, signal)
       const partial = await this.#opening
-      if (partial !== undefined) await this.#complete(partial, found)
+      if (partial !== undefined) await this.#complete(partial, found, signal)
       else if (!found) this.#absent()
       else if (!(await this.#isHere())) throw new ContentError('DOWNLOAD_INCOMPLETE', 'the source brought nothing')
     } catch (cause) {
@@ -110,36 +110,40 @@ export class Download {
   }
 
   async #ask(source: BlobSource, signal: AbortSignal): Promise<boolean> {
+    const begin = (options: BeginOptions) => {
+      const beginning = this.#begin(options, signal)
+      // The source may have given up before it looks.
+      beginning.catch(() => {})
+      return beginning
+    }
     try {
-      return await abortable(
-        source(this.digest, (options) => this.#begin(options), signal),
-        signal
-      )
+      return await abortable(source(this.digest, begin, signal), signal)
     } finally {
       this.#sourceDone = true
     }
   }
 
-  async #begin(options: BeginOptions): Promise<PartialFile> {
+  async #begin(options: BeginOptions, signal: AbortSignal): Promise<PartialFile> {
     if (this.#sourceDone) throw new ContentError('DOWNLOAD_FAILED', 'this download has ended')
     if (this.#opening !== undefined) throw new Error('a source begins once')
-    this.#opening = this.#open(options)
+    this.#opening = this.#open(options, signal)
     return this.#opening
   }
 
-  async #open(options: BeginOptions): Promise<PartialFile> {
-    const partial = await this.#components.partials.open(this.digest, options, this.#waiters)
+  async #open(options: BeginOptions, signal: AbortSignal): Promise<PartialFile> {
+    const partial = await this.#components.partials.open(this.digest, options, this.#waiters, signal)
     this.#cutThrough = options.cutThrough
     this.#partial = partial
     this.#beginning.resolve('begun')
     return partial
   }
 
-  async #complete(partial: PartialFile, found: boolean): Promise<void> {
+  async #complete(partial: PartialFile, found: boolean, signal: AbortSignal): Promise<void> {
     if (!found) throw new ContentError('DOWNLOAD_INCOMPLETE', 'the source gave the blob up')
     const { catalog, partials, rows, layout } = this.#components
     const { digest, size, hashes } = partial
-    if (digestOfHash(digestAlgorithm(digest), await partial.finish()) !== digest) await this.#refuse(partial)
+    const hash = await abortable(partial.finish(), signal)
+    if (digestOfHash(digestAlgorithm(digest), hash) !== digest) await this.#refuse(partial)
     const changes = rows.removal(digest, size)
     await catalog.commit({ digest, size, path: layout.blobFile('partial', digest), pieceHashes: hashes, changes })
     this.#whole = true

@@ -88,6 +88,20 @@ describe('a download that fails', () => {
     await expect(reader && collect(reader.read(whole(reader)))).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
   })
 
+  it('does not mind a source that throws while its download begins, or looks away', async () => {
+    const store = await openStore({ maxBlobBytes: MIB })
+    const hasty: BlobSource = async (_digest, begin) => {
+      void begin({ size: 10, cutThrough: true })
+      throw new Error('changed my mind')
+    }
+    await expect(store.downloads.fetch(DIGEST, hasty)).rejects.toMatchObject({ cause: { message: 'changed my mind' } })
+    const careless: BlobSource = async (_digest, begin) => {
+      void begin({ size: SIZE, cutThrough: true })
+      return true
+    }
+    await expect(store.downloads.fetch(DIGEST, careless)).rejects.toMatchObject({ cause: { code: 'BLOB_TOO_LARGE' } })
+  })
+
   it('is tried anew by whoever asks next', async () => {
     const store = await openStore()
     await expect(

@@ -67,12 +67,12 @@ export class PartialStore {
    * What an earlier attempt left is read and hashed before any of it counts as being here.
    * @throws {ContentError} DISK_FULL, BLOB_TOO_LARGE
    */
-  async open(digest: Digest, begin: BeginOptions, waiters: PieceWaiters): Promise<PartialFile> {
+  async open(digest: Digest, begin: BeginOptions, waiters: PieceWaiters, signal: AbortSignal): Promise<PartialFile> {
     checkBegin(begin, this.#options.maxBlobBytes)
     const { pool, lock, rows, metadata } = this.#components
     const { file, claimed } = await lock.run(digest, () => this.#activate(digest, begin))
     try {
-      const sound = await soundPieces(pool, file, begin.size, claimed)
+      const sound = await soundPieces(pool, file, begin.size, claimed, signal)
       const lost = [...claimed.keys()].filter((piece) => !sound.has(piece))
       await metadata.write(rows.delPieces(digest, lost))
       this.#heldBytes.set(digest, 0)
@@ -149,7 +149,12 @@ export class PartialStore {
     await metadata.write([rows.put(digest, { size, vouched }), ...rows.delPieces(digest, foreign)])
     await files.makeDirectory(layout.blobDirectory('partial', digest))
     const file = await files.openForWriting(layout.blobFile('partial', digest))
-    if ((await file.size()) !== size) await file.truncate(size)
+    try {
+      if ((await file.size()) !== size) await file.truncate(size)
+    } catch (error) {
+      file.release()
+      throw error
+    }
     this.#active.add(digest)
     return { file, claimed }
   }
@@ -177,10 +182,12 @@ async function soundPieces(
   pool: HashPool,
   file: StoredFile,
   size: number,
-  claimed: PieceHashMap
+  claimed: PieceHashMap,
+  signal: AbortSignal
 ): Promise<PieceHashMap> {
   const sound: PieceHashMap = new Map()
   for (const [piece, claim] of claimed) {
+    signal.throwIfAborted()
     const { start, end } = pieceRange(piece, size)
     try {
       const hash = await file.use((fd) => pool.hashPieces(fd, start, end, end - start))

@@ -41,11 +41,12 @@ export class FileFollower {
       })
   }
 
-  /** Resolves once the bytes up to `to` are taken in. */
+  /** Resolves once the bytes up to `to` are taken in; rejects when it is rewound or reset in between. */
   async catchUp(file: StoredFile, to: number): Promise<void> {
     await this.#following
     this.#target = to
     await this.#takeAll(file)
+    if (this.#position !== to) throw new Error('the file is no longer followed')
   }
 
   /** The file changes from `position` on: forgets all if it is further. Resolves when it reads there no more. */

@@ -6,6 +6,7 @@ import { Files } from '../disk/files.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { hashThreads, PATIENT, temporaryDirectory } from '../testing/stores.ts'
+import { hashFilePieces } from './file-pieces.ts'
 import { HashPool } from './hash-pool.ts'
 import { RunningHash } from './running-hash.ts'
 import { RunningPieces } from './running-pieces.ts'
@@ -53,7 +54,7 @@ describe('hash pool', () => {
 
   it('hashes pieces longer than a job', async () => {
     const { pool, file } = await setUp()
-    const hashes = await file.use((fd) => pool.hashPieces(fd, 0, BYTES.byteLength, 12 * MIB))
+    const hashes = await hashFilePieces(pool, file, BYTES.byteLength, 12 * MIB)
     expect(hex(hashes)).toBe(sha256(BYTES.subarray(0, 12 * MIB)) + sha256(BYTES.subarray(12 * MIB)))
   })
 

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { digestOf, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { ContentStore, Upload } from '../interfaces.ts'
-import { bytesOf, chunksOf, MIB } from '../testing/bytes.ts'
-import { openFilesBelow, openStore, PATIENT, temporaryDirectory } from '../testing/stores.ts'
+import { bytesOf, chunksOf, isSame, MIB } from '../testing/bytes.ts'
+import { contentsOf, openFilesBelow, openStore, PATIENT, temporaryDirectory } from '../testing/stores.ts'
 
 const REPOSITORY = ownRepository('team/app')
 const BYTES = bytesOf(2 * MIB + 777)
@@ -105,5 +105,22 @@ describe('upload sessions', () => {
     await refused
     const again = await resumed(await openStore({}, directory), upload)
     expect(again.offset).toBe(1000)
+  })
+
+  it('are committed or still there when the store closes in the middle of a commit', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    const upload = await store.uploads.create(REPOSITORY)
+    await upload.append(chunksOf(BYTES))
+    const commit = upload.commit(DIGEST).catch((error: unknown) => error)
+    await store.close()
+    const outcome = await commit
+    const again = await openStore({}, directory)
+    const left = await again.uploads.get(REPOSITORY, upload.id)
+    if (outcome instanceof Error) {
+      expect(outcome).toMatchObject({ code: 'STORE_CLOSED' })
+      expect(await left?.commit(DIGEST)).toEqual({ digest: DIGEST, size: BYTES.byteLength })
+    }
+    expect(isSame(await contentsOf(again, DIGEST), BYTES)).toBe(true)
   })
 })

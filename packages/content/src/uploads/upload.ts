@@ -4,6 +4,7 @@ import type { Files, StoredFile } from '../disk/files.ts'
 import type { FreeSpace } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
+import { hashFilePieces } from '../hashing/file-pieces.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
 import { RunningPieces } from '../hashing/running-pieces.ts'
@@ -11,7 +12,7 @@ import type { BlobStat, Upload } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { linkChanges } from '../metadata/repositories.ts'
 import type { Tables, UploadRow } from '../metadata/tables.ts'
-import { untilAborted } from '../waiting.ts'
+import { abortable, untilAborted } from '../waiting.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 
 export interface UploadComponents {
@@ -101,7 +102,8 @@ export class UploadSession implements Upload {
       const file = await this.#openFile()
       try {
         await this.#cutToOffset(file)
-        const [hash, pieceHashes] = await Promise.all([this.#wholeHash(file, digest), this.#pieceHashes(file)])
+        const hashing = Promise.all([this.#wholeHash(file, digest), this.#pieceHashes(file)])
+        const [hash, pieceHashes] = await abortable(hashing, this.#ending.signal)
         if (digestOfHash(digestAlgorithm(digest), hash) !== digest) {
           await this.#end()
           throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })
@@ -197,7 +199,7 @@ export class UploadSession implements Upload {
   #pieceHashes(file: StoredFile): Promise<Uint8Array> {
     const pieceLength = pieceLengthFor(this.#offset)
     if (pieceLength === PIECE_LENGTH) return this.#pieces.finish(file, this.#offset)
-    return file.use((fd) => this.#components.pool.hashPieces(fd, 0, this.#offset, pieceLength))
+    return hashFilePieces(this.#components.pool, file, this.#offset, pieceLength)
   }
 
   async #makeBlob(digest: Digest, pieceHashes: Uint8Array): Promise<BlobStat> {
