@@ -5,6 +5,7 @@ export interface OpenBlob {
   readonly digest: Digest
   /** Length in bytes. */
   readonly size: number
+  /** Yields the bytes in order. The memory of a chunk may be used again once the next one is asked for. */
   read(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 

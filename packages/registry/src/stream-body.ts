@@ -20,7 +20,8 @@ export interface StreamOptions {
 }
 
 /**
- * Writes chunks as they come, no faster than the client takes them, and ends the response.
+ * Writes chunks as they come and ends the response. A chunk is asked for only when the one before it has left for the
+ * client, so that its memory may be used again.
  * @throws {BrokenBodyError} when there is more or less than was promised, or the client takes nothing; whatever
  *   `chunks` throws; the reason of `signal`
  */
@@ -37,29 +38,27 @@ export async function streamBody(
     if (left < 0) throw new BrokenBodyError('the content is longer than was promised')
     if (!response.headersSent) options.writeHead()
     options.onBytes(chunk.byteLength)
-    if (!response.write(chunk)) await happens(response, 'drain', options)
+    await taken(options, (done) => void response.write(chunk, done))
   }
   if (left > 0) throw new BrokenBodyError('the content is shorter than was promised')
-  response.end()
-  await happens(response, 'finish', options)
+  await taken(options, (done) => void response.end(done))
 }
 
-function happens(response: ServerResponse, event: 'drain' | 'finish', options: StreamOptions): Promise<void> {
+/** Waits until the client has taken what `begin` sends. */
+function taken(options: StreamOptions, begin: (done: (error?: Error | null) => void) => void): Promise<void> {
   const { signal, stalledTimeoutMs } = options
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
       clearTimeout(timer)
-      response.off(event, onEvent)
       signal.removeEventListener('abort', onAbort)
       act()
     }
-    const onEvent = () => settle(resolve)
     const onAbort = () => settle(() => reject(signal.reason))
     const onStall = () =>
       settle(() => reject(new BrokenBodyError(`the client took nothing for ${stalledTimeoutMs} ms`)))
     const timer = setTimeout(onStall, stalledTimeoutMs)
-    response.once(event, onEvent)
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
+    else begin((error) => settle(error ? () => reject(error) : resolve))
   })
 }

@@ -30,7 +30,9 @@ export class ResumingBlob implements OpenBlob {
     let reopens = 0
     while (position < range.end) {
       try {
-        for await (const chunk of this.#reader.read({ start: position, end: range.end }, signal)) {
+        for await (const chunk of this.#reader.read({ start: position, end: range.end }, signal, {
+          reuseMemory: true
+        })) {
           position += chunk.byteLength
           reopens = 0
           yield chunk
