@@ -60,10 +60,16 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
 
     expect((await request(`${node.adminUrl}/livez`)).status).toBe(200)
     expect(await kept.pull(node).end).toMatchObject({ status: 200, whole: true })
-    expect(await blob.pull(node).end).toMatchObject({ status: 503, message: expect.stringMatching(NO_SPACE) })
+    await eventually('the node says why', TIMEOUT_MS, async () => {
+      const { whole, message } = await blob.pull(node).end
+      expect(whole).toBe(false)
+      return NO_SPACE.test(message) || undefined
+    })
 
     await disk.free()
     await eventually('pulls work again', TIMEOUT_MS, async () => (await blob.pull(node).end).whole || undefined)
+    const newcomer = await MeshNode.start(sandbox, { name: 'filling-newcomer', join: [node], seed })
+    expect(await blob.pull(newcomer).end).toMatchObject({ status: 200, whole: true })
     await node.kill()
     await node.restart()
     for (const each of [blob, kept]) expect(await each.pull(node).end).toMatchObject({ status: 200, whole: true })

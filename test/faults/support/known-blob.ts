@@ -19,15 +19,15 @@ export interface PullEnd {
   readonly message: string
 }
 
-/** A blob that the test knows byte for byte, in a repository of its own. */
+/** A blob that the test knows byte for byte. */
 export class KnownBlob {
   readonly repository: string
   readonly content: Buffer
   readonly digest: Digest
 
-  /** The same name and size make the same blob. */
-  constructor(name: string, size: number) {
-    this.repository = `team/${name}`
+  /** The same name and size make the same blob. @param repository one of its own when it is not given */
+  constructor(name: string, size: number, repository = `team/${name}`) {
+    this.repository = repository
     this.content = Buffer.concat([...noise(name, size)])
     this.digest = digestOf(this.content)
   }
