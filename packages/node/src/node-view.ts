@@ -122,9 +122,7 @@ export class LiveView implements NodeView {
     const { content } = this.#components
     const reader = await content.blobs.open(digest)
     if (!reader?.complete) return { size: 0, complete: false }
-    const manifest = parseManifest(
-      await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS))
-    )
+    const manifest = parseManifest(await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS)))
     let { size } = reader
     let complete = true
     for (const part of referencedDescriptors(manifest)) {
