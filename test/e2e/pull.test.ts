@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { Buildah } from '../support/clients/buildah.ts'
@@ -26,9 +25,8 @@ let skopeo: Skopeo
 beforeAll(async () => {
   skopeo = await Skopeo.create(sandbox)
   seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed' })
-  const config = join(sandbox.directory, 'node.yaml')
-  await writeFile(config, `registry:\n  ownHosts: [${OWN_REGISTRY}]\n`)
-  node = await MeshNode.start(sandbox, { name: 'node', join: [seed], seed, flags: ['--config', config] })
+  const settings = { registry: { ownHosts: [OWN_REGISTRY] } }
+  node = await MeshNode.start(sandbox, { name: 'node', join: [seed], seed, settings })
 })
 
 /** Pushes an image to the seed that no node has seen before. */
