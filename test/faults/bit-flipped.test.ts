@@ -44,7 +44,12 @@ test('a node whose disk flipped a bit gives its peers right bytes or none', asyn
   await pullToStore(damaged, blob)
 
   await flipBit(damaged, blob.digest)
-  expect(await blob.pull(node).end).toMatchObject({ status: 200, whole: true })
+  // Until then the damaged node is the only one that answers.
+  seed.process.signal('SIGSTOP')
+  const pull = blob.pull(node)
+  await damaged.process.waitForLine(corruptionOf(blob), TIMEOUT_MS)
+  seed.process.signal('SIGCONT')
+  expect(await pull.end).toMatchObject({ status: 200, whole: true })
   expect(node.process.log.find(/banned a peer/)).toBeUndefined()
 })
 
