@@ -53,6 +53,8 @@ export class Exchange implements ChannelsListener {
   readonly #buffers = new BufferPool(LIMITS.pooledBufferBytes)
   readonly #swarm = new Swarm()
   readonly #downloads = new Map<Digest, Download>()
+  /** When each peer with an open channel last sent anything. */
+  readonly #heardAt = new Map<string, number>()
   /** Who waits for a blob of one piece, by peer and digest. */
   readonly #smallWaits = new Map<string, (bytes: Uint8Array | undefined) => void>()
   readonly #finished = new LRUCache<Digest, TransferSummary>({ max: FINISHED_KEPT })
@@ -358,7 +360,8 @@ export class Exchange implements ChannelsListener {
     this.#smallWaits.set(key, resolve)
     const timer = setTimeout(() => {
       resolve(undefined)
-      this.blame(peerId, digest, 0, 'silent')
+      const silentMs = this.#components.now() - (this.#heardAt.get(peerId) ?? 0)
+      if (silentMs >= SMALL_BLOB_DEADLINE_MS) this.blame(peerId, digest, 0, 'silent')
     }, SMALL_BLOB_DEADLINE_MS)
     channel.request(digest, 0, size)
     return await promise.finally(() => {
@@ -384,6 +387,7 @@ export class Exchange implements ChannelsListener {
   // --- what the channels tell
 
   progress(peerId: string): void {
+    this.#heardAt.set(peerId, this.#components.now())
     this.step({ type: 'progress', peer: peerId })
   }
 
@@ -420,6 +424,7 @@ export class Exchange implements ChannelsListener {
   }
 
   closed(peerId: string): void {
+    this.#heardAt.delete(peerId)
     for (const [key, resolve] of this.#smallWaits) if (key.startsWith(`${peerId} `)) resolve(undefined)
     this.step({ type: 'peer-gone', peer: peerId })
   }

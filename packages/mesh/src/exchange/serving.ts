@@ -104,6 +104,8 @@ interface SharedBlob {
 }
 
 const HAVE_EVERY_MS = 50
+/** A peer whose requests wait for their turn hears from this node so often, and knows that it is not dead. */
+const SIGN_OF_LIFE_EVERY_MS = 1_000
 const MAX_FRESH_PIECES = 4_096
 
 /** One stream of one peer. */
@@ -120,6 +122,7 @@ class ServingSession {
   readonly #joining = new Map<number, { digest: Digest; fresh: number[] }>()
   #sending = false
   #haveTimer: NodeJS.Timeout | undefined
+  #signOfLife: NodeJS.Timeout | undefined
 
   constructor(peerId: string, stream: Stream, components: ServingComponents, uploads: PQueue) {
     this.#peerId = peerId
@@ -151,6 +154,7 @@ class ServingSession {
     if (this.#ended.signal.aborted) return
     this.#ended.abort(error)
     clearTimeout(this.#haveTimer)
+    clearInterval(this.#signOfLife)
     this.#requests.length = 0
     this.#blobs.clear()
     if (this.#stream.status === 'open' || this.#stream.status === 'closing') this.#stream.abort(error)
@@ -216,6 +220,7 @@ class ServingSession {
       return this.reject(request.requestId, 'not-held')
     if (this.#requests.length >= LIMITS.requestsPerStream) return this.reject(request.requestId, 'busy')
     this.#requests.push(request)
+    this.#signOfLife ??= setInterval(() => this.giveSignOfLife(), SIGN_OF_LIFE_EVERY_MS)
     void this.sendPieces()
   }
 
@@ -236,6 +241,8 @@ class ServingSession {
       )
     } finally {
       this.#sending = false
+      clearInterval(this.#signOfLife)
+      this.#signOfLife = undefined
     }
   }
 
@@ -257,6 +264,11 @@ class ServingSession {
     for (const [joinId, blob] of this.#blobs) {
       if (blob.fresh && blob.fresh.length > 0) this.write(encodeHave(joinId, blob.fresh.splice(0)))
     }
+  }
+
+  private giveSignOfLife(): void {
+    const [request] = this.#requests
+    if (request) this.write(encodeHave(request.joinId, []))
   }
 
   private reject(requestId: number, reason: RejectReason): void {
