@@ -1,5 +1,5 @@
 import type { BlobReader, ContentStore } from '@layermesh/content'
-import type { Digest } from '@layermesh/oci'
+import type { Digest, Repository } from '@layermesh/oci'
 import type { ComponentLogger, PrivateKey } from '@libp2p/interface'
 import { Discovery } from './discovery.ts'
 import { Exchange } from './exchange/exchange.ts'
@@ -185,6 +185,11 @@ export class Mesh {
   /** Peers that hold the digest and know it to be in the repository; empty when there are none. */
   confirm(question: MembershipQuestion, signal: AbortSignal): Promise<string[]> {
     return this.#exchange.confirm(question, signal)
+  }
+
+  /** Whether this one peer holds a blob and says that it is in the repository. */
+  async holdsWithin(peerId: string, digest: Digest, repository: Repository, signal: AbortSignal): Promise<boolean> {
+    return (await this.#exchange.probe(peerId, digest, repository, signal)) ?? false
   }
 
   /** Tells the mesh that this node has a blob. */

@@ -210,8 +210,8 @@ export class Exchange implements ChannelsListener {
     return searchPeers(digest, likely, asked, ask, components, this.#options, signal)
   }
 
-  /** Undefined when the peer did not answer. */
-  private async probe(
+  /** Whether a peer holds a blob and knows it to be in the repository; undefined when it did not answer. */
+  async probe(
     peerId: string,
     digest: Digest,
     repository: Repository,

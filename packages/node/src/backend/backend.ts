@@ -112,6 +112,7 @@ export function createBackend({
     router,
     authority,
     records,
+    holdsWithin: (from, digest, repository, signal) => mesh.holdsWithin(from, digest, repository, signal),
     announce: (digest) => mesh.announce(digest)
   })
   const tags = new MeshTags({ content, resolver, lists, pushes })

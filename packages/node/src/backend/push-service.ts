@@ -29,6 +29,8 @@ export interface PushServiceComponents {
   /** Undefined on a node that is no seed. */
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
+  /** Whether a peer holds a blob and says that it is in the repository. */
+  holdsWithin(peerId: string, digest: Digest, repository: Repository, signal: AbortSignal): Promise<boolean>
   /** Tells the mesh that this node has a blob. */
   announce(digest: Digest): void
 }
@@ -48,19 +50,17 @@ export class PushService {
 
   /** A client pushed a manifest here. @throws {OciError} MANIFEST_BLOB_UNKNOWN, DENIED, UNAVAILABLE */
   async push(repository: Repository, pushed: StoredManifest, tags: readonly Tag[], signal: AbortSignal): Promise<void> {
-    const { content, router, records, announce } = this.#components
-    const manifest = parseManifest(pushed.bytes, pushed.mediaType)
-    const authority = this.authorityFor(repository)
-    if (authority) await this.requireReferenced(repository, manifest)
-    await content.blobs.put(pushed.digest, pushed.bytes)
-    await keepManifest(content, repository, pushed.digest, pushed.bytes, { ...manifest, mediaType: pushed.mediaType })
-    announce(pushed.digest)
+    const { content, records, announce } = this.#components
+    const manifest = { ...parseManifest(pushed.bytes, pushed.mediaType), mediaType: pushed.mediaType }
     const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
-    if (authority) {
-      for (const tag of tags) await authority.set(repository, tag, descriptor)
-      return
-    }
-    const envelopes = await router.push({ repository, manifest: descriptor, tags }, signal)
+    const authority = this.authorityFor(repository)
+    await this.requireReferenced(repository, manifest, signal)
+    await content.blobs.put(pushed.digest, pushed.bytes)
+    // Only what the seed has accepted may be seen in the repository.
+    const envelopes = authority ? [] : await this.passOn({ repository, manifest: descriptor, tags }, signal)
+    await keepManifest(content, repository, pushed.digest, pushed.bytes, manifest)
+    announce(pushed.digest)
+    if (authority) for (const tag of tags) await authority.set(repository, tag, descriptor)
     for (const envelope of envelopes) await records.take(envelope, 'seed', 'authority')
   }
 
@@ -80,7 +80,7 @@ export class PushService {
     const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
     const manifest = parseManifest(bytes, descriptor.mediaType)
     await this.bringReferenced(repository, manifest, from, signal)
-    await this.requireReferenced(repository, manifest)
+    await this.requireReferenced(repository, manifest, signal)
     await content.downloads.whole(descriptor.digest, signal)
     await keepManifest(content, repository, descriptor.digest, bytes, { ...manifest, mediaType: descriptor.mediaType })
     announce(descriptor.digest)
@@ -124,10 +124,16 @@ export class PushService {
     return this.#components.authority?.isAuthority(repository) ? this.#components.authority : undefined
   }
 
-  private async requireReferenced(repository: Repository, manifest: Manifest): Promise<void> {
+  private passOn(push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    return this.#components.router.push(push, signal)
+  }
+
+  /** All that a manifest names must be in its repository already: here, or by the word of the mesh. */
+  private async requireReferenced(repository: Repository, manifest: Manifest, signal: AbortSignal): Promise<void> {
     const missing: Digest[] = []
-    for (const { digest } of referencedDescriptors(manifest))
-      if (!(await this.isHere(repository, digest, manifest.kind))) missing.push(digest)
+    for (const { digest } of referencedDescriptors(manifest)) {
+      if (!(await this.isIn(repository, digest, manifest.kind, signal))) missing.push(digest)
+    }
     if (missing.length > 0) {
       throw new OciError('MANIFEST_BLOB_UNKNOWN', 'the manifest names content that was not pushed to this repository', {
         detail: { missing }
@@ -135,13 +141,29 @@ export class PushService {
     }
   }
 
-  private async isHere(repository: Repository, digest: Digest, kind: Manifest['kind']): Promise<boolean> {
+  private async isIn(
+    repository: Repository,
+    digest: Digest,
+    kind: Manifest['kind'],
+    signal: AbortSignal
+  ): Promise<boolean> {
+    const { content, router } = this.#components
+    if (kind === 'index' && (await content.repositories.manifest(repository, digest))) return true
+    if (kind === 'image' && (await this.isHere(repository, digest))) return true
+    if (this.authorityFor(repository)) return false
+    return (await router.confirm(repository, digest, signal)).length > 0
+  }
+
+  private async isHere(repository: Repository, digest: Digest): Promise<boolean> {
     const { repositories, blobs } = this.#components.content
-    if (kind === 'index') return (await repositories.manifest(repository, digest)) !== undefined
     return (await repositories.hasBlob(repository, digest)) && (await blobs.stat(digest)) !== undefined
   }
 
-  /** Fetches from the pushing node what this seed lacks. Child manifests were passed on before their index. */
+  /**
+   * Fetches from the pushing node what this seed lacks in the repository, as far as that node says it is in there: bytes
+   * that the seed has for another repository are no reason to show them in this one. Child manifests were passed on
+   * before their index.
+   */
   private async bringReferenced(
     repository: Repository,
     manifest: Manifest,
@@ -149,9 +171,11 @@ export class PushService {
     signal: AbortSignal
   ): Promise<void> {
     if (manifest.kind === 'index') return
-    const { content, fetch, announce } = this.#components
+    const { content, fetch, holdsWithin, announce } = this.#components
     const queue = new PQueue({ concurrency: BLOBS_FETCHED_AT_ONCE })
     const bring = async ({ digest, size }: Descriptor) => {
+      if (await this.isHere(repository, digest)) return
+      if (!(await holdsWithin(from, digest, repository, signal))) return
       if (!(await content.blobs.stat(digest))) {
         const reader = await fetch(digest, { candidates: [from], size }, signal)
         if (!reader) return
