@@ -15,7 +15,12 @@ afterEach(async () => {
   for (const end of ends.reverse()) await end()
 })
 
-async function start(settings: { role?: string; mesh?: object; trust?: object[] }): Promise<RunningNode> {
+async function start(settings: {
+  role?: string
+  registry?: object
+  mesh?: object
+  trust?: object[]
+}): Promise<RunningNode> {
   const dataDir = await mkdtemp(join(tmpdir(), 'layermesh-node-'))
   ends.push(() => rm(dataDir, { recursive: true, force: true }))
   const text = JSON.stringify({
@@ -32,8 +37,8 @@ async function start(settings: { role?: string; mesh?: object; trust?: object[] 
   return node
 }
 
-async function seedAndNode(): Promise<{ seed: string; node: string }> {
-  const seed = await start({ role: 'seed' })
+async function seedAndNode(seedRegistry = {}): Promise<{ seed: string; node: string }> {
+  const seed = await start({ role: 'seed', registry: { listen: '127.0.0.1:0', ...seedRegistry } })
   const { peerId, meshAddresses } = seed.info
   const node = await start({ mesh: { join: meshAddresses }, trust: [{ peerId }] })
   await expect.poll(async () => (await fetch(`${node.info.admin}/readyz`)).status, { timeout: 20_000 }).toBe(200)
@@ -97,5 +102,13 @@ describe('a push through a node', () => {
       expect(await status(`${registry}/v2/mine/app/blobs/${secret}`)).toBe(404)
       expect(await status(`${registry}/v2/mine/app/manifests/${digestOf(Buffer.from(body))}`)).toBe(404)
     }
+  })
+
+  it('is refused by a seed that is read-only', async () => {
+    const { node } = await seedAndNode({ readOnly: true })
+    const layer = await pushBlob(node, 'team/app', Buffer.from('a layer'))
+    const config = await pushBlob(node, 'team/app', Buffer.from('{}'))
+    expect((await putManifest(node, 'team/app', manifestOf(config, layer, 7))).status).toBe(405)
+    expect(await status(`${node}/v2/team/app/manifests/1`)).toBe(404)
   })
 })

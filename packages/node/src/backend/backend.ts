@@ -112,6 +112,7 @@ export function createBackend({
     router,
     authority,
     records,
+    permits: { pushes: !config.registry.readOnly, deletes: config.registry.deletes && !config.registry.readOnly },
     holdsWithin: (from, digest, repository, signal) => mesh.holdsWithin(from, digest, repository, signal),
     announce: (digest) => mesh.announce(digest)
   })

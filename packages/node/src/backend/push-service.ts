@@ -33,6 +33,8 @@ export interface PushServiceComponents {
   holdsWithin(peerId: string, digest: Digest, repository: Repository, signal: AbortSignal): Promise<boolean>
   /** Tells the mesh that this node has a blob. */
   announce(digest: Digest): void
+  /** What clients may do here, nodes may on behalf of theirs. */
+  readonly permits: { readonly pushes: boolean; readonly deletes: boolean }
 }
 
 const BLOBS_FETCHED_AT_ONCE = 3
@@ -113,6 +115,7 @@ export class PushService {
 
   /** A node passed on a deletion to this seed. @throws {OciError} DENIED */
   async takeDelete({ repository, kind, reference }: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    if (!this.#components.permits.deletes) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
     if (!this.authorityFor(repository))
       throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
     if (kind === 'tag') return await this.deleteTag(repository, parseTag(reference), signal)

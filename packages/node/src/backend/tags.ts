@@ -13,9 +13,9 @@ export class MeshTags implements RegistryTags {
     this.#components = components
   }
 
-  async resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<ResolvedTag | undefined> {
+  async resolve(repository: Repository, tag: Tag): Promise<ResolvedTag | undefined> {
     const { content, resolver } = this.#components
-    const resolved = await resolver.resolve(repository, tag, signal)
+    const resolved = await resolver.resolve(repository, tag)
     if (!resolved) return undefined
     const { digest, mediaType, size } = resolved.record
     // The signed record proves that the digest belongs to the repository, whoever brings its bytes.

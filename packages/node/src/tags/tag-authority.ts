@@ -1,5 +1,5 @@
 import type { Tags } from '@layermesh/content'
-import type { Descriptor, Repository, Tag } from '@layermesh/oci'
+import { type Descriptor, OciError, type Repository, type Tag } from '@layermesh/oci'
 import { isTombstone, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
 import type { AcceptedTag, TagRecords } from './tag-records.ts'
 
@@ -67,9 +67,9 @@ export class TagAuthority {
     tag: Tag,
     manifest: Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
   ): Promise<Uint8Array> {
-    return this.change(repository, tag, async (known) => {
+    return this.change(repository, tag, async () => {
       const { digest, mediaType, size } = manifest
-      return await this.sign({ ...this.statement(repository, tag, known), digest, mediaType, size })
+      return await this.sign({ ...(await this.statement(repository, tag)), digest, mediaType, size })
     })
   }
 
@@ -77,7 +77,7 @@ export class TagAuthority {
   remove(repository: Repository, tag: Tag): Promise<Uint8Array | undefined> {
     return this.change(repository, tag, async (known) => {
       if (!known || isTombstone(known.record)) return undefined
-      return await this.sign({ ...this.statement(repository, tag, known), deleted: true })
+      return await this.sign({ ...(await this.statement(repository, tag)), deleted: true })
     })
   }
 
@@ -98,7 +98,7 @@ export class TagAuthority {
   private async renew(repository: Repository, tag: Tag, olderThanMs: number): Promise<void> {
     await this.change(repository, tag, async (known) => {
       if (!known || this.age(known.record) < olderThanMs) return
-      await this.sign({ ...known.record, ...this.statement(repository, tag, known) })
+      await this.sign({ ...known.record, ...(await this.statement(repository, tag)) })
     })
   }
 
@@ -106,21 +106,20 @@ export class TagAuthority {
     return this.#components.now() - record.issuedAt
   }
 
-  private statement(repository: Repository, tag: Tag, known: AcceptedTag | undefined) {
-    const issuedAt = this.#components.now()
-    return {
-      repository,
-      tag,
-      sequence: (known?.record.sequence ?? 0) + 1,
-      issuedAt,
-      expiresAt: issuedAt + this.#options.validityMs
-    }
+  /** The sequence goes on from the last record, whoever signed it: nodes go by the number alone. */
+  private async statement(repository: Repository, tag: Tag) {
+    const { tags, now } = this.#components
+    const issuedAt = now()
+    const sequence = ((await tags.get(repository, tag))?.sequence ?? 0) + 1
+    return { repository, tag, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }
   }
 
   private async sign(record: TagRecord): Promise<Uint8Array> {
     const { records, privateKey, publish } = this.#components
     const envelope = await sealTagRecord(record, privateKey)
-    await records.keep(record, envelope, record.issuedAt)
+    if (!(await records.keep(record, envelope, record.issuedAt))) {
+      throw new OciError('UNAVAILABLE', 'the tag was changed by another seed at the same moment; try again')
+    }
     publish(record.repository, record.tag, envelope)
     return envelope
   }

@@ -87,18 +87,19 @@ export class TagRecords {
       confirmed ? now() : record.issuedAt,
       verdict === 'same' ? (known?.confirmedAt ?? 0) : 0
     )
-    if (verdict === 'newer' || confirmed) await this.keep(record, envelope, confirmedAt)
-    return { record, signer, envelope, confirmedAt }
+    const kept = (verdict === 'same' && !confirmed) || (await this.keep(record, envelope, confirmedAt))
+    // Another one came in meanwhile that is newer.
+    return kept ? { record, signer, envelope, confirmedAt } : await this.get(repository, tag)
   }
 
-  /** Keeps a record that this node signed or has checked. */
-  async keep(record: TagRecord, envelope: Uint8Array, confirmedAt: number): Promise<void> {
+  /** Keeps a record that this node signed or has checked. @returns false when a newer one is here */
+  async keep(record: TagRecord, envelope: Uint8Array, confirmedAt: number): Promise<boolean> {
     const entry: TagEntry = {
       sequence: record.sequence,
       envelope,
       confirmedAt,
       ...(isTombstone(record) ? {} : { digest: record.digest })
     }
-    await this.#components.tags.put(record.repository, record.tag, entry)
+    return (await this.#components.tags.put(record.repository, record.tag, entry)) === 'stored'
   }
 }

@@ -55,6 +55,7 @@ const MAX_PAUSED_SEEDS = 64
 export class TagResolver {
   readonly #components: TagResolverComponents
   readonly #options: TagResolverOptions
+  readonly #resolving = new Map<string, Promise<TagResolution | undefined>>()
   readonly #pausedSeeds = new LRUCache<string, true>({ max: MAX_PAUSED_SEEDS })
 
   constructor(components: TagResolverComponents, options: Partial<TagResolverOptions> = {}) {
@@ -62,11 +63,27 @@ export class TagResolver {
     this.#options = { ...TAG_RESOLVER_DEFAULTS, ...options }
   }
 
-  /** Undefined when the tag is not known, or was deleted. @throws {OciError} UNAVAILABLE when all that is known is too old to be believed */
-  async resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagResolution | undefined> {
-    const { authority, records } = this.#components
-    if (authority?.isAuthority(repository))
-      return this.answer(await authority.current(repository, tag), 'local', true, repository)
+  /**
+   * Undefined when the tag is not known, or was deleted. Takes no signal: it ends by its own deadlines, and all who ask
+   * for the same tag at one time share it, so that none of them may end it for the others.
+   * @throws {OciError} UNAVAILABLE when all that is known is too old to be believed
+   */
+  resolve(repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
+    const key = `${repository}:${tag}`
+    let resolving = this.#resolving.get(key)
+    if (!resolving) {
+      resolving = this.find(repository, tag).finally(() => this.#resolving.delete(key))
+      this.#resolving.set(key, resolving)
+    }
+    return resolving
+  }
+
+  private async find(repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
+    const { authority, records, now } = this.#components
+    if (authority?.isAuthority(repository)) {
+      const current = await authority.current(repository, tag)
+      return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
+    }
 
     const here = await records.get(repository, tag)
     if (here && this.judge(here, true) === 'fresh') return this.answer(here, 'local', true, repository)
@@ -77,8 +94,7 @@ export class TagResolver {
       seeds.filter((seed) => connected.has(seed)),
       repository,
       tag,
-      this.#options.seedDeadlineMs,
-      signal
+      this.#options.seedDeadlineMs
     )
     if (fromSeed)
       return this.answer(fromSeed.tag ?? here, 'seed', fromSeed.tag !== undefined || here === undefined, repository)
@@ -88,8 +104,7 @@ export class TagResolver {
       repository,
       tag,
       seeds.filter((seed) => !connected.has(seed)),
-      here,
-      signal
+      here
     )
   }
 
@@ -98,12 +113,11 @@ export class TagResolver {
     repository: Repository,
     tag: Tag,
     seeds: string[],
-    here: AcceptedTag | undefined,
-    signal: AbortSignal
+    here: AcceptedTag | undefined
   ): Promise<TagResolution | undefined> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#options.searchDeadlineMs)])
+    const deadline = AbortSignal.timeout(this.#options.searchDeadlineMs)
     const [fromSeed, fromPeers, fromDht] = await Promise.all([
-      this.askSeeds(seeds, repository, tag, this.#options.searchDeadlineMs, deadline),
+      this.askSeeds(seeds, repository, tag, this.#options.searchDeadlineMs),
       this.askPeers(repository, tag, deadline),
       this.askDht(repository, tag, deadline)
     ])
@@ -120,10 +134,9 @@ export class TagResolver {
     seeds: readonly string[],
     repository: Repository,
     tag: Tag,
-    deadlineMs: number,
-    signal: AbortSignal
+    deadlineMs: number
   ): Promise<{ tag: AcceptedTag | undefined } | undefined> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])
+    const deadline = AbortSignal.timeout(deadlineMs)
     const asked = seeds.filter((seed) => !this.#pausedSeeds.has(seed))
     const answers = await Promise.all(
       asked.map(async (seed) => {

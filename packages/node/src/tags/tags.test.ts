@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryTags } from '../testing/memory-tags.ts'
 import { TagAuthority } from './tag-authority.ts'
 import { TagRecords } from './tag-records.ts'
-import { TagResolver } from './tag-resolver.ts'
+import { TagResolver, type TagResolverComponents } from './tag-resolver.ts'
 
 const HOUR = 3_600_000
 const repository = ownRepository('team/app')
@@ -18,7 +18,6 @@ const manifest = (text: string) => ({
   mediaType: MEDIA_TYPE.ociManifest,
   size: text.length
 })
-const signal = () => new AbortController().signal
 
 async function newKey() {
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-key-'))
@@ -44,8 +43,7 @@ function recordsOver(tags: MemoryTags, trust: TrustPolicy): TagRecords {
   return new TagRecords({ tags, trust, now: () => now, onRefused: ({ reason }) => refusals.push(reason) })
 }
 
-function makeSeed() {
-  const tags = new MemoryTags()
+function makeSeed(tags = new MemoryTags()) {
   const trust = new TrustPolicy([{ peerId: seedId }])
   const records = recordsOver(tags, trust)
   const published: Uint8Array[] = []
@@ -69,6 +67,23 @@ function makeSeed() {
   return { authority, records, published, answer }
 }
 
+function resolverOver(
+  components: Partial<TagResolverComponents> & Pick<TagResolverComponents, 'records'>
+): TagResolver {
+  return new TagResolver({
+    peerId: 'self',
+    authority: undefined,
+    trust: new TrustPolicy([{ peerId: seedId }]),
+    client: { resolve: () => Promise.reject(new Error('can not be reached')) },
+    directory: { get: async () => undefined },
+    connected: () => [],
+    freshnessOf: () => DEFAULT_FRESHNESS,
+    onResolved: () => {},
+    now: () => now,
+    ...components
+  })
+}
+
 /** A node that is connected to the given peers, each an answer to "what does the tag mean?". */
 function makeNode(
   peers: Record<string, () => Promise<TagAnswer>>,
@@ -78,9 +93,7 @@ function makeNode(
   const trust = new TrustPolicy([{ peerId: seedId }])
   const records = recordsOver(tags, trust)
   const heard: string[] = []
-  const resolver = new TagResolver({
-    peerId: 'self',
-    authority: undefined,
+  const resolver = resolverOver({
     records,
     trust,
     client: {
@@ -92,11 +105,9 @@ function makeNode(
     },
     directory: { get: dht },
     connected: () => Object.keys(peers),
-    freshnessOf: () => DEFAULT_FRESHNESS,
-    onResolved: (source, result) => heard.push(`${source} ${result}`),
-    now: () => now
+    onResolved: (source, result) => heard.push(`${source} ${result}`)
   })
-  return { resolve: () => resolver.resolve(repository, tag, signal()), records, tags, heard }
+  return { resolve: () => resolver.resolve(repository, tag), records, tags, heard }
 }
 
 describe('a seed', () => {
@@ -121,6 +132,23 @@ describe('a seed', () => {
     expect(current?.record).toMatchObject({ sequence: 2, issuedAt: now, digest: manifest('a').digest })
     expect(published).toHaveLength(2)
     expect((await authority.current(repository, tag))?.record.sequence).toBe(2)
+  })
+
+  it('goes on from the sequence of a signer that is trusted no more', async () => {
+    const tags = new MemoryTags()
+    await tags.put(repository, tag, { sequence: 7, envelope: new Uint8Array([1]), confirmedAt: now })
+    const { authority, records } = makeSeed(tags)
+    await authority.set(repository, tag, manifest('a'))
+    expect((await records.get(repository, tag))?.record).toMatchObject({ sequence: 8, digest: manifest('a').digest })
+  })
+
+  it('answers for its own tags, however short the time for which others may believe them', async () => {
+    const { authority, records } = makeSeed()
+    await authority.set(repository, tag, manifest('a'))
+    now += 120_000
+    const policy = { ...DEFAULT_FRESHNESS, maxStaleMs: 60_000 }
+    const resolver = resolverOver({ authority, records, peerId: seedId, freshnessOf: () => policy })
+    expect((await resolver.resolve(repository, tag))?.warning).toBeUndefined()
   })
 
   it("has no say over another registry's images unless it was given it", () => {
@@ -271,6 +299,20 @@ describe('a node', () => {
     const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
     expect(await node.resolve()).toBeUndefined()
     expect(refusals).toEqual([reason])
+  })
+
+  it('asks the seed once for all who want the same tag at one time', async () => {
+    const seed = makeSeed()
+    await seed.authority.set(repository, tag, manifest('a'))
+    let asked = 0
+    const node = makeNode({
+      [seedId]: () => {
+        asked++
+        return seed.answer()
+      }
+    })
+    const answers = await Promise.all(Array.from({ length: 50 }, () => node.resolve()))
+    expect([asked, answers.every((answer) => answer !== undefined)]).toEqual([1, true])
   })
 
   it('does not ask a seed that did not answer again at once', async () => {
