@@ -72,7 +72,8 @@ export class PushService {
     { repository, manifest: descriptor, tags }: PushRequest,
     signal: AbortSignal
   ): Promise<Uint8Array[]> {
-    const { content, fetch, announce } = this.#components
+    const { content, fetch, announce, permits } = this.#components
+    if (!permits.pushes) throw new OciError('UNSUPPORTED', 'the seed takes no pushes: it is read-only')
     const authority = this.authorityFor(repository)
     if (!authority)
       throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
