@@ -24,6 +24,12 @@ import {
 import type { BufferPool } from './buffer-pool.ts'
 import { isWritable } from './send.ts'
 
+/**
+ * `malformed`: the peer broke the protocol. `left-early`: it ended the stream while it owed pieces, as a liar does and
+ * also a peer that closes down.
+ */
+export type ChannelFault = 'malformed' | 'left-early' | 'none'
+
 /** What a channel tells the one who asks through it. */
 export interface ChannelListener {
   /** Bytes of any kind came. */
@@ -32,8 +38,8 @@ export interface ChannelListener {
   /** All bytes of a piece came; they are not verified yet. Who takes them gives them back to the pool when done. */
   piece(digest: Digest, piece: number, bytes: Buffer): void
   rejected(digest: Digest, piece: number, reason: RejectReason): void
-  /** The channel ended. `misbehaved` when the peer broke the protocol or left while it owed pieces. */
-  closed(error: MeshError, misbehaved: boolean): void
+  /** The channel ended; `fault` tells what the peer is to blame for. */
+  closed(error: MeshError, fault: ChannelFault): void
 }
 
 interface PendingJoin {
@@ -80,14 +86,15 @@ export class Channel {
       try {
         for (const frame of this.#reader.push(data)) this.take(frame)
       } catch (error) {
-        this.end(error instanceof MeshError ? error : malformed('unreadable frame', error), true)
+        this.end(error instanceof MeshError ? error : malformed('unreadable frame', error), 'malformed')
       }
     })
     stream.addEventListener('remoteCloseWrite', () => {
-      this.end(new MeshError('PEER_UNREACHABLE', 'the peer ended the stream', { peerId }), this.#pieces.size > 0)
+      const fault = this.#pieces.size > 0 ? 'left-early' : 'none'
+      this.end(new MeshError('PEER_UNREACHABLE', 'the peer ended the stream', { peerId }), fault)
     })
     stream.addEventListener('close', () =>
-      this.end(new MeshError('PEER_UNREACHABLE', 'the stream ended', { peerId }), false)
+      this.end(new MeshError('PEER_UNREACHABLE', 'the stream ended', { peerId }), 'none')
     )
   }
 
@@ -139,7 +146,7 @@ export class Channel {
   }
 
   close(): void {
-    this.end(new MeshError('PEER_UNREACHABLE', 'closed here', { peerId: this.peerId }), false)
+    this.end(new MeshError('PEER_UNREACHABLE', 'closed here', { peerId: this.peerId }), 'none')
   }
 
   private async ask(
@@ -239,13 +246,13 @@ export class Channel {
     this.#stream.send(frame)
   }
 
-  private end(error: MeshError, misbehaved: boolean): void {
+  private end(error: MeshError, fault: ChannelFault): void {
     if (this.#closed) return
     this.#closed = error
     for (const join of this.#joins.values()) join.reject(error)
     this.#joins.clear()
     this.#pieces.clear()
     if (this.#stream.status === 'open') this.#stream.abort(error)
-    this.#listener.closed(error, misbehaved)
+    this.#listener.closed(error, fault)
   }
 }

@@ -6,7 +6,7 @@ import type { PeerDirectory } from '../network/peer-directory.ts'
 import { parsePeerId } from '../network/rpc.ts'
 import type { RejectReason } from '../wire/frames.ts'
 import type { BufferPool } from './buffer-pool.ts'
-import { Channel } from './channel.ts'
+import { Channel, type ChannelFault } from './channel.ts'
 
 /** What the channels tell, each with the peer it came from. */
 export interface ChannelsListener {
@@ -83,9 +83,10 @@ export class Channels {
       piece: (digest: Digest, piece: number, bytes: Buffer) => listener.piece(peerId, digest, piece, bytes),
       rejected: (digest: Digest, piece: number, reason: RejectReason) =>
         listener.rejected(peerId, digest, piece, reason),
-      closed: (_error: MeshError, misbehaved: boolean) => {
+      closed: (_error: MeshError, fault: ChannelFault) => {
         this.#open.delete(peerId)
-        if (misbehaved) this.#directory.ban(peerId, 'malformed', LIMITS.malformedBanMs)
+        if (fault === 'malformed') this.#directory.ban(peerId, fault, LIMITS.malformedBanMs)
+        if (fault === 'left-early') this.#directory.ban(peerId, fault, LIMITS.silentBanMs)
         listener.closed(peerId)
       }
     }

@@ -4,6 +4,9 @@ import { type PieceMap, verifyPiece } from '@layermesh/trust'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
 import type { Joined } from '../wire/blob-messages.ts'
 
+/** No blob has more pieces, see `pieceLengthFor`. */
+const MAX_PIECES = 4_096
+
 /** A peer's answer to a join, checked. */
 export interface CheckedOffer {
   readonly peerId: string
@@ -24,8 +27,14 @@ export class Download {
   readonly request: BlobRequest
   /** Peers that were asked in the present search. */
   readonly asked = new Set<string>()
-  /** Offers that came before the download began. */
+  /** Offers of many pieces that came before the download began. */
   readonly waiting: CheckedOffer[] = []
+  /** Offers of the blob as one piece, to be tried one after the other. */
+  readonly smallOffers: CheckedOffer[] = []
+  /** Pieces that peers told of before their offer was taken. */
+  readonly earlyPieces = new Map<string, Set<number>>()
+  /** Peers whose offers the swarm knows. */
+  readonly joined = new Set<string>()
   /** Whether a blob of one piece is being asked for. */
   takingSmall = false
   readonly #begin: BeginDownload
@@ -86,6 +95,13 @@ export class Download {
   verify(piece: number, bytes: Uint8Array): boolean {
     const map = this.#begun?.offer.map
     return map !== undefined && verifyPiece(map.pieces, piece, bytes)
+  }
+
+  /** A peer may tell of new pieces right behind its offer, while that is still being checked. */
+  noteEarlyPieces(peerId: string, pieces: readonly number[]): void {
+    const noted = this.earlyPieces.get(peerId) ?? new Set()
+    for (const piece of pieces) if (piece < MAX_PIECES) noted.add(piece)
+    this.earlyPieces.set(peerId, noted)
   }
 
   count(peerId: string, bytes: number): void {

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { truncate } from 'node:fs/promises'
 import { digestOf, ownRepository, pieceLengthFor } from '@layermesh/oci'
 import { type PieceMap, sealPieceMap } from '@layermesh/trust'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -192,6 +193,32 @@ describe('a peer that sends', () => {
     await until(() => node.observer.bans.length > 0)
     expect(node.observer.bans).toEqual([{ peerId: liar.mesh.peerId, reason: 'wrong-map' }])
     expect(await node.content.blobs.stat(digest)).toBeUndefined()
+  })
+})
+
+describe('an honest peer', () => {
+  it('whose disk lost some of a blob is not banned, and the blob comes once it has it again', async () => {
+    const bytes = someBytes(3 * MIB)
+    const { seed, digest, joined } = await seedWith(bytes)
+    const node = await joined()
+    await until(() => node.mesh.connected().length > 0)
+    await truncate(seed.blobFile(digest), MIB)
+    expect(await node.mesh.fetch(digest, {}, soon())).toBeUndefined()
+    expect(node.observer.bans).toEqual([])
+    await store(seed.content, bytes)
+    expect((await readAll(await node.mesh.fetch(digest, {}, soon()))).equals(bytes)).toBe(true)
+  })
+
+  it('that tells of all its pieces right behind an offer of none is asked for them', async () => {
+    const bytes = someBytes(3 * MIB)
+    const digest = digestOf(bytes)
+    const seed = await fixture.node()
+    const pieceMap = await sealPieceMap(mapOf(bytes), seed.privateKey)
+    const peer = await hostilePeer(fixture, { digest, bytes, pieceMap, pieceLength: MIB, tellsLater: true }, sendPiece)
+    const node = await fixture.node({ seeds: [seed.mesh.peerId], join: [peer.address] })
+    await until(() => node.mesh.connected().length > 0)
+    const read = await readAll(await node.mesh.fetch(digest, { candidates: [peer.peerId] }, soon()))
+    expect(read.equals(bytes)).toBe(true)
   })
 })
 

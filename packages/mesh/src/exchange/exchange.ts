@@ -317,6 +317,9 @@ export class Exchange implements ChannelsListener {
   private joinSwarm(download: Download, offer: CheckedOffer): void {
     if (offer.size !== download.blob?.size) return
     const scope = this.#components.directory.scope(offer.peerId)
+    for (const piece of download.earlyPieces.get(offer.peerId) ?? []) offer.pieces.set(piece)
+    download.earlyPieces.delete(offer.peerId)
+    download.joined.add(offer.peerId)
     this.step({ type: 'peer-joined', digest: download.digest, peer: offer.peerId, scope, pieces: offer.pieces })
   }
 
@@ -325,12 +328,12 @@ export class Exchange implements ChannelsListener {
    * is believed only with its bytes.
    */
   private async takeSmall(download: Download, offer: CheckedOffer): Promise<void> {
-    download.waiting.push(offer)
+    download.smallOffers.push(offer)
     // Whoever is at it goes on with this offer when the one before it fails.
     if (download.takingSmall) return
     download.takingSmall = true
     try {
-      for (let next = download.waiting.shift(); next && !download.settled; next = download.waiting.shift()) {
+      for (let next = download.smallOffers.shift(); next && !download.settled; next = download.smallOffers.shift()) {
         await this.trySmall(download, next)
       }
     } finally {
@@ -392,6 +395,8 @@ export class Exchange implements ChannelsListener {
   }
 
   have(peerId: string, digest: Digest, pieces: readonly number[]): void {
+    const download = this.#downloads.get(digest)
+    if (download && !download.joined.has(peerId)) download.noteEarlyPieces(peerId, pieces)
     this.step({ type: 'peer-has', digest, peer: peerId, pieces })
   }
 

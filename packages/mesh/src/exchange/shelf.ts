@@ -23,8 +23,10 @@ export class ContentShelf implements Shelf {
     if (within !== undefined && !(await this.isIn(within, digest))) return undefined
     const whole = await this.#content.blobs.stat(digest)
     if (whole) {
+      if (pieceCount(whole.size) <= 1) return { size: whole.size }
       const pieceMap = await this.pieceMap(digest, whole.size)
-      return { size: whole.size, ...(pieceMap === undefined ? {} : { pieceMap }) }
+      // Without hashes the blob turned out not to be whole: the disk lost some of it.
+      if (pieceMap) return { size: whole.size, pieceMap }
     }
     const arriving = this.#content.downloads.inFlight(digest)
     const pieceMap = arriving && this.#arrivingMap(digest)
@@ -44,7 +46,6 @@ export class ContentShelf implements Shelf {
   }
 
   private async pieceMap(digest: Digest, length: number): Promise<Uint8Array | undefined> {
-    if (pieceCount(length) <= 1) return undefined
     const kept = await this.#content.pieceMaps.get(digest)
     if (kept) return kept
     const pieces = await this.#content.blobs.pieceHashes(digest)

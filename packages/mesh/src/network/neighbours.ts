@@ -26,9 +26,7 @@ export class Neighbours {
   }
 
   start(): void {
-    this.#loop = this.run().catch(() => {
-      // Only the stop ends the loop.
-    })
+    this.#loop = this.run()
   }
 
   async stop(): Promise<void> {
@@ -41,8 +39,12 @@ export class Neighbours {
     let pauseMs = MIN_PAUSE_MS
     while (!signal.aborted) {
       // Nodes that started together shall not ask together.
-      await wait(pauseMs * (0.5 + Math.random()), undefined, { signal, ref: false })
-      const found = await this.round(AbortSignal.any([signal, AbortSignal.timeout(ROUND_DEADLINE_MS)]))
+      await wait(pauseMs * (0.5 + Math.random()), undefined, { signal, ref: false }).catch(() => {})
+      if (signal.aborted) return
+      // Whatever a peer made of this round, the next one asks another.
+      const found = await this.round(AbortSignal.any([signal, AbortSignal.timeout(ROUND_DEADLINE_MS)])).catch(
+        () => false
+      )
       pauseMs = found ? MIN_PAUSE_MS : Math.min(pauseMs * 2, MAX_PAUSE_MS)
     }
   }

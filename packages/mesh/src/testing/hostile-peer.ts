@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Digest } from '@layermesh/oci'
+import { Bitfield, type Digest, pieceCount } from '@layermesh/oci'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
 import { LIMITS, PROTOCOL } from '../limits.ts'
@@ -9,7 +9,7 @@ import { createHost } from '../network/host.ts'
 import { BanList, createGater, membershipPrologue } from '../network/membership.ts'
 import { serve } from '../network/rpc.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
-import { decodeJoin, encodeJoined } from '../wire/blob-messages.ts'
+import { decodeJoin, encodeHave, encodeJoined } from '../wire/blob-messages.ts'
 import { encodeFields } from '../wire/fields.ts'
 import { decodeRequest, encodeDataHeader, FRAME, FrameReader } from '../wire/frames.ts'
 import type { MeshFixture } from './mesh-fixture.ts'
@@ -56,7 +56,7 @@ export const MISDEEDS = {
 /** A real libp2p node that is a member of the mesh, offers a blob and then misbehaves. */
 export async function hostilePeer(
   fixture: MeshFixture,
-  blob: { digest: Digest; bytes: Uint8Array; pieceMap?: Uint8Array; pieceLength: number },
+  blob: { digest: Digest; bytes: Uint8Array; pieceMap?: Uint8Array; pieceLength: number; tellsLater?: boolean },
   misdeed: Misdeed
 ): Promise<{ peerId: string; address: string; asked: () => number }> {
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
@@ -83,15 +83,12 @@ export async function hostilePeer(
       for (const { type, body } of reader.push(data)) {
         if (type === FRAME.join) {
           const { joinId, digest } = decodeJoin(body)
-          if (digest === blob.digest)
-            stream.send(
-              encodeJoined({
-                joinId,
-                size: blob.bytes.byteLength,
-                peers: [],
-                ...(blob.pieceMap === undefined ? {} : { pieceMap: blob.pieceMap })
-              })
-            )
+          if (digest !== blob.digest) continue
+          const { bytes, pieceMap, pieceLength, tellsLater } = blob
+          const held = tellsLater ? new Bitfield(pieceCount(bytes.byteLength, pieceLength)).toBytes() : undefined
+          const offer = { ...(pieceMap === undefined ? {} : { pieceMap }), ...(held === undefined ? {} : { held }) }
+          stream.send(encodeJoined({ joinId, size: bytes.byteLength, peers: [], ...offer }))
+          if (held) stream.send(encodeHave(joinId, [...Array(pieceCount(bytes.byteLength, pieceLength)).keys()]))
         } else if (type === FRAME.request) {
           asked++
           const { requestId, piece } = decodeRequest(body)

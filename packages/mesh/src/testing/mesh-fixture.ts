@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlobReader, type ContentStore, openContentStore } from '@layermesh/content'
-import { type Digest, digestOf, ownRepository, type Repository } from '@layermesh/oci'
+import { type Digest, digestAlgorithm, digestHex, digestOf, ownRepository, type Repository } from '@layermesh/oci'
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -38,6 +38,8 @@ export interface TestNode {
   readonly content: ContentStore
   readonly observer: RecordingObserver
   readonly privateKey: PrivateKey
+  /** Where the store keeps a whole blob, for a test that spoils the disk. */
+  blobFile(digest: Digest): string
 }
 
 const repository: Repository = ownRepository('team/app')
@@ -98,7 +100,11 @@ export class MeshFixture implements AsyncDisposable {
     )
     this.#started.push(() => mesh.stop())
     await mesh.start(options.tagHandler ?? silentTags)
-    return { mesh, content, observer, privateKey }
+    const blobFile = (digest: Digest) => {
+      const hex = digestHex(digest)
+      return join(directory, 'content', 'blobs', digestAlgorithm(digest), hex.slice(0, 2), hex)
+    }
+    return { mesh, content, observer, privateKey, blobFile }
   }
 
   onDispose(end: () => Promise<void>): void {

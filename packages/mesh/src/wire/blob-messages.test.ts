@@ -18,7 +18,9 @@ import { encodeFields } from './fields.ts'
 const HEADER_BYTES = 5
 const body = (frame: Uint8Array) => frame.subarray(HEADER_BYTES)
 const digest = digestOf(Buffer.from('blob'))
-const peers = [{ peerId: '12D3KooWExample', addresses: ['/ip4/10.0.0.1/tcp/5002'] }]
+const peers = [
+  { peerId: '12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf', addresses: ['/ip4/10.0.0.1/tcp/5002'] }
+]
 
 describe('messages of the blob protocol', () => {
   it('come back as they went', () => {
@@ -54,6 +56,7 @@ describe('messages of the blob protocol', () => {
       encodeFields({ id: 1, size: 1, peers: [['p', Array(9).fill('/ip4/1.1.1.1')]] }),
       decodeJoined
     ],
+    ['a peer id that is none', encodeFields({ id: 1, size: 1, peers: [['not a peer id', []]] }), decodeJoined],
     ['an unknown reason', encodeFields({ id: 1, reason: 'because', peers: [] }), decodeRefused],
     ['a piece number below zero', encodeFields({ id: 1, pieces: [-1] }), decodeHave],
     ['a list', Buffer.from([0x80]), decodeLeave],

@@ -1,4 +1,5 @@
 import { type Digest, parseDigest, parseRepository, type Repository } from '@layermesh/oci'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { LIMITS } from '../limits.ts'
 import { encodeFields, Fields, malformed, readValue } from './fields.ts'
 import { controlFrame, FRAME } from './frames.ts'
@@ -112,6 +113,7 @@ export function unpackPeer(value: unknown): PeerAddresses {
   if (!Array.isArray(value) || value.length !== 2) throw malformed('peer')
   const [peerId, addresses] = value as [unknown, unknown]
   if (typeof peerId !== 'string' || peerId.length > 128) throw malformed('peer id')
+  readValue(peerIdFromString, peerId)
   if (!Array.isArray(addresses) || addresses.length > LIMITS.maxMultiaddrsPerPeer) throw malformed('addresses')
   for (const address of addresses) {
     if (typeof address !== 'string' || address.length > LIMITS.maxMultiaddrLength) throw malformed('address')
