@@ -93,6 +93,49 @@ describe('choosing pieces and peers', () => {
   })
 })
 
+describe('several blobs', () => {
+  it('of one peer share what it may owe, and none is given up while it waits for its turn', () => {
+    const swarm = new Swarm({ maxOutstandingBytesPerPeer: 4 * MIB, giveUpAfterMs: 2_000 })
+    const outstanding: { digest: string; piece: number }[] = []
+    const arrived = new Map<string, number>()
+    const take = (actions: readonly SwarmAction[]) => {
+      expect(of(actions, 'give-up')).toEqual([])
+      outstanding.push(...of(actions, 'request'))
+    }
+    for (const wanted of [digest, other]) {
+      take(swarm.step(0, want(200, new Bitfield(200), wanted)))
+      take(swarm.step(0, joined('a', Bitfield.full(200), 'zone', wanted)))
+    }
+    for (let now = 50; now <= 5_000; now += 50) {
+      const [next] = outstanding.splice(0, 1)
+      if (!next) break
+      arrived.set(next.digest, (arrived.get(next.digest) ?? 0) + 1)
+      const event = {
+        type: 'piece-arrived',
+        digest: next.digest as typeof digest,
+        peer: 'a',
+        piece: next.piece
+      } as const
+      take(swarm.step(now, event))
+    }
+    expect(Math.abs((arrived.get(digest) ?? 0) - (arrived.get(other) ?? 0))).toBeLessThan(10)
+  })
+
+  it('wait without being given up while a reader of another one comes first', () => {
+    const swarm = new Swarm({ maxOutstandingBytesPerPeer: MIB, giveUpAfterMs: 2_000 })
+    swarm.step(0, want(100))
+    swarm.step(0, { type: 'awaited', digest, piece: 99 })
+    swarm.step(0, joined('a', Bitfield.full(100)))
+    swarm.step(0, want(1, new Bitfield(1), other))
+    swarm.step(0, joined('a', Bitfield.full(1), 'zone', other))
+    for (let now = 500; now <= 2_000; now += 500) {
+      expect(
+        of(swarm.step(now, { type: 'progress', peer: 'a' }), 'give-up').filter((action) => action.digest === other)
+      ).toEqual([])
+    }
+  })
+})
+
 describe('peers that fail', () => {
   it('bans a peer that sends wrong bytes and asks another for all it owed', () => {
     const swarm = new Swarm()

@@ -166,17 +166,27 @@ export class Swarm {
     this.#lastStepAt = now
   }
 
+  /**
+   * Hands out what may be outstanding, piece by piece: blobs that a reader waits for come first, and among equals the
+   * one that has least on its way, so that no blob starves behind another.
+   */
   private assign(now: number, actions: SwarmAction[]): void {
-    const blobs = [...this.#blobs.values()].sort((a, b) => Number(b.urgent) - Number(a.urgent))
-    for (const blob of blobs) {
-      if (this.#outstandingBytes >= this.#options.maxOutstandingBytes) return
-      this.assignBlob(now, blob, actions)
+    const open = [...this.#blobs.values()].map((blob) => ({ blob, wanted: blob.wanted(this.#options.readAheadPieces) }))
+    while (open.length > 0 && this.#outstandingBytes < this.#options.maxOutstandingBytes) {
+      const next = open.reduce((best, each) => (comesBefore(each.blob, best.blob) ? each : best))
+      if (!this.assignOne(now, next.blob, next.wanted, actions)) open.splice(open.indexOf(next), 1)
+    }
+    for (const blob of this.#blobs.values()) {
+      // It waits for its turn, not for its sources.
+      if (blob.requested.size === 0 && blob.sources.size > 0 && this.isHeldBack(blob, now)) blob.lastProgressAt = now
     }
   }
 
-  private assignBlob(now: number, blob: BlobState, actions: SwarmAction[]): void {
-    for (const piece of blob.wanted(this.#options.readAheadPieces)) {
-      if (![...blob.sources.values()].some((source) => this.hasRoom(source.peer, now))) return
+  /** @returns false when nothing of the blob can be asked now */
+  private assignOne(now: number, blob: BlobState, wanted: Generator<number>, actions: SwarmAction[]): boolean {
+    if (![...blob.sources.values()].some((source) => this.hasRoom(source.peer, now))) return false
+    for (let next = wanted.next(); !next.done; next = wanted.next()) {
+      const piece = next.value
       const source = this.bestSource(now, blob, piece)
       if (!source) continue
       const bytes = blob.bytesOf(piece)
@@ -186,8 +196,16 @@ export class Swarm {
       this.#outstandingBytes += bytes
       blob.requested.set(piece, source.peer)
       actions.push({ type: 'request', digest: blob.digest, peer: source.peer, piece })
-      if (this.#outstandingBytes >= this.#options.maxOutstandingBytes) return
+      return true
     }
+    return false
+  }
+
+  private isHeldBack(blob: BlobState, now: number): boolean {
+    const full = this.#outstandingBytes >= this.#options.maxOutstandingBytes
+    return (
+      full || [...blob.sources.values()].some((source) => source.pieces.count > 0 && !this.hasRoom(source.peer, now))
+    )
   }
 
   /** Near peers before far ones, and of these the one that owes least. */
@@ -231,3 +249,8 @@ export class Swarm {
 }
 
 type BlobEvent = Exclude<SwarmEvent, { type: 'want' | 'stop' | 'peer-gone' | 'progress' | 'tick' }>
+
+function comesBefore(one: BlobState, other: BlobState): boolean {
+  if (one.urgent !== other.urgent) return one.urgent
+  return one.requested.size < other.requested.size
+}

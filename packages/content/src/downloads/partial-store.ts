@@ -145,7 +145,7 @@ export class PartialStore {
     for (const piece of foreign) claimed.delete(piece)
     await space.check(size - bytesOfPieces(claimed.keys(), size))
     const earlierVouched = claimed.size === 0 || pieceHashes !== undefined || row?.vouched === true
-    const vouched = earlierVouched && (cutThrough || pieceHashes !== undefined)
+    const vouched = earlierVouched && cutThrough
     await metadata.write([rows.put(digest, { size, vouched }), ...rows.delPieces(digest, foreign)])
     await files.makeDirectory(layout.blobDirectory('partial', digest))
     const file = await files.openForWriting(layout.blobFile('partial', digest))

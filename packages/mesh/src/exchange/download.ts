@@ -68,9 +68,9 @@ export class Download {
     return this.#beginning !== undefined
   }
 
-  /** Who signed the map that the pieces are checked with. */
-  get signer(): string | undefined {
-    return this.#begun?.offer.map?.signer
+  /** The signed map that the pieces were checked with. */
+  get map(): CheckedOffer['map'] {
+    return this.#begun?.offer.map
   }
 
   /** The signed map, for peers, when somebody trusted signed it. */
@@ -82,9 +82,9 @@ export class Download {
   /** Fixes length and piece map by one offer; those that come later must agree with it. */
   async begin(offer: CheckedOffer): Promise<PartialBlob> {
     const { size, map } = offer
-    // What a trusted signer vouches for need not be hashed once more by the store.
-    const vouched = map?.trusted ? { pieceHashes: map.pieces.hashes } : {}
-    this.#beginning ??= this.#begin({ size, cutThrough: map?.trusted ?? true, ...vouched }).then((blob) => {
+    // Pieces that an earlier attempt left by another map must not be held against the signer of this one.
+    const hashes = map ? { pieceHashes: map.pieces.hashes } : {}
+    this.#beginning ??= this.#begin({ size, cutThrough: map?.trusted ?? true, ...hashes }).then((blob) => {
       this.#begun = { offer, blob }
       return blob
     })

@@ -91,8 +91,7 @@ export class Exchange implements ChannelsListener {
       return this.download(own, stop)
     }
     const reader = await downloads.fetch(digest, source, signal)
-    if (reader && !reader.complete && own)
-      downloads.whole(digest).catch((error) => this.convict(digest, own?.signer, error))
+    if (reader && !reader.complete && own) void this.judgeMap(own)
     return { reader, searched: own !== undefined }
   }
 
@@ -291,7 +290,7 @@ export class Exchange implements ChannelsListener {
     const { content } = this.#components
     try {
       const blob = await download.begin(offer)
-      if (offer.map) await content.pieceMaps.put(download.digest, offer.map.envelope)
+      if (offer.map?.trusted) await content.pieceMaps.put(download.digest, offer.map.envelope)
       this.step({
         type: 'want',
         digest: download.digest,
@@ -378,13 +377,23 @@ export class Exchange implements ChannelsListener {
     this.#components.directory.ban(peerId, reason, reason === 'silent' ? LIMITS.silentBanMs : LIMITS.malformedBanMs)
   }
 
-  /** Pieces that agreed with a map but do not make the blob: whoever signed the map lied. */
-  private convict(digest: Digest, signer: string | undefined, error: unknown): void {
-    const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined
-    if (cause?.code !== 'DIGEST_MISMATCH' || signer === undefined) return
-    this.#components.observer.pieceFailed({ peerId: signer, digest, piece: -1, reason: 'wrong-map' })
-    this.#components.directory.ban(signer, 'wrong-map', WRONG_MAP_BAN_MS)
-    this.#components.content.pieceMaps.delete(digest).catch(() => {})
+  /**
+   * Waits for the whole blob and judges the map by it: one that was proved is kept for peers, and the signer of one
+   * whose pieces do not make the blob lied.
+   */
+  private async judgeMap({ digest, map }: Download): Promise<void> {
+    const { content, directory, observer } = this.#components
+    if (!map) return
+    try {
+      await content.downloads.whole(digest)
+      if (!map.trusted) await content.pieceMaps.put(digest, map.envelope)
+    } catch (error) {
+      const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined
+      if (cause?.code !== 'DIGEST_MISMATCH') return
+      observer.pieceFailed({ peerId: map.signer, digest, piece: -1, reason: 'wrong-map' })
+      directory.ban(map.signer, 'wrong-map', WRONG_MAP_BAN_MS)
+      await content.pieceMaps.delete(digest).catch(() => {})
+    }
   }
 
   // --- what the channels tell
