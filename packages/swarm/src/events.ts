@@ -1,6 +1,6 @@
 import type { Bitfield, Digest } from '@layermesh/oci'
 
-/** What happened, told to {@link Swarm.step}. */
+/** What happened to the asking side, told to {@link Swarm.step}. */
 export type SwarmEvent =
   /** This node wants a blob; `held` are the pieces that are here already. */
   | {
@@ -12,22 +12,31 @@ export type SwarmEvent =
     }
   /** This node no longer wants the blob, or has it. */
   | { readonly type: 'stop'; readonly digest: Digest }
-  /** A peer offers pieces of a wanted blob. */
+  /** A peer offers pieces of a wanted blob. One that offers all of them wanted it before, or never did: an origin. */
   | {
       readonly type: 'peer-joined'
       readonly digest: Digest
       readonly peer: string
       readonly scope: PeerScope
       readonly pieces: Bitfield
+      /** Pieces that it is bringing in from an origin or from afar at this moment. */
+      readonly fetching?: readonly number[]
     }
   /** A peer that joined has more pieces now. */
   | { readonly type: 'peer-has'; readonly digest: Digest; readonly peer: string; readonly pieces: readonly number[] }
+  /** A peer that joined brings in these pieces from an origin or from afar; others of its zone wait for it. */
+  | {
+      readonly type: 'peer-fetching'
+      readonly digest: Digest
+      readonly peer: string
+      readonly pieces: readonly number[]
+    }
   /** A peer no longer offers this blob. */
   | { readonly type: 'peer-left'; readonly digest: Digest; readonly peer: string }
   /** The connection to a peer is gone. */
   | { readonly type: 'peer-gone'; readonly peer: string }
-  /** Bytes of any kind came from a peer: it is alive and working. */
-  | { readonly type: 'progress'; readonly peer: string }
+  /** Something came from a peer: `bytes` of payload that was asked for, or 0 for a sign of life. */
+  | { readonly type: 'progress'; readonly peer: string; readonly bytes: number }
   /** A piece came, was verified and is kept. */
   | { readonly type: 'piece-arrived'; readonly digest: Digest; readonly peer: string; readonly piece: number }
   | {
@@ -37,7 +46,7 @@ export type SwarmEvent =
       readonly piece: number
       readonly reason: PieceFailure
     }
-  /** A reader waits for this piece. */
+  /** A reader waits for this piece; those that follow it will be wanted next. */
   | { readonly type: 'awaited'; readonly digest: Digest; readonly piece: number }
   /** The search for peers that `find-peers` asked for has ended. */
   | { readonly type: 'search-ended'; readonly digest: Digest }
@@ -56,6 +65,8 @@ export type PieceFailure =
   | 'not-held'
   /** The peer has no slot to spare; ask again later. */
   | 'busy'
+  /** The peer has just given it to another member of this node's zone, from whom it can be had soon. */
+  | 'given'
   /** The request was lost with its stream. */
   | 'lost'
 
@@ -63,6 +74,8 @@ export type PieceFailure =
 export type SwarmAction =
   | { readonly type: 'request'; readonly digest: Digest; readonly peer: string; readonly piece: number }
   | { readonly type: 'cancel'; readonly digest: Digest; readonly peer: string; readonly piece: number }
+  /** Tell those who joined this blob here that this node brings in these pieces. */
+  | { readonly type: 'tell-fetching'; readonly digest: Digest; readonly pieces: readonly number[] }
   /** The peer is not to be talked to for a while. */
   | { readonly type: 'ban'; readonly peer: string; readonly reason: BanReason; readonly forMs: number }
   /** There are too few sources: look for more, then tell `search-ended`. */
