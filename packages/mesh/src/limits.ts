@@ -25,12 +25,17 @@ export const LIMITS = Object.freeze({
   dataFrameBytes: 256 * KIB,
   /** Memory of pieces that is kept for the next ones instead of being freed. */
   pooledBufferBytes: 8 * MIB,
+  /** Peers of its zone that a node takes one blob from: a random graph of about this degree serves thousands. */
+  sourcesPerBlob: 16,
+  /** Peers of other zones that it takes one blob from. */
+  farSourcesPerBlob: 4,
+  /** Peers that take one blob from a node that has all of it; others are sent to these. */
+  joinsPerWholeBlob: 64,
+  /** A peer that owes a blob of one piece and sends nothing for so long is given up; however much it sends, it has this. */
+  smallBlobSilenceMs: 3_000,
+  smallBlobDeadlineMs: 30_000,
   /** Blobs that one peer may have joined on one stream. */
   joinsPerStream: 256,
-  /** Requests that one peer may have waiting on one stream; more are refused as busy. */
-  requestsPerStream: 64,
-  /** Pieces that are read from disk and being sent at one time, over all peers. */
-  concurrentUploads: 12,
   /** A peer that takes no byte for so long is cut off. */
   sendStallMs: 15_000,
   /** Peers told of in one answer. */

@@ -89,7 +89,12 @@ export class Mesh {
     const directory = this.#directory
     this.#discovery = new Discovery(host)
     const discovery = this.#discovery
-    const shelf = new ContentShelf({ content, privateKey, arrivingMap: (digest) => this.#exchange.arrivingMap(digest) })
+    const arriving = {
+      map: (digest: Digest) => this.#exchange.arrivingMap(digest),
+      fetching: (digest: Digest) => this.#exchange.fetchingNow(digest)
+    }
+    const shelf = new ContentShelf({ content, privateKey, arriving })
+    const now = () => performance.now()
     const interest = {
       asked: (digest: Digest, peerId: string) => {
         discovery.remember(digest, peerId)
@@ -98,7 +103,7 @@ export class Mesh {
       peers: (digest: Digest, except: string) =>
         directory.addressesOf(discovery.holders(digest).filter((peerId) => peerId !== except))
     }
-    this.#serving = new Serving({ host, directory, shelf, interest })
+    this.#serving = new Serving({ host, directory, shelf, interest, now })
     this.#exchange = new Exchange(
       {
         host,
@@ -109,7 +114,7 @@ export class Mesh {
         serving: this.#serving,
         mayVouch: components.mayVouch,
         seeds: components.seeds,
-        now: () => performance.now()
+        now
       },
       options
     )

@@ -1,3 +1,5 @@
 export * from './events.ts'
 export * from './options.ts'
 export { Swarm } from './swarm.ts'
+export * from './upload-events.ts'
+export { UploadScheduler } from './upload-scheduler.ts'

@@ -1,42 +1,66 @@
 import type { Digest } from '@layermesh/oci'
-import { BlobState, type Source } from './blob-state.ts'
+import { BlobState } from './blob-state.ts'
 import type { BanReason, PieceFailure, SwarmAction, SwarmEvent } from './events.ts'
+import { findHedge } from './hedging.ts'
 import { SWARM_DEFAULTS, type SwarmOptions } from './options.ts'
+import { PeerState } from './peer-state.ts'
+import { pickPiece } from './piece-picker.ts'
+import { Source, type SourceKind } from './source.ts'
+import { TokenBucket } from './token-bucket.ts'
 
-/** What this node owes attention about one peer, over all blobs. */
-interface PeerState {
-  outstandingBytes: number
-  /** When the peer last sent anything, or was first asked after it owed nothing. */
-  activeAt: number
-  pausedUntil: number
-}
+type EventOf<T extends SwarmEvent['type']> = Extract<SwarmEvent, { type: T }>
+type BlobEvent = Exclude<SwarmEvent, { type: 'want' | 'stop' | 'peer-gone' | 'progress' | 'tick' }>
+
+const PREFERENCE: Readonly<Record<SourceKind, number>> = { member: 0, origin: 1, far: 2 }
 
 /**
- * Decides who is asked for which piece, when. A state machine: {@link step} takes what happened and the time, and
- * returns what is to be done; it has no clock, no socket and no randomness, so the same events give the same actions.
+ * The asking side: decides who is asked for which piece, when. A state machine: {@link step} takes what happened and the
+ * time, and returns what is to be done; it has no clock, no socket and no randomness, so the same events give the same
+ * actions. Deadlines are looked at with each `tick`, which is due every 100 ms or so while a blob is wanted.
  *
- * Invariants: a piece is asked of one peer at a time; no more bytes are outstanding than the options allow; a banned
- * peer is asked for nothing until it joins again.
+ * Invariants: no more is owed than the options allow; a piece is asked of one peer at a time, but for a bounded number
+ * that are late; a banned peer is asked for nothing until it joins again; what is far, or an origin has, is brought in
+ * by one member of the zone.
  */
 export class Swarm {
+  readonly #self: string
   readonly #options: SwarmOptions
   readonly #blobs = new Map<Digest, BlobState>()
   readonly #peers = new Map<string, PeerState>()
-  #outstandingBytes = 0
-  #lastStepAt = 0
+  readonly #bucket: TokenBucket
+  readonly #farBucket: TokenBucket
+  #owedBytes = 0
+  #lastTickAt: number | undefined
+  #toldFetchingAt = 0
 
-  constructor(options: Partial<SwarmOptions> = {}) {
+  /** @param self peer id of this node */
+  constructor(self: string, options: Partial<SwarmOptions> = {}) {
+    this.#self = self
     this.#options = { ...SWARM_DEFAULTS, ...options }
+    this.#bucket = new TokenBucket(this.#options.bytesPerSecond)
+    this.#farBucket = new TokenBucket(this.#options.farBytesPerSecond)
   }
 
   /** @param now milliseconds of any clock that never goes back */
   step(now: number, event: SwarmEvent): SwarmAction[] {
     const actions: SwarmAction[] = []
-    this.forgiveOwnStall(now)
     this.apply(now, event, actions)
-    this.checkDeadlines(now, actions)
     this.assign(now, actions)
     return actions
+  }
+
+  /** Bytes that were asked for and are not wholly here. */
+  get owedBytes(): number {
+    return this.#owedBytes
+  }
+
+  /** The pieces of a blob that this node brings in from an origin or from afar at this moment. */
+  fetching(digest: Digest): number[] {
+    const blob = this.#blobs.get(digest)
+    if (!blob) return []
+    return [...blob.requests].flatMap(([piece, requests]) =>
+      requests.some(({ peer }) => blob.sources.get(peer)?.kind !== 'member') ? [piece] : []
+    )
   }
 
   private apply(now: number, event: SwarmEvent, actions: SwarmAction[]): void {
@@ -44,18 +68,16 @@ export class Swarm {
       case 'want':
         return this.want(now, event, actions)
       case 'stop':
-        return this.stop(event.digest, actions)
+        return this.stop(now, event.digest, actions)
       case 'peer-gone':
-        for (const blob of this.#blobs.values()) this.drop(blob, event.peer, actions, false)
+        for (const blob of this.#blobs.values()) this.drop(now, blob, event.peer, actions, false)
         this.#peers.delete(event.peer)
         return
-      case 'progress': {
-        const peer = this.#peers.get(event.peer)
-        if (peer) peer.activeAt = now
+      case 'progress':
+        this.#peers.get(event.peer)?.progress(now, event.bytes)
         return
-      }
       case 'tick':
-        return
+        return this.tick(now, actions)
       default: {
         const blob = this.#blobs.get(event.digest)
         if (blob) this.applyToBlob(now, blob, event, actions)
@@ -66,191 +88,284 @@ export class Swarm {
   private applyToBlob(now: number, blob: BlobState, event: BlobEvent, actions: SwarmAction[]): void {
     switch (event.type) {
       case 'peer-joined':
-        blob.sources.set(event.peer, { peer: event.peer, scope: event.scope, pieces: event.pieces })
-        blob.lastProgressAt = now
+        return this.join(now, blob, event)
+      case 'peer-has': {
+        const source = blob.sources.get(event.peer)
+        if (source) for (const piece of event.pieces) blob.addPiece(source, piece)
         return
-      case 'peer-has':
-        for (const piece of event.pieces) blob.sources.get(event.peer)?.pieces.set(piece)
-        return
+      }
+      case 'peer-fetching':
+        return this.noteBrought(now, blob, event.peer, event.pieces)
       case 'peer-left':
-        return this.drop(blob, event.peer, actions, true)
+        return this.drop(now, blob, event.peer, actions, true)
       case 'piece-arrived':
-        this.release(blob, event.piece, event.peer)
-        blob.keep(event.piece)
-        blob.lastProgressAt = now
-        if (blob.complete) {
-          this.stop(blob.digest, actions)
-          actions.push({ type: 'complete', digest: blob.digest })
-        }
-        return
+        return this.arrived(now, blob, event, actions)
       case 'piece-failed':
-        return this.fail(now, blob, event.peer, event.piece, event.reason, actions)
+        return this.fail(now, blob, event, actions)
       case 'awaited':
-        return blob.awaits(event.piece)
+        if (event.piece >= 0 && event.piece < blob.held.length) blob.readers.awaits(event.piece, now)
+        blob.state++
+        return
       case 'search-ended':
         blob.searching = false
     }
   }
 
-  private want(now: number, event: Extract<SwarmEvent, { type: 'want' }>, actions: SwarmAction[]): void {
-    const blob = new BlobState(event, now)
+  private want(now: number, event: EventOf<'want'>, actions: SwarmAction[]): void {
+    const blob = new BlobState(event, this.#self, now, this.#options)
     if (blob.complete) actions.push({ type: 'complete', digest: blob.digest })
     else this.#blobs.set(event.digest, blob)
   }
 
-  private stop(digest: Digest, actions: SwarmAction[]): void {
+  private stop(now: number, digest: Digest, actions: SwarmAction[]): void {
     const blob = this.#blobs.get(digest)
     if (!blob) return
-    for (const peer of [...blob.sources.keys()]) this.drop(blob, peer, actions, true)
+    for (const peer of [...blob.sources.keys()]) this.drop(now, blob, peer, actions, true)
     this.#blobs.delete(digest)
   }
 
-  /** Takes a source away from a blob; what was asked of it is open again. */
-  private drop(blob: BlobState, peer: string, actions: SwarmAction[], cancel: boolean): void {
-    for (const [piece, asked] of blob.requested) {
-      if (asked !== peer) continue
-      this.release(blob, piece, peer)
-      if (cancel) actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
-    }
-    blob.sources.delete(peer)
+  private join(now: number, blob: BlobState, event: EventOf<'peer-joined'>): void {
+    blob.addSource(new Source(blob.digest, event))
+    this.noteBrought(now, blob, event.peer, event.fetching ?? [])
+    this.noteProgress(now, blob)
   }
 
-  private fail(
-    now: number,
-    blob: BlobState,
-    peer: string,
-    piece: number,
-    reason: PieceFailure,
-    actions: SwarmAction[]
-  ): void {
-    this.release(blob, piece, peer)
+  /** Only what a member brings in keeps others of the zone from doing so. */
+  private noteBrought(now: number, blob: BlobState, peer: string, pieces: readonly number[]): void {
     const source = blob.sources.get(peer)
-    if (reason === 'wrong-bytes' || reason === 'malformed')
-      this.ban(peer, reason, this.#options.misbehavedBanMs, actions)
-    else if (reason === 'not-held') source?.pieces.clear(piece)
-    else if (reason === 'busy') this.peer(peer, now).pausedUntil = now + this.#options.busyPauseMs
-    else blob.sources.delete(peer)
+    if (source?.kind !== 'member') return
+    for (const piece of pieces) {
+      if (piece < 0 || piece >= blob.held.length || blob.held.has(piece) || source.pieces.has(piece)) continue
+      blob.brought.set(piece, { peer, at: now })
+      blob.lastProgressAt = now
+    }
   }
 
-  private ban(peer: string, reason: BanReason, forMs: number, actions: SwarmAction[]): void {
-    for (const blob of this.#blobs.values()) this.drop(blob, peer, actions, true)
+  private arrived(now: number, blob: BlobState, event: EventOf<'piece-arrived'>, actions: SwarmAction[]): void {
+    const { piece } = event
+    for (const { peer } of blob.requests.get(piece) ?? []) {
+      this.release(now, blob, piece, peer)
+      if (peer !== event.peer) actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
+    }
+    blob.keep(piece)
+    this.noteProgress(now, blob)
+    if (!blob.complete) return
+    this.stop(now, blob.digest, actions)
+    actions.push({ type: 'complete', digest: blob.digest })
+  }
+
+  private noteProgress(now: number, blob: BlobState): void {
+    blob.lastProgressAt = now
+    blob.searchPauseMs = this.#options.searchPauseMs
+  }
+
+  /** Takes a source away from a blob; what was asked of it is open again. */
+  private drop(now: number, blob: BlobState, peer: string, actions: SwarmAction[], cancel: boolean): void {
+    for (const piece of [...blob.requests.keys()]) {
+      if (this.release(now, blob, piece, peer) && cancel)
+        actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
+    }
+    blob.removeSource(peer)
+  }
+
+  private fail(now: number, blob: BlobState, event: EventOf<'piece-failed'>, actions: SwarmAction[]): void {
+    const { peer, piece, reason } = event
+    if (this.release(now, blob, piece, peer)) this.refund(blob, piece, peer, reason)
+    const source = blob.sources.get(peer)
+    switch (reason) {
+      case 'wrong-bytes':
+      case 'malformed':
+        return this.ban(now, peer, reason, this.#options.misbehavedBanMs, actions)
+      case 'not-held':
+        if (source) blob.removePiece(source, piece)
+        return
+      case 'given':
+        blob.given.set(piece, now + this.#options.givenPauseMs)
+        return
+      case 'busy':
+        this.peer(peer, now).pausedUntil = now + this.#options.busyPauseMs
+        return
+      case 'lost':
+        return this.drop(now, blob, peer, actions, false)
+    }
+  }
+
+  private refund(blob: BlobState, piece: number, peer: string, reason: PieceFailure): void {
+    if (reason === 'wrong-bytes' || reason === 'malformed') return
+    this.#bucket.giveBack(blob.bytesOf(piece))
+    if (blob.sources.get(peer)?.kind === 'far') this.#farBucket.giveBack(blob.bytesOf(piece))
+  }
+
+  private ban(now: number, peer: string, reason: BanReason, forMs: number, actions: SwarmAction[]): void {
+    for (const blob of this.#blobs.values()) this.drop(now, blob, peer, actions, true)
     this.#peers.delete(peer)
     actions.push({ type: 'ban', peer, reason, forMs })
   }
 
-  private checkDeadlines(now: number, actions: SwarmAction[]): void {
+  // --- deadlines
+
+  private tick(now: number, actions: SwarmAction[]): void {
+    this.forgiveOwnStall(now)
     for (const [peer, state] of this.#peers) {
-      if (state.outstandingBytes > 0 && now - state.activeAt >= this.#options.silentAfterMs) {
-        this.ban(peer, 'silent', this.#options.silentBanMs, actions)
+      if (state.owes && now - state.activeAt >= this.#options.silentAfterMs)
+        this.ban(now, peer, 'silent', this.#options.silentBanMs, actions)
+    }
+    for (const blob of [...this.#blobs.values()]) this.tickBlob(now, blob, actions)
+    this.tellFetching(now, actions)
+  }
+
+  private tickBlob(now: number, blob: BlobState, actions: SwarmAction[]): void {
+    blob.readers.expire(now, (piece) => blob.held.has(piece))
+    blob.state++
+    for (const requests of blob.requests.values()) {
+      for (const { peer } of requests) {
+        blob.lastProgressAt = Math.max(blob.lastProgressAt, this.#peers.get(peer)?.payloadAt ?? 0)
       }
     }
-    for (const blob of [...this.#blobs.values()]) {
-      if (now - blob.lastProgressAt >= this.#options.giveUpAfterMs) {
-        this.stop(blob.digest, actions)
-        actions.push({ type: 'give-up', digest: blob.digest })
-      } else if (!blob.searching && now - blob.lastSearchAt >= this.#options.searchPauseMs && blob.lacksSource()) {
-        blob.searching = true
-        blob.lastSearchAt = now
-        actions.push({ type: 'find-peers', digest: blob.digest })
-      }
+    // It waits for its turn, not for its sources.
+    if (blob.requests.size === 0 && blob.sources.size > 0 && this.isHeldBack(now, blob)) blob.lastProgressAt = now
+    if (now - blob.lastProgressAt >= this.#options.giveUpAfterMs) {
+      this.stop(now, blob.digest, actions)
+      actions.push({ type: 'give-up', digest: blob.digest })
+      return
+    }
+    if (!blob.searching && now >= blob.nextSearchAt && blob.lacksSource()) {
+      blob.searching = true
+      blob.nextSearchAt = now + blob.searchPauseMs
+      blob.searchPauseMs = Math.min(blob.searchPauseMs * 2, this.#options.maxSearchPauseMs)
+      actions.push({ type: 'find-peers', digest: blob.digest })
+    }
+  }
+
+  /** Those who wait for what this node brings in hear of it as long as it comes. */
+  private tellFetching(now: number, actions: SwarmAction[]): void {
+    const { tellFetchingEveryMs } = this.#options
+    if (now - this.#toldFetchingAt < tellFetchingEveryMs) return
+    this.#toldFetchingAt = now
+    for (const blob of this.#blobs.values()) {
+      if (!hasMembers(blob)) continue
+      const pieces = this.fetching(blob.digest).filter((piece) =>
+        blob.requests.get(piece)?.some(({ peer, at }) => {
+          const payloadAt = this.#peers.get(peer)?.payloadAt ?? 0
+          return now - Math.max(at, payloadAt) < 2 * tellFetchingEveryMs
+        })
+      )
+      if (pieces.length > 0) actions.push({ type: 'tell-fetching', digest: blob.digest, pieces })
     }
   }
 
   /** When this process stood still (a stopped debugger, a suspended host), the peers are not to blame for the gap. */
   private forgiveOwnStall(now: number): void {
-    const gap = now - this.#lastStepAt
+    const gap = now - (this.#lastTickAt ?? now)
     if (gap >= this.#options.silentAfterMs / 2) {
       for (const peer of this.#peers.values()) peer.activeAt = now
       for (const blob of this.#blobs.values()) blob.lastProgressAt = Math.min(now, blob.lastProgressAt + gap)
     }
-    this.#lastStepAt = now
+    this.#lastTickAt = now
   }
+
+  // --- who is asked for what
 
   /**
-   * Hands out what may be outstanding, piece by piece: blobs that a reader waits for come first, and among equals the
-   * one that has least on its way, so that no blob starves behind another.
+   * Hands out what may be owed, piece by piece: blobs with a reader come first, and among equals the one that has least
+   * on its way, so that no blob starves behind another.
    */
   private assign(now: number, actions: SwarmAction[]): void {
-    const open = [...this.#blobs.values()].map((blob) => ({ blob, wanted: blob.wanted(this.#options.readAheadPieces) }))
-    while (open.length > 0 && this.#outstandingBytes < this.#options.maxOutstandingBytes) {
-      const next = open.reduce((best, each) => (comesBefore(each.blob, best.blob) ? each : best))
-      if (!this.assignOne(now, next.blob, next.wanted, actions)) open.splice(open.indexOf(next), 1)
+    let open = [...this.#blobs.values()]
+    const brought = new Map<BlobState, number[]>()
+    while (open.length > 0 && this.#owedBytes < this.#options.maxOwedBytes && this.#bucket.open(now)) {
+      const blob = open.reduce((best, each) => (comesBefore(each, best) ? each : best))
+      const chosen = this.choose(now, blob)
+      if (!chosen) {
+        open = open.filter((other) => other !== blob)
+        continue
+      }
+      this.request(now, blob, chosen.source, chosen.piece, actions)
+      if (chosen.source.kind === 'member') continue
+      const pieces = brought.get(blob)
+      if (pieces) pieces.push(chosen.piece)
+      else brought.set(blob, [chosen.piece])
     }
-    for (const blob of this.#blobs.values()) {
-      // It waits for its turn, not for its sources.
-      if (blob.requested.size === 0 && blob.sources.size > 0 && this.isHeldBack(blob, now)) blob.lastProgressAt = now
+    for (const [blob, pieces] of brought) {
+      if (hasMembers(blob)) actions.push({ type: 'tell-fetching', digest: blob.digest, pieces })
     }
   }
 
-  /** @returns false when nothing of the blob can be asked now */
-  private assignOne(now: number, blob: BlobState, wanted: Generator<number>, actions: SwarmAction[]): boolean {
-    if (![...blob.sources.values()].some((source) => this.hasRoom(source.peer, now))) return false
-    for (let next = wanted.next(); !next.done; next = wanted.next()) {
-      const piece = next.value
-      const source = this.bestSource(now, blob, piece)
-      if (!source) continue
-      const bytes = blob.bytesOf(piece)
-      const peer = this.peer(source.peer, now)
-      if (peer.outstandingBytes === 0) peer.activeAt = now
-      peer.outstandingBytes += bytes
-      this.#outstandingBytes += bytes
-      blob.requested.set(piece, source.peer)
-      actions.push({ type: 'request', digest: blob.digest, peer: source.peer, piece })
-      return true
+  /** The best source that has room and a piece to ask for; else a late piece to ask of a second peer. */
+  private choose(now: number, blob: BlobState): { source: Source; piece: number } | undefined {
+    if (blob.openCount > 0) {
+      for (;;) {
+        const source = this.idlestSource(now, blob)
+        if (!source) break
+        const piece = pickPiece(now, blob, source, this.#options)
+        if (piece !== undefined) return { source, piece }
+        source.idleAt = blob.state
+      }
     }
-    return false
+    return findHedge(now, blob, this.#peers, this.#options)
   }
 
-  private isHeldBack(blob: BlobState, now: number): boolean {
-    const full = this.#outstandingBytes >= this.#options.maxOutstandingBytes
-    return (
-      full || [...blob.sources.values()].some((source) => source.pieces.count > 0 && !this.hasRoom(source.peer, now))
-    )
-  }
-
-  /** Near peers before far ones, and of these the one that owes least. */
-  private bestSource(now: number, blob: BlobState, piece: number): Source | undefined {
+  /** Members before origins before far peers, and of these the one that is busy least. */
+  private idlestSource(now: number, blob: BlobState): Source | undefined {
     let best: Source | undefined
+    let bestCost = Number.POSITIVE_INFINITY
     for (const source of blob.sources.values()) {
-      if (!source.pieces.has(piece) || !this.hasRoom(source.peer, now)) continue
-      if (!best || this.rank(source) < this.rank(best)) best = source
+      if (source.useful === 0 || source.idleAt === blob.state) continue
+      const peer = this.#peers.get(source.peer)
+      if (peer && !peer.hasRoom(now, this.#options)) continue
+      if (source.kind === 'far' && !this.#farBucket.open(now)) continue
+      const cost = PREFERENCE[source.kind] * 1_000 + (peer?.load(this.#options) ?? 0)
+      if (cost >= bestCost) continue
+      best = source
+      bestCost = cost
     }
     return best
   }
 
-  private rank(source: Source): number {
-    const far = source.scope === 'far' ? Number.MAX_SAFE_INTEGER / 2 : 0
-    return far + (this.#peers.get(source.peer)?.outstandingBytes ?? 0)
+  private request(now: number, blob: BlobState, source: Source, piece: number, actions: SwarmAction[]): void {
+    const bytes = blob.bytesOf(piece)
+    this.peer(source.peer, now).ask(now, bytes)
+    this.#owedBytes += bytes
+    this.#bucket.take(bytes)
+    if (source.kind === 'far') this.#farBucket.take(bytes)
+    blob.addRequest(piece, { peer: source.peer, at: now })
+    actions.push({ type: 'request', digest: blob.digest, peer: source.peer, piece })
   }
 
-  private hasRoom(peer: string, now: number): boolean {
-    const state = this.#peers.get(peer)
-    return !state || (state.outstandingBytes < this.#options.maxOutstandingBytesPerPeer && now >= state.pausedUntil)
+  /** A request has ended: its bytes are no longer owed. @returns false when there was none */
+  private release(now: number, blob: BlobState, piece: number, peer: string): boolean {
+    if (!blob.removeRequest(piece, peer)) return false
+    const bytes = blob.bytesOf(piece)
+    this.#owedBytes -= bytes
+    this.#peers.get(peer)?.settle(now, bytes)
+    return true
+  }
+
+  private isHeldBack(now: number, blob: BlobState): boolean {
+    if (this.#owedBytes >= this.#options.maxOwedBytes || !this.#bucket.open(now)) return true
+    return [...blob.sources.values()].some(
+      ({ peer, kind, useful }) =>
+        useful > 0 &&
+        (this.#peers.get(peer)?.hasRoom(now, this.#options) === false || (kind === 'far' && !this.#farBucket.open(now)))
+    )
   }
 
   private peer(peer: string, now: number): PeerState {
     let state = this.#peers.get(peer)
     if (!state) {
-      state = { outstandingBytes: 0, activeAt: now, pausedUntil: 0 }
+      state = new PeerState(now)
       this.#peers.set(peer, state)
     }
     return state
   }
-
-  /** A request has ended: its bytes are no longer outstanding and the piece may be asked again. */
-  private release(blob: BlobState, piece: number, peer: string): void {
-    if (blob.requested.get(piece) !== peer) return
-    blob.requested.delete(piece)
-    const bytes = blob.bytesOf(piece)
-    this.#outstandingBytes -= bytes
-    const state = this.#peers.get(peer)
-    if (state) state.outstandingBytes -= bytes
-  }
 }
 
-type BlobEvent = Exclude<SwarmEvent, { type: 'want' | 'stop' | 'peer-gone' | 'progress' | 'tick' }>
+function hasMembers(blob: BlobState): boolean {
+  for (const source of blob.sources.values()) if (source.brings) return true
+  return false
+}
 
 function comesBefore(one: BlobState, other: BlobState): boolean {
   if (one.urgent !== other.urgent) return one.urgent
-  return one.requested.size < other.requested.size
+  return one.requests.size < other.requests.size
 }

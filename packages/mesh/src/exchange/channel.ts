@@ -32,9 +32,12 @@ export type ChannelFault = 'malformed' | 'left-early' | 'none'
 
 /** What a channel tells the one who asks through it. */
 export interface ChannelListener {
-  /** Bytes of any kind came. */
-  progress(): void
+  /** Something came: so many bytes of pieces, or none but a sign of life. */
+  progress(payloadBytes: number): void
+  /** The peer has these pieces now. */
   have(digest: Digest, pieces: readonly number[]): void
+  /** The peer brings these pieces in at this moment. */
+  fetching(digest: Digest, pieces: readonly number[]): void
   /** All bytes of a piece came; they are not verified yet. Who takes them gives them back to the pool when done. */
   piece(digest: Digest, piece: number, bytes: Buffer): void
   rejected(digest: Digest, piece: number, reason: RejectReason): void
@@ -82,9 +85,13 @@ export class Channel {
     this.#listener = listener
     this.#buffers = buffers
     stream.addEventListener('message', ({ data }) => {
-      listener.progress()
       try {
-        for (const frame of this.#reader.push(data)) this.take(frame)
+        let payloadBytes = 0
+        for (const frame of this.#reader.push(data)) {
+          if (frame.type === FRAME.data) payloadBytes += frame.body.byteLength
+          this.take(frame)
+        }
+        listener.progress(payloadBytes)
       } catch (error) {
         this.end(error instanceof MeshError ? error : malformed('unreadable frame', error), 'malformed')
       }
@@ -183,9 +190,11 @@ export class Channel {
       case FRAME.refused:
         return this.answered(decodeRefused(body), false)
       case FRAME.have: {
-        const { joinId, pieces } = decodeHave(body)
+        const { joinId, pieces, fetching } = decodeHave(body)
         const digest = this.#digests.get(joinId)
-        if (digest !== undefined) this.#listener.have(digest, pieces)
+        if (digest === undefined) return
+        if (fetching !== undefined) this.#listener.fetching(digest, fetching)
+        this.#listener.have(digest, pieces)
         return
       }
       case FRAME.data:

@@ -10,8 +10,9 @@ import { Channel, type ChannelFault } from './channel.ts'
 
 /** What the channels tell, each with the peer it came from. */
 export interface ChannelsListener {
-  progress(peerId: string): void
+  progress(peerId: string, payloadBytes: number): void
   have(peerId: string, digest: Digest, pieces: readonly number[]): void
+  fetching(peerId: string, digest: Digest, pieces: readonly number[]): void
   piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void
   closed(peerId: string): void
@@ -78,8 +79,9 @@ export class Channels {
   private listenerFor(peerId: string) {
     const listener = this.#listener
     return {
-      progress: () => listener.progress(peerId),
+      progress: (payloadBytes: number) => listener.progress(peerId, payloadBytes),
       have: (digest: Digest, pieces: readonly number[]) => listener.have(peerId, digest, pieces),
+      fetching: (digest: Digest, pieces: readonly number[]) => listener.fetching(peerId, digest, pieces),
       piece: (digest: Digest, piece: number, bytes: Buffer) => listener.piece(peerId, digest, piece, bytes),
       rejected: (digest: Digest, piece: number, reason: RejectReason) =>
         listener.rejected(peerId, digest, piece, reason),

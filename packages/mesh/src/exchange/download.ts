@@ -1,25 +1,13 @@
 import type { BeginDownload, PartialBlob } from '@layermesh/content'
-import { Bitfield, type Digest, digestAlgorithm, digestOf, pieceCount } from '@layermesh/oci'
-import { type PieceMap, verifyPiece } from '@layermesh/trust'
+import { Bitfield, type Digest } from '@layermesh/oci'
+import type { PeerScope } from '@layermesh/swarm'
+import { verifyPiece } from '@layermesh/trust'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
-import type { Joined } from '../wire/blob-messages.ts'
+import { LIMITS } from '../limits.ts'
+import type { CheckedOffer } from './offers.ts'
 
 /** No blob has more pieces, see `pieceLengthFor`. */
 const MAX_PIECES = 4_096
-
-/** A peer's answer to a join, checked. */
-export interface CheckedOffer {
-  readonly peerId: string
-  readonly size: number
-  readonly pieces: Bitfield
-  /** Undefined for a blob of at most one piece, which its digest proves. */
-  readonly map?: {
-    readonly pieces: PieceMap
-    readonly envelope: Uint8Array
-    readonly signer: string
-    readonly trusted: boolean
-  }
-}
 
 /** Where one blob stands on its way here. */
 export class Download {
@@ -33,8 +21,8 @@ export class Download {
   readonly smallOffers: CheckedOffer[] = []
   /** Pieces that peers told of before their offer was taken. */
   readonly earlyPieces = new Map<string, Set<number>>()
-  /** Peers whose offers the swarm knows. */
-  readonly joined = new Set<string>()
+  /** Peers whose offers the swarm knows, and whether they are near. */
+  readonly joined = new Map<string, PeerScope>()
   /** Whether a blob of one piece is being asked for. */
   takingSmall = false
   readonly #begin: BeginDownload
@@ -91,6 +79,13 @@ export class Download {
     return await this.#beginning
   }
 
+  /** Whether there are as many sources of this kind as one blob needs. */
+  hasEnough(scope: PeerScope): boolean {
+    let count = 0
+    for (const joined of this.joined.values()) if (joined === scope) count++
+    return count >= (scope === 'far' ? LIMITS.farSourcesPerBlob : LIMITS.sourcesPerBlob)
+  }
+
   /** Whether these are the bytes of the piece. */
   verify(piece: number, bytes: Uint8Array): boolean {
     const map = this.#begun?.offer.map
@@ -128,17 +123,6 @@ export class Download {
       sources: [...this.#bytesBy].map(([peerId, bytes]) => ({ peerId, bytes }))
     }
   }
-}
-
-/** Whether bytes that came whole are the blob. */
-export function isBlob(digest: Digest, bytes: Uint8Array): boolean {
-  return digestOf(bytes, digestAlgorithm(digest)) === digest
-}
-
-/** The pieces that a peer offers; undefined when its bits don't fit the length. */
-export function offeredPieces(answer: Joined): Bitfield | undefined {
-  const count = pieceCount(answer.size)
-  return answer.held === undefined ? Bitfield.full(count) : Bitfield.fromBytes(answer.held, count)
 }
 
 /** The pieces of a blob that are here already. */

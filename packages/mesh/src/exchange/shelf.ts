@@ -2,21 +2,26 @@ import type { ContentStore } from '@layermesh/content'
 import { type Digest, pieceCount, type Repository } from '@layermesh/oci'
 import { sealPieceMap } from '@layermesh/trust'
 import type { PrivateKey } from '@libp2p/interface'
-import type { Offer, Shelf } from './serving.ts'
+import type { Offer, Shelf } from './sharing.ts'
 
-/** The signed map of a blob that is arriving, by its digest; undefined when nobody trusted vouches for it. */
-export type ArrivingMap = (digest: Digest) => Uint8Array | undefined
+/** What is known of a blob that is arriving. */
+export interface Arriving {
+  /** Its signed map; undefined when nobody trusted vouches for it. */
+  map(digest: Digest): Uint8Array | undefined
+  /** The pieces that are brought in from an origin or from afar at this moment. */
+  fetching(digest: Digest): readonly number[]
+}
 
 /** What the content store has for peers. A blob that nobody signed a map for is signed by this node. */
 export class ContentShelf implements Shelf {
   readonly #content: ContentStore
   readonly #privateKey: PrivateKey
-  readonly #arrivingMap: ArrivingMap
+  readonly #arriving: Arriving
 
-  constructor(components: { content: ContentStore; privateKey: PrivateKey; arrivingMap: ArrivingMap }) {
+  constructor(components: { content: ContentStore; privateKey: PrivateKey; arriving: Arriving }) {
     this.#content = components.content
     this.#privateKey = components.privateKey
-    this.#arrivingMap = components.arrivingMap
+    this.#arriving = components.arriving
   }
 
   async offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined> {
@@ -29,8 +34,9 @@ export class ContentShelf implements Shelf {
       if (pieceMap) return { size: whole.size, pieceMap }
     }
     const arriving = this.#content.downloads.inFlight(digest)
-    const pieceMap = arriving && this.#arrivingMap(digest)
-    return arriving && pieceMap && { size: arriving.size, held: arriving.bitfield(), pieceMap }
+    const pieceMap = arriving && this.#arriving.map(digest)
+    if (!arriving || !pieceMap) return undefined
+    return { size: arriving.size, held: arriving.bitfield(), pieceMap, fetching: this.#arriving.fetching(digest) }
   }
 
   read(digest: Digest, range: { start: number; end: number }): Promise<Uint8Array | undefined> {

@@ -86,6 +86,11 @@ export class PeerDirectory {
     return told === undefined || told.zone === this.#self.zone ? 'zone' : 'far'
   }
 
+  /** What the peer told of its zone; this node's own as long as it told nothing. */
+  zone(peerId: string): string {
+    return this.#peers.get(peerId)?.told?.zone ?? this.#self.zone
+  }
+
   connected(): string[] {
     return this.#host.getPeers().map((peer) => peer.toString())
   }

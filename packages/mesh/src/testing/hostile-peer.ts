@@ -88,7 +88,8 @@ export async function hostilePeer(
           const held = tellsLater ? new Bitfield(pieceCount(bytes.byteLength, pieceLength)).toBytes() : undefined
           const offer = { ...(pieceMap === undefined ? {} : { pieceMap }), ...(held === undefined ? {} : { held }) }
           stream.send(encodeJoined({ joinId, size: bytes.byteLength, peers: [], ...offer }))
-          if (held) stream.send(encodeHave(joinId, [...Array(pieceCount(bytes.byteLength, pieceLength)).keys()]))
+          if (held)
+            stream.send(encodeHave({ joinId, pieces: [...Array(pieceCount(bytes.byteLength, pieceLength)).keys()] }))
         } else if (type === FRAME.request) {
           asked++
           const { requestId, piece } = decodeRequest(body)

@@ -32,12 +32,18 @@ describe('messages of the blob protocol', () => {
       size: 5_000_000,
       held: new Uint8Array([0b10100000]),
       pieceMap: new Uint8Array([1, 2]),
+      fetching: [1],
       peers
     }
     expect(decodeJoined(body(encodeJoined(joined)))).toEqual(joined)
     const refused = { joinId: 1, reason: 'unknown' as const, peers }
     expect(decodeRefused(body(encodeRefused(refused)))).toEqual(refused)
-    expect(decodeHave(body(encodeHave(1, [0, 4095])))).toEqual({ joinId: 1, pieces: [0, 4095] })
+    for (const have of [
+      { joinId: 1, pieces: [0, 4095] },
+      { joinId: 1, pieces: [], fetching: [7] }
+    ]) {
+      expect(decodeHave(body(encodeHave(have)))).toEqual(have)
+    }
     expect(decodeLeave(body(encodeLeave(9)))).toBe(9)
   })
 

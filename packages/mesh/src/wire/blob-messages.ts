@@ -4,6 +4,8 @@ import { LIMITS } from '../limits.ts'
 import { encodeFields, Fields, malformed, readValue } from './fields.ts'
 import { controlFrame, FRAME } from './frames.ts'
 
+const MAX_PIECE_NUMBERS = 8_192
+
 /** A peer and where it listens. */
 export interface PeerAddresses {
   readonly peerId: string
@@ -25,6 +27,8 @@ export interface Joined {
   readonly held?: Uint8Array
   /** Signed piece map; left out for a blob of one piece, which its digest proves. */
   readonly pieceMap?: Uint8Array
+  /** Pieces that the giver brings in from an origin or from afar at this moment. */
+  readonly fetching?: readonly number[]
   readonly peers: readonly PeerAddresses[]
 }
 
@@ -48,20 +52,23 @@ export function decodeJoin(body: Uint8Array): Join {
   }
 }
 
-export function encodeJoined({ joinId, size, held, pieceMap, peers }: Joined): Uint8Array {
-  return controlFrame(FRAME.joined, encodeFields({ id: joinId, size, held, map: pieceMap, peers: peers.map(packPeer) }))
+export function encodeJoined({ joinId, size, held, pieceMap, fetching, peers }: Joined): Uint8Array {
+  const fields = { id: joinId, size, held, map: pieceMap, fetching, peers: peers.map(packPeer) }
+  return controlFrame(FRAME.joined, encodeFields(fields))
 }
 
 export function decodeJoined(body: Uint8Array): Joined {
   const fields = new Fields(body)
   const held = fields.optional('held', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
   const pieceMap = fields.optional('map', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
+  const fetching = fields.optional('fetching', pieceNumbers)
   return {
     joinId: joinId(fields),
     size: fields.integer('size'),
     peers: fields.list('peers', LIMITS.peersPerAnswer, unpackPeer),
     ...(held === undefined ? {} : { held }),
-    ...(pieceMap === undefined ? {} : { pieceMap })
+    ...(pieceMap === undefined ? {} : { pieceMap }),
+    ...(fetching === undefined ? {} : { fetching })
   }
 }
 
@@ -78,18 +85,34 @@ export function decodeRefused(body: Uint8Array): Refused {
   return { joinId: joinId(fields), reason, peers: fields.list('peers', LIMITS.peersPerAnswer, unpackPeer) }
 }
 
-/** Pieces that have come since; their numbers. */
-export function encodeHave(id: number, pieces: readonly number[]): Uint8Array {
-  return controlFrame(FRAME.have, encodeFields({ id, pieces }))
+/** What has changed at the giver since it answered a join. */
+export interface Have {
+  readonly joinId: number
+  /** Pieces that have come. */
+  readonly pieces: readonly number[]
+  /** Pieces that it brings in from an origin or from afar at this moment. */
+  readonly fetching?: readonly number[]
 }
 
-export function decodeHave(body: Uint8Array): { joinId: number; pieces: number[] } {
+export function encodeHave({ joinId, pieces, fetching }: Have): Uint8Array {
+  return controlFrame(FRAME.have, encodeFields({ id: joinId, pieces, fetching }))
+}
+
+export function decodeHave(body: Uint8Array): Have {
   const fields = new Fields(body)
-  const pieces = fields.list('pieces', 8_192, (value) => {
+  const fetching = fields.optional('fetching', pieceNumbers)
+  return {
+    joinId: joinId(fields),
+    pieces: pieceNumbers(fields, 'pieces'),
+    ...(fetching === undefined ? {} : { fetching })
+  }
+}
+
+function pieceNumbers(fields: Fields, name: string): number[] {
+  return fields.list(name, MAX_PIECE_NUMBERS, (value) => {
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw malformed('piece number')
     return value
   })
-  return { joinId: joinId(fields), pieces }
 }
 
 export function encodeLeave(id: number): Uint8Array {

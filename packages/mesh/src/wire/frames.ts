@@ -178,7 +178,7 @@ export function decodeCancel(body: Uint8Array): number {
 }
 
 /** Why a piece is not sent. */
-export const REJECT_REASONS = ['busy', 'not-held', 'cancelled', 'shutting-down'] as const
+export const REJECT_REASONS = ['busy', 'not-held', 'cancelled', 'shutting-down', 'given'] as const
 export type RejectReason = (typeof REJECT_REASONS)[number]
 
 export function encodeReject(requestId: number, reason: RejectReason): Uint8Array {

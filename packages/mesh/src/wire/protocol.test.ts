@@ -17,7 +17,7 @@ const EXAMPLES: readonly Uint8Array[] = [
   encodeJoin({ joinId: 1, digest, within: repository }),
   encodeJoined({ joinId: 1, size: 0, peers: [] }),
   encodeRefused({ joinId: 1, reason: 'unknown', peers: [] }),
-  encodeHave(1, [0, 4]),
+  encodeHave({ joinId: 1, pieces: [0, 4] }),
   encodeLeave(1),
   encodeRequest({ requestId: 1, joinId: 2, piece: 3 }),
   encodeCancel(7),

@@ -1,0 +1,26 @@
+import type { Digest, Repository } from '@layermesh/oci'
+import type { PeerAddresses } from '../wire/blob-messages.ts'
+
+/** A blob that this node can share: whole, or as far as it is here. */
+export interface Offer {
+  readonly size: number
+  /** Packed bits of the pieces that are here; undefined when all are. */
+  readonly held?: Uint8Array
+  readonly pieceMap?: Uint8Array
+  /** Pieces that are brought in from an origin or from afar at this moment. */
+  readonly fetching?: readonly number[]
+}
+
+/** What the serving side needs of the store. */
+export interface Shelf {
+  /** What is here of a blob; with `within`, only if the repository is known to have it. */
+  offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined>
+  /** The verified bytes of a piece; undefined when it is not here. */
+  read(digest: Digest, range: { start: number; end: number }): Promise<Uint8Array | undefined>
+}
+
+/** Peers that lately asked for a blob; they are told of each other. */
+export interface Interest {
+  asked(digest: Digest, peerId: string): void
+  peers(digest: Digest, except: string): Promise<PeerAddresses[]>
+}

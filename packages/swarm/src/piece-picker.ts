@@ -1,0 +1,80 @@
+/**
+ * Which piece to ask of a source. From a member: what readers come to next, else the rarest. From an origin or from
+ * afar: only what no member has and none brings in, each piece by the member that rendezvous hashing names, so that one
+ * copy crosses; a member with nothing else to do takes over pieces of others that nobody has begun.
+ */
+import type { BlobState } from './blob-state.ts'
+import type { SwarmOptions } from './options.ts'
+import type { Source } from './source.ts'
+
+type PickOptions = Pick<SwarmOptions, 'readAheadPieces' | 'takeOverAfterMs' | 'settleMs'>
+
+/** Members take an abandoned piece over one after the other, so that the first has told of it before the next tries. */
+const TAKE_OVER_STEP_MS = 300
+
+/** The piece that is best asked of this source now; undefined when there is none. */
+export function pickPiece(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
+  if (source.useful === 0) return undefined
+  return source.kind === 'member' ? pickFromMember(blob, source, options) : pickToBringIn(now, blob, source, options)
+}
+
+function pickFromMember(blob: BlobState, source: Source, { readAheadPieces }: PickOptions): number | undefined {
+  for (const { piece: place } of blob.readers.places) {
+    const end = Math.min(place + readAheadPieces, blob.held.length)
+    for (let piece = place; piece < end; piece++) if (source.pieces.has(piece) && blob.isOpen(piece)) return piece
+  }
+  return rarest(blob, source)
+}
+
+/** Of the pieces that the fewest members have, another one at each node, so that they spread evenly. */
+function rarest(blob: BlobState, source: Source): number | undefined {
+  let best: number | undefined
+  let bestCopies = Number.POSITIVE_INFINITY
+  for (let piece = blob.firstMissing; piece < blob.held.length; piece++) {
+    const copies = blob.copies[piece] ?? 0
+    if (copies > bestCopies || !source.pieces.has(piece) || !blob.isOpen(piece)) continue
+    if (best !== undefined && copies === bestCopies && blob.score(piece) < blob.score(best)) continue
+    best = piece
+    bestCopies = copies
+  }
+  return best
+}
+
+/** In the order of the blob, beginning where readers are, since what is brought in is what all members come to next. */
+function pickToBringIn(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
+  let best: number | undefined
+  let bestRank = Number.POSITIVE_INFINITY
+  for (const piece of inReadingOrder(blob, options.readAheadPieces)) {
+    if (!source.pieces.has(piece) || !blob.isOpen(piece)) continue
+    const rank = rankToBringIn(now, blob, source, piece, options)
+    if (rank === 0) return piece
+    if (rank === undefined || rank >= bestRank) continue
+    best = piece
+    bestRank = rank
+  }
+  return best
+}
+
+/** 0 for a piece that is this node's to bring in, more for one that is others' first; undefined when it must not. */
+function rankToBringIn(
+  now: number,
+  blob: BlobState,
+  source: Source,
+  piece: number,
+  { takeOverAfterMs, settleMs }: PickOptions
+): number | undefined {
+  const nearer = source.kind === 'far' ? blob.near : blob.copies
+  if (nearer[piece] !== 0 || (blob.given.get(piece) ?? 0) > now) return undefined
+  const rank = blob.rank(piece)
+  const brought = blob.brought.get(piece)
+  if (brought) return now - brought.at >= takeOverAfterMs + rank * TAKE_OVER_STEP_MS ? 0 : undefined
+  return rank > 0 && now - blob.wantedAt < settleMs ? undefined : rank
+}
+
+function* inReadingOrder(blob: BlobState, readAheadPieces: number): Generator<number> {
+  for (const { piece: place } of blob.readers.places) {
+    const end = Math.min(place + readAheadPieces, blob.held.length)
+    for (let piece = place; piece < end; piece++) yield piece
+  }
+  for (let piece = blob.firstMissing; piece < blob.held.length; piece++) yield piece
+}
