@@ -57,6 +57,16 @@ export interface MeshOptions {
   readonly self: Introduction
   /** How long a blob is looked for before the answer is that nobody has it, in ms. */
   readonly findWithinMs: number
+  /** Rates of payload in bytes per second. @default no limit */
+  readonly limits?: TransferLimits
+}
+
+/** Payload between this node and all others, and those of other zones, in bytes per second; Infinity for no limit. */
+export interface TransferLimits {
+  readonly download: number
+  readonly upload: number
+  readonly farDownload: number
+  readonly farUpload: number
 }
 
 /** A node's part in the mesh: it finds, fetches and shares blobs, and carries signed tag records. */
@@ -103,7 +113,10 @@ export class Mesh {
       peers: (digest: Digest, except: string) =>
         directory.addressesOf(discovery.holders(digest).filter((peerId) => peerId !== except))
     }
-    this.#serving = new Serving({ host, directory, shelf, interest, now })
+    const { limits } = options
+    const given = limits && { bytesPerSecond: limits.upload, farBytesPerSecond: limits.farUpload }
+    const taken = limits && { bytesPerSecond: limits.download, farBytesPerSecond: limits.farDownload }
+    this.#serving = new Serving({ host, directory, shelf, interest, now }, given)
     this.#exchange = new Exchange(
       {
         host,
@@ -116,7 +129,7 @@ export class Mesh {
         seeds: components.seeds,
         now
       },
-      options
+      { findWithinMs: options.findWithinMs, ...(taken && { swarm: taken }) }
     )
     this.#supervisor = new Supervisor(host, {
       join: options.join.map(parseJoinAddress),

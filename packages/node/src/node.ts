@@ -82,6 +82,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       maxPeers: config.mesh.maxPeers,
       self: { version: VERSION, role: config.role, zone: config.zone },
       findWithinMs: config.pull.deadlineMs,
+      limits: config.limits,
       ...(secret === undefined ? {} : { secret })
     }
   )

@@ -15,6 +15,10 @@ export class Download {
   readonly request: BlobRequest
   /** Peers that were asked in the present search. */
   readonly asked = new Set<string>()
+  /** Peers whose answer is awaited. */
+  readonly asking = new Set<string>()
+  /** Peers that asked for the blob before this download began. */
+  readonly wanters = new Set<string>()
   /** Offers of many pieces that came before the download began. */
   readonly waiting: CheckedOffer[] = []
   /** Offers of the blob as one piece, to be tried one after the other. */

@@ -13,7 +13,7 @@ import type { BlobRequest, MembershipQuestion, MeshObserver, TransferSummary } f
 import { LIMITS } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
-import type { Joined, PeerAddresses } from '../wire/blob-messages.ts'
+import type { Joined, PeerAddresses, Refused } from '../wire/blob-messages.ts'
 import type { RejectReason } from '../wire/frames.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Channels, type ChannelsListener } from './channels.ts'
@@ -137,9 +137,9 @@ export class Exchange implements ChannelsListener {
   /** A peer wants this blob too: it will have pieces soon. */
   interested(digest: Digest, peerId: string): void {
     const download = this.#downloads.get(digest)
-    if (!download?.blob || download.asked.has(peerId)) return
-    download.asked.add(peerId)
-    void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+    if (!download || download.joined.has(peerId)) return
+    if (download.blob) void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+    else download.wanters.add(peerId)
   }
 
   stop(): void {
@@ -229,24 +229,32 @@ export class Exchange implements ChannelsListener {
 
   /** Asks a peer to share the blob and takes its offer. @returns the peers that it named */
   private async ask(download: Download, peerId: string, signal: AbortSignal): Promise<string[]> {
-    const { directory, discovery } = this.#components
-    if (directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
+    const { directory } = this.#components
+    const { digest, asking } = download
+    if (directory.isBanned(peerId) || asking.has(peerId) || download.hasEnough(directory.scope(peerId))) return []
+    asking.add(peerId)
     try {
       const channel = await this.#channels.open(peerId, signal)
-      if (channel.hasJoined(download.digest)) return []
-      const answer = await channel.join(download.digest, signal)
-      const named = await this.learnPeers(answer.peers)
-      if ('size' in answer) {
-        discovery.remember(download.digest, peerId)
-        await this.consider(download, peerId, answer)
-      } else discovery.forget(download.digest, peerId)
-      return named
+      if (channel.hasJoined(digest)) return []
+      return await this.takeAnswer(download, peerId, await channel.join(digest, signal))
     } catch (error) {
-      discovery.forget(download.digest, peerId)
+      this.#components.discovery.forget(digest, peerId)
       if (error instanceof MeshError && error.code === 'PEER_MISBEHAVED')
         directory.ban(peerId, 'malformed', LIMITS.malformedBanMs)
       return []
+    } finally {
+      asking.delete(peerId)
     }
+  }
+
+  private async takeAnswer(download: Download, peerId: string, answer: Joined | Refused): Promise<string[]> {
+    const { discovery } = this.#components
+    const named = await this.learnPeers(answer.peers)
+    if ('size' in answer) {
+      discovery.remember(download.digest, peerId)
+      await this.consider(download, peerId, answer)
+    } else discovery.forget(download.digest, peerId)
+    return named
   }
 
   private async learnPeers(peers: readonly PeerAddresses[]): Promise<string[]> {
@@ -274,6 +282,7 @@ export class Exchange implements ChannelsListener {
       if (offer.map?.trusted) await content.pieceMaps.put(download.digest, offer.map.envelope)
       this.#pieces.want(download)
       for (const each of [offer, ...download.waiting.splice(0)]) this.#pieces.joined(download, each)
+      this.meetWanters(download)
     } catch (error) {
       download.fail(error instanceof Error ? error : new Error('the download could not begin', { cause: error }))
     }
@@ -302,6 +311,18 @@ export class Exchange implements ChannelsListener {
       directory.ban(map.signer, 'wrong-map', WRONG_MAP_BAN_MS)
       await content.pieceMaps.delete(digest).catch(() => {})
     }
+  }
+
+  /**
+   * Peers that asked for the blob before this node knew anything of it were refused. Being asked now, once more if need
+   * be, they ask again.
+   */
+  private meetWanters(download: Download): void {
+    for (const peerId of download.wanters) {
+      this.#channels.get(peerId)?.leave(download.digest)
+      void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+    }
+    download.wanters.clear()
   }
 
   private async searchAgain(download: Download): Promise<void> {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
-import { parseDuration, parseSize } from './units.ts'
+import { parseDuration, parseRate, parseSize } from './units.ts'
 
 /** What a node runs with: the settings, checked and read into units once. Deeply frozen. */
 export interface NodeConfig {
@@ -35,12 +35,19 @@ export interface NodeConfig {
   readonly store: { readonly minFreeBytes: number }
   readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
   readonly pull: { readonly deadlineMs: number }
+  /** Bytes per second; Infinity where there is no limit. */
+  readonly limits: {
+    readonly download: number
+    readonly upload: number
+    readonly farDownload: number
+    readonly farUpload: number
+  }
   readonly log: Settings['log']
 }
 
 /** Reads checked settings into units; relative paths count from the working directory. */
 export function toNodeConfig(settings: Settings): NodeConfig {
-  const { registry, admin, mesh, tags, freshness, store, uploads, pull } = settings
+  const { registry, admin, mesh, tags, freshness, store, uploads, pull, limits } = settings
   const { secretFile, ...meshRest } = mesh
   return deepFreeze({
     ...settings,
@@ -56,8 +63,18 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     })),
     store: { minFreeBytes: must(parseSize(store.minFree)) },
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
-    pull: { deadlineMs: must(parseDuration(pull.deadline)) }
+    pull: { deadlineMs: must(parseDuration(pull.deadline)) },
+    limits: {
+      download: rateOf(limits.download),
+      upload: rateOf(limits.upload),
+      farDownload: rateOf(limits.farDownload),
+      farUpload: rateOf(limits.farUpload)
+    }
   })
+}
+
+function rateOf(text: string | undefined): number {
+  return text === undefined ? Number.POSITIVE_INFINITY : must(parseRate(text))
 }
 
 /** The schema has checked the text, so that it can be read. */

@@ -2,7 +2,7 @@ import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
 import { isTrustError, RepositoryPattern } from '@layermesh/trust'
 import { z } from 'zod'
 import { isJoinAddress, parseListenAddress, parseTcpMultiaddr } from './addresses.ts'
-import { parseDuration, parseSize } from './units.ts'
+import { parseDuration, parseRate, parseSize } from './units.ts'
 
 /*
  * The settings as an operator writes them, with their defaults and their documentation: the YAML file, the environment,
@@ -25,6 +25,7 @@ function shaped(expected: string, fits: (text: string) => boolean) {
 const duration = shaped('a duration such as 800ms, 10s, 24h or 30d', (text) => parseDuration(text) !== undefined)
 const positiveDuration = duration.refine((text) => parseDuration(text) !== 0, { error: 'expected more than 0' })
 const size = shaped('a size such as 64MiB', (text) => parseSize(text) !== undefined)
+const rate = shaped('a rate such as 50MiB/s or 400Mbit/s', (text) => (parseRate(text) ?? 0) > 0).optional()
 const listenAddress = shaped('HOST:PORT, such as 127.0.0.1:5000', (text) => parseListenAddress(text) !== undefined)
 const multiaddr = shaped(
   'a TCP multiaddr such as /ip4/127.0.0.1/tcp/5002',
@@ -156,6 +157,15 @@ export const settingsSchema = z
       })
       .prefault({})
       .describe('Pulls.'),
+    limits: z
+      .strictObject({
+        download: rate.describe('What is taken in from all other nodes together.'),
+        upload: rate.describe('What is given to all other nodes together.'),
+        farDownload: rate.describe('What is taken in from nodes of other zones.'),
+        farUpload: rate.describe('What is given to nodes of other zones.')
+      })
+      .prefault({})
+      .describe('Rates of payload between nodes; without them, there is no limit.'),
     log: z
       .strictObject({
         level: z.enum(LOG_LEVELS).default('info').describe('The least that is logged.'),

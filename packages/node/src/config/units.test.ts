@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { parseDuration, parseSize } from './units.ts'
+import { parseDuration, parseRate, parseSize } from './units.ts'
 
 it('reads durations in milliseconds', () => {
   expect(parseDuration('800ms')).toBe(800)
@@ -13,6 +13,12 @@ it('reads binary and decimal sizes in bytes', () => {
   expect(parseSize('64MiB')).toBe(67_108_864)
   expect(parseSize('500 MB')).toBe(500_000_000)
   expect(parseSize('0B')).toBe(0)
+})
+
+it('reads rates in bytes per second', () => {
+  expect(parseRate('50MiB/s')).toBe(52_428_800)
+  expect(parseRate('400Mbit/s')).toBe(50_000_000)
+  for (const text of ['50MiB', '50MiB/m', '400Mbit', '/s']) expect(parseRate(text), text).toBeUndefined()
 })
 
 it('knows no bare numbers, other units, signs or absurd amounts', () => {

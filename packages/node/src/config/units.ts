@@ -18,6 +18,12 @@ const BYTES: Readonly<Record<string, number>> = Object.freeze({
   TB: 1e12
 })
 
+const BYTES_PER_BIT_UNIT: Readonly<Record<string, number>> = Object.freeze({
+  kbit: 1e3 / 8,
+  Mbit: 1e6 / 8,
+  Gbit: 1e9 / 8
+})
+
 const QUANTITY = /^([0-9]{1,12}(?:\.[0-9]{1,3})?)\s?([A-Za-z]+)$/
 
 /** Milliseconds of a duration such as `800ms`, `10s`, `1.5h` or `30d`; undefined when it is none. */
@@ -28,6 +34,12 @@ export function parseDuration(text: string): number | undefined {
 /** Bytes of a size such as `64MiB` (binary) or `500 MB` (decimal); undefined when it is none. */
 export function parseSize(text: string): number | undefined {
   return parseQuantity(text, BYTES)
+}
+
+/** Bytes per second of a rate such as `50MiB/s` or `400Mbit/s`; undefined when it is none. */
+export function parseRate(text: string): number | undefined {
+  if (!text.endsWith('/s')) return undefined
+  return parseQuantity(text.slice(0, -2), { ...BYTES, ...BYTES_PER_BIT_UNIT })
 }
 
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
