@@ -20,8 +20,8 @@ export class BlobState {
   readonly requests = new Map<number, PieceRequest[]>()
   /** Pieces that members bring in: who, and when it was heard last. */
   readonly brought = new Map<number, { readonly peer: string; readonly at: number }>()
-  /** Pieces that an origin or a far peer has given to another member: until when they are not asked there again. */
-  readonly given = new Map<number, number>()
+  /** Pieces that were given to another member, and where: until when they are not asked there again. */
+  readonly #given = new Map<string, number>()
   /** When anything came of it, or a source joined, last. */
   lastProgressAt: number
   searching = false
@@ -145,7 +145,20 @@ export class BlobState {
     this.requests.delete(piece)
     this.held.set(piece)
     this.brought.delete(piece)
-    this.given.delete(piece)
+  }
+
+  /** A source has given the piece to another member, from whom it can be had soon. */
+  noteGiven(piece: number, source: Source, until: number): void {
+    this.#given.set(givenKey(piece, source), until)
+  }
+
+  /** Whether the piece was lately given to another member where it would be asked. */
+  isGiven(piece: number, source: Source, now: number): boolean {
+    return (this.#given.get(givenKey(piece, source)) ?? 0) > now
+  }
+
+  expireGiven(now: number): void {
+    for (const [key, until] of this.#given) if (until <= now) this.#given.delete(key)
   }
 
   addRequest(piece: number, request: PieceRequest): void {
@@ -203,4 +216,9 @@ export class BlobState {
 
 function add(counts: Uint16Array, index: number, by: number): void {
   counts[index] = (counts[index] ?? 0) + by
+}
+
+/** What one far peer has given has crossed the link: it is not asked of another one. An origin answers for itself. */
+function givenKey(piece: number, { kind, peer }: Source): string {
+  return `${piece} ${kind === 'far' ? kind : peer}`
 }

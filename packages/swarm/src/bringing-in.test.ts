@@ -88,7 +88,8 @@ describe.each([
     swarm.step(0, joined('source', Bitfield.full(1), scope))
     const failed = { type: 'piece-failed', digest, peer: 'source', piece: 0, reason: 'given' } as const
     expect(requests(swarm.step(10, failed))).toEqual([])
-    expect(requests(swarm.step(5000, { type: 'tick' }))).toEqual([])
+    const actions = swarm.step(5000, { type: 'tick' })
+    expect([requests(actions), of(actions, 'find-peers').length]).toEqual([[], 1])
     expect(requests(swarm.step(5010, { type: 'tick' }))).toEqual([{ peer: 'source', piece: 0 }])
   })
 })

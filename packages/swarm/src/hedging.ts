@@ -57,7 +57,7 @@ function quickerSource(
 ): Source | undefined {
   for (const source of blob.sources.values()) {
     if (source.kind === 'far' || source.peer === except || !source.pieces.has(piece)) continue
-    if (source.kind === 'origin' && (blob.given.get(piece) ?? 0) > now) continue
+    if (source.kind === 'origin' && blob.isGiven(piece, source, now)) continue
     const peer = peers.get(source.peer)
     if (peer && !peer.hasRoom(now, options)) continue
     const needsMs = peer?.needsMs(blob.bytesOf(piece)) ?? 0

@@ -39,6 +39,8 @@ export interface SwarmOptions {
   readonly silentAfterMs: number
   /** Time without progress or a new source after which a blob is given up. @default 20000 */
   readonly giveUpAfterMs: number
+  /** More peers are looked for when nothing could be asked for so long. @default 1500 */
+  readonly stuckAfterMs: number
   /** Pause between the first two searches for the same blob; doubles with each one that changed nothing. @default 1000 */
   readonly searchPauseMs: number
   /** @default 16000 */
@@ -71,6 +73,7 @@ export const SWARM_DEFAULTS: SwarmOptions = Object.freeze({
   maxHedges: 4,
   silentAfterMs: 5_000,
   giveUpAfterMs: 20_000,
+  stuckAfterMs: 1_500,
   searchPauseMs: 1_000,
   maxSearchPauseMs: 16_000,
   busyPauseMs: 200,

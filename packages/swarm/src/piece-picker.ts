@@ -64,7 +64,7 @@ function rankToBringIn(
   { takeOverAfterMs, settleMs }: PickOptions
 ): number | undefined {
   const nearer = source.kind === 'far' ? blob.near : blob.copies
-  if (nearer[piece] !== 0 || (blob.given.get(piece) ?? 0) > now) return undefined
+  if (nearer[piece] !== 0 || blob.isGiven(piece, source, now)) return undefined
   const rank = blob.rank(piece)
   const brought = blob.brought.get(piece)
   if (brought) return now - brought.at >= takeOverAfterMs + rank * TAKE_OVER_STEP_MS ? 0 : undefined

@@ -180,7 +180,7 @@ export class Swarm {
         if (source) blob.removePiece(source, piece)
         return
       case 'given':
-        blob.given.set(piece, now + this.#options.givenPauseMs)
+        if (source) blob.noteGiven(piece, source, now + this.#options.givenPauseMs)
         return
       case 'busy':
         this.peer(peer, now).pausedUntil = now + this.#options.busyPauseMs
@@ -216,6 +216,7 @@ export class Swarm {
 
   private tickBlob(now: number, blob: BlobState, actions: SwarmAction[]): void {
     blob.readers.expire(now, (piece) => blob.held.has(piece))
+    blob.expireGiven(now)
     blob.state++
     for (const requests of blob.requests.values()) {
       for (const { peer } of requests) {
@@ -229,7 +230,7 @@ export class Swarm {
       actions.push({ type: 'give-up', digest: blob.digest })
       return
     }
-    if (!blob.searching && now >= blob.nextSearchAt && blob.lacksSource()) {
+    if (!blob.searching && now >= blob.nextSearchAt && (blob.lacksSource() || this.isStuck(now, blob))) {
       blob.searching = true
       blob.nextSearchAt = now + blob.searchPauseMs
       blob.searchPauseMs = Math.min(blob.searchPauseMs * 2, this.#options.maxSearchPauseMs)
@@ -339,6 +340,11 @@ export class Swarm {
     this.#owedBytes -= bytes
     this.#peers.get(peer)?.settle(now, bytes)
     return true
+  }
+
+  /** It has sources, and for a while none of them could be asked for what is missing. */
+  private isStuck(now: number, blob: BlobState): boolean {
+    return blob.requests.size === 0 && now - blob.lastProgressAt >= this.#options.stuckAfterMs
   }
 
   private isHeldBack(now: number, blob: BlobState): boolean {

@@ -5,6 +5,7 @@ import { type PieceMap, sealPieceMap } from '@layermesh/trust'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hostilePeer, MISDEEDS, sendPiece } from '../testing/hostile-peer.ts'
 import { MeshFixture, readAll, someBytes, store, until } from '../testing/mesh-fixture.ts'
+import { encodeReject } from '../wire/frames.ts'
 
 const MIB = 1024 * 1024
 const soon = () => AbortSignal.timeout(20_000)
@@ -103,6 +104,33 @@ describe('a blob comes from a peer', () => {
       last.mesh.fetch(digest, { candidates: [middle.mesh.peerId] }, soon()).then((found) => readAll(found))
     ])
     expect(one.equals(bytes) && two.equals(bytes)).toBe(true)
+  })
+
+  it('from one who asked for it at the same moment, before either had anything of it', async () => {
+    const bytes = someBytes(4 * MIB)
+    const digest = digestOf(bytes)
+    const seed = await fixture.node()
+    const pieceMap = await sealPieceMap(mapOf(bytes), seed.privateKey)
+    const bothAsked = Promise.withResolvers<void>()
+    let favourite = ''
+    // It gives to one of the two, and refuses the other because that one has been given it.
+    const holder = await hostilePeer(
+      fixture,
+      { digest, bytes, pieceMap, pieceLength: MIB, answersAfter: bothAsked.promise },
+      (stream, requestId, piece, asker) => {
+        favourite ||= asker
+        if (asker === favourite) sendPiece(stream, requestId, piece)
+        else stream.send(encodeReject(requestId, 'given'))
+      }
+    )
+    const one = await fixture.node({ seeds: [seed.mesh.peerId], join: [holder.address] })
+    const other = await fixture.node({ seeds: [seed.mesh.peerId], join: [holder.address, ...one.mesh.addresses] })
+    await until(() => one.mesh.connected().length === 2 && other.mesh.connected().length === 2)
+    const fetching = [one, other].map((node) => node.mesh.fetch(digest, { candidates: [holder.peerId] }, soon()))
+    await until(() => holder.askers() === 2)
+    bothAsked.resolve()
+    const all = await Promise.all(fetching.map(async (found) => readAll(await found)))
+    expect(all.every((read) => read.equals(bytes))).toBe(true)
   })
 
   it('is not told to who asks within a repository that does not have it', async () => {

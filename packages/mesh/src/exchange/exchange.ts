@@ -231,19 +231,28 @@ export class Exchange implements ChannelsListener {
   private async ask(download: Download, peerId: string, signal: AbortSignal): Promise<string[]> {
     const { directory } = this.#components
     const { digest, asking } = download
-    if (directory.isBanned(peerId) || asking.has(peerId) || download.hasEnough(directory.scope(peerId))) return []
-    asking.add(peerId)
+    if (directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
+    if (asking.has(peerId)) {
+      // The answer that is on its way may be of a time before the peer had anything.
+      asking.set(peerId, 'again')
+      return []
+    }
+    asking.set(peerId, 'once')
     try {
       const channel = await this.#channels.open(peerId, signal)
       if (channel.hasJoined(digest)) return []
-      return await this.takeAnswer(download, peerId, await channel.join(digest, signal))
+      const named = await this.takeAnswer(download, peerId, await channel.join(digest, signal))
+      if (download.settled) channel.leave(digest)
+      return named
     } catch (error) {
       this.#components.discovery.forget(digest, peerId)
       if (error instanceof MeshError && error.code === 'PEER_MISBEHAVED')
         directory.ban(peerId, 'malformed', LIMITS.malformedBanMs)
       return []
     } finally {
+      const again = asking.get(peerId) === 'again' && !download.joined.has(peerId) && !signal.aborted
       asking.delete(peerId)
+      if (again) void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
     }
   }
 

@@ -189,10 +189,12 @@ export class ServingSession {
 
   private async answerJoin({ joinId, digest, within }: Join, untold: News): Promise<void> {
     const { shelf, interest, mayJoinWhole } = this.#components
+    // Before the look at what is here: of what begins meanwhile, whoever is refused is told afterwards.
+    if (within === undefined) interest.asked(digest, this.peerId)
     const [offer, peers] = await Promise.all([shelf.offer(digest, within), interest.peers(digest, this.peerId)])
     if (this.#ended.signal.aborted) return
     // Whoever may not be told of the blob is not told who asks for it either.
-    if (within === undefined || offer) interest.asked(digest, this.peerId)
+    if (within !== undefined && offer) interest.asked(digest, this.peerId)
     if (!offer) {
       const refusal: Refused = { joinId, reason: 'unknown', peers: within === undefined ? peers : [] }
       return this.put(encodeRefused(refusal))

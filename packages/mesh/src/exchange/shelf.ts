@@ -34,8 +34,10 @@ export class ContentShelf implements Shelf {
       if (pieceMap) return { size: whole.size, pieceMap }
     }
     const arriving = this.#content.downloads.inFlight(digest)
-    const pieceMap = arriving && this.#arriving.map(digest)
-    if (!arriving || !pieceMap) return undefined
+    if (!arriving) return undefined
+    // All pieces may be here already, and only the whole not kept yet.
+    const pieceMap = this.#arriving.map(digest) ?? (await this.#content.pieceMaps.get(digest))
+    if (!pieceMap) return undefined
     return { size: arriving.size, held: arriving.bitfield(), pieceMap, fetching: this.#arriving.fetching(digest) }
   }
 

@@ -15,7 +15,7 @@ import { decodeRequest, encodeDataHeader, FRAME, FrameReader } from '../wire/fra
 import type { MeshFixture } from './mesh-fixture.ts'
 
 /** What a hostile peer does with a request for a piece. */
-export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array) => void
+export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array, asker: string) => void
 
 function send(stream: Stream, requestId: number, offset: number, payload: Uint8Array): void {
   if (stream.writeStatus !== 'writable') return
@@ -56,9 +56,16 @@ export const MISDEEDS = {
 /** A real libp2p node that is a member of the mesh, offers a blob and then misbehaves. */
 export async function hostilePeer(
   fixture: MeshFixture,
-  blob: { digest: Digest; bytes: Uint8Array; pieceMap?: Uint8Array; pieceLength: number; tellsLater?: boolean },
+  blob: {
+    digest: Digest
+    bytes: Uint8Array
+    pieceMap?: Uint8Array
+    pieceLength: number
+    tellsLater?: boolean
+    answersAfter?: Promise<void>
+  },
   misdeed: Misdeed
-): Promise<{ peerId: string; address: string; asked: () => number }> {
+): Promise<{ peerId: string; address: string; asked: () => number; askers: () => number }> {
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
   const { host, datastore } = await createHost({
     privateKey: await generateKeyPair('Ed25519'),
@@ -73,11 +80,13 @@ export async function hostilePeer(
     })
   })
   let asked = 0
+  const askers = new Set<string>()
   await serve(host, PROTOCOL.hello, async () => encodeFields({ version: 'hostile', role: 'node', zone: 'default' }), {
     deadlineMs: 1000,
     onFailure: () => {}
   })
-  await host.handle(PROTOCOL.blob, (stream) => {
+  await host.handle(PROTOCOL.blob, (stream, connection) => {
+    const asker = connection.remotePeer.toString()
     const reader = new FrameReader()
     stream.addEventListener('message', ({ data }) => {
       for (const { type, body } of reader.push(data)) {
@@ -87,13 +96,21 @@ export async function hostilePeer(
           const { bytes, pieceMap, pieceLength, tellsLater } = blob
           const held = tellsLater ? new Bitfield(pieceCount(bytes.byteLength, pieceLength)).toBytes() : undefined
           const offer = { ...(pieceMap === undefined ? {} : { pieceMap }), ...(held === undefined ? {} : { held }) }
-          stream.send(encodeJoined({ joinId, size: bytes.byteLength, peers: [], ...offer }))
+          askers.add(asker)
+          const answer = encodeJoined({ joinId, size: bytes.byteLength, peers: [], ...offer })
+          if (blob.answersAfter) void blob.answersAfter.then(() => stream.send(answer))
+          else stream.send(answer)
           if (held)
             stream.send(encodeHave({ joinId, pieces: [...Array(pieceCount(bytes.byteLength, pieceLength)).keys()] }))
         } else if (type === FRAME.request) {
           asked++
           const { requestId, piece } = decodeRequest(body)
-          misdeed(stream, requestId, blob.bytes.subarray(piece * blob.pieceLength, (piece + 1) * blob.pieceLength))
+          misdeed(
+            stream,
+            requestId,
+            blob.bytes.subarray(piece * blob.pieceLength, (piece + 1) * blob.pieceLength),
+            asker
+          )
         }
       }
     })
@@ -104,5 +121,10 @@ export async function hostilePeer(
     await datastore.close()
     await rm(directory, { recursive: true, force: true })
   })
-  return { peerId: host.peerId.toString(), address: host.getMultiaddrs()[0]?.toString() ?? '', asked: () => asked }
+  return {
+    peerId: host.peerId.toString(),
+    address: host.getMultiaddrs()[0]?.toString() ?? '',
+    asked: () => asked,
+    askers: () => askers.size
+  }
 }
