@@ -21,13 +21,6 @@ export async function request(url: string, init: RequestInit = {}): Promise<Answ
   return { status: response.status, headers: response.headers, body, elapsedMs: performance.now() - started }
 }
 
-/** @throws when the answer is not 200 or no JSON. */
-export async function getJson<T>(url: string): Promise<T> {
-  const { status, body } = await request(url)
-  if (status !== 200) throw new Error(`${url} answered ${status}: ${body.toString()}`)
-  return JSON.parse(body.toString()) as T
-}
-
 /** What `promise` resolves with. @throws when `timeoutMs` have passed before */
 export async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
   const timer = new AbortController()

@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { eventually, getJson, request } from './http.ts'
+import { type Answer, eventually } from './http.ts'
 import { parseMetrics, type Sample, sumOf } from './metrics.ts'
+import { HERE, type Place } from './place.ts'
 import type { Exit, ManagedProcess } from './process.ts'
 import type { Sandbox } from './sandbox.ts'
 
@@ -29,6 +30,8 @@ export interface NodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Other flags of `layermesh node`. */
   readonly flags?: readonly string[]
+  /** Where it runs; its mesh listens there, registry and admin API on the loopback. @default HERE */
+  readonly place?: Place
   readonly startTimeoutMs?: number
 }
 
@@ -132,12 +135,14 @@ export class MeshNode {
     return this.#process.kill()
   }
 
-  status(): Promise<NodeStatus> {
-    return getJson(`${this.adminUrl}/api/v1/status`)
+  async status(): Promise<NodeStatus> {
+    const { status, body } = await this.#ask('/api/v1/status')
+    if (status !== 200) throw new Error(`${this.name} answered ${status}: ${body.toString()}`)
+    return JSON.parse(body.toString()) as NodeStatus
   }
 
   async metrics(): Promise<Sample[]> {
-    return parseMetrics((await request(`${this.adminUrl}/metrics`)).body.toString())
+    return parseMetrics((await this.#ask('/metrics')).body.toString())
   }
 
   /** Payload bytes of content that this node has taken from other nodes. */
@@ -149,6 +154,10 @@ export class MeshNode {
   async peakResidentBytes(): Promise<number> {
     const status = await readFile(`/proc/${this.#process.pid}/status`, 'utf8')
     return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+  }
+
+  #ask(path: string): Promise<Answer> {
+    return (this.#options.place ?? HERE).request(`${this.adminUrl}${path}`)
   }
 }
 
@@ -163,18 +172,18 @@ async function startProcess(
   dataDirectory: string,
   until: Condition
 ): Promise<Started> {
-  const { startTimeoutMs = START_TIMEOUT_MS } = options
+  const { startTimeoutMs = START_TIMEOUT_MS, place = HERE } = options
   const settingsFile = `${dataDirectory}.yaml`
   // JSON is YAML.
   await writeFile(settingsFile, JSON.stringify(options.settings ?? {}))
   const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
-  const process = sandbox.start(options.name, LAYERMESH, ['node', ...flags])
+  const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]))
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
     readAddresses(process, join(dataDirectory, 'node.json'))
   )
   await eventually(`${options.name} becomes ${until}`, startTimeoutMs, async () => {
     if (!process.running) process.fail(`ended before it was ${until}`)
-    return (await request(`${addresses.admin}/${PROBE[until]}`)).status === 200 || undefined
+    return (await place.request(`${addresses.admin}/${PROBE[until]}`)).status === 200 || undefined
   })
   return { process, addresses }
 }
@@ -187,9 +196,11 @@ async function readAddresses(process: ManagedProcess, path: string): Promise<Add
   return addresses?.pid === process.pid ? addresses : undefined
 }
 
-function nodeFlags({ role = 'node', join: contacts = [], seed, flags = [] }: NodeOptions, data: string): string[] {
+function nodeFlags(options: NodeOptions, data: string): string[] {
+  const { role = 'node', join: contacts = [], seed, flags = [], place = HERE } = options
+  const mesh = `/ip4/${place.address}/tcp/0`
   return [
-    ...['--role', role, '--data', data, '--listen', LOOPBACK, '--admin', LOOPBACK, '--mesh', '/ip4/127.0.0.1/tcp/0'],
+    ...['--role', role, '--data', data, '--listen', LOOPBACK, '--admin', LOOPBACK, '--mesh', mesh],
     ...contacts.flatMap(({ meshAddresses }) => meshAddresses.flatMap((address) => ['--join', address])),
     ...(seed === undefined ? [] : ['--trust', seed.peerId]),
     ...flags
