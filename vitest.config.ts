@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           pool: 'forks',
-          include: ['packages/*/src/**/*.test.ts', 'test/deploy/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'test/{deploy,bench}/**/*.test.ts'],
           testTimeout: 30_000
         }
       },

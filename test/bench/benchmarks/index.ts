@@ -1,0 +1,23 @@
+import type { Benchmark } from '../benchmark.ts'
+import { fanOut } from './fan-out.ts'
+import { firstByte } from './first-byte.ts'
+import { idle } from './idle.ts'
+import { localHit } from './local-hit.ts'
+import { memory } from './memory.ts'
+import { notFound } from './not-found.ts'
+import { oneToOne } from './one-to-one.ts'
+import { push } from './push.ts'
+import { twoZones } from './two-zones.ts'
+
+/** All benchmarks, in the order in which `all` runs them. */
+export const BENCHMARKS: readonly Benchmark[] = [
+  oneToOne,
+  localHit,
+  push,
+  fanOut,
+  twoZones,
+  firstByte,
+  memory,
+  idle,
+  notFound
+]
