@@ -4,6 +4,7 @@ import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import * as Digests from 'multiformats/hashes/digest'
 import PQueue from 'p-queue'
+import type { MeshObserver } from './interfaces.ts'
 import { LIMITS } from './limits.ts'
 import type { MeshHost } from './network/host.ts'
 
@@ -19,13 +20,15 @@ function digestCid(digest: Digest): CID {
 /** Who holds what: the DHT, and what was learnt on the way. A provider is a hint: ask the peer. */
 export class Discovery {
   readonly #host: MeshHost
+  readonly #observer: Pick<MeshObserver, 'providerFound'>
   readonly #holders = new LRUCache<Digest, Set<string>>({ max: LIMITS.knownHolders })
   readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
   readonly #announced = new LRUCache<Digest, true>({ max: LIMITS.knownHolders })
   readonly #stopped = new AbortController()
 
-  constructor(host: MeshHost) {
+  constructor(host: MeshHost, observer: Pick<MeshObserver, 'providerFound'>) {
     this.#host = host
+    this.#observer = observer
   }
 
   /** Remembers that a peer holds, or is fetching, a blob. */
@@ -52,11 +55,13 @@ export class Discovery {
 
   /** Providers from the DHT, as they are found; ends with the walk, after enough of them, or silently with `signal`. */
   async *findProviders(digest: Digest, signal: AbortSignal): AsyncGenerator<string> {
+    const begun = performance.now()
     const seen = new Set([this.#host.peerId.toString()])
     try {
       for await (const { id, multiaddrs } of this.#host.contentRouting.findProviders(digestCid(digest), { signal })) {
         const peerId = id.toString()
         if (seen.has(peerId)) continue
+        if (seen.size === 1) this.#observer.providerFound({ elapsedMs: performance.now() - begun })
         seen.add(peerId)
         if (multiaddrs.length > 0) await this.#host.peerStore.merge(id, { multiaddrs })
         yield peerId

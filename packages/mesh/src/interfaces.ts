@@ -116,6 +116,8 @@ export interface MeshObserver {
   sent(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
   pieceFailed(event: { peerId: string; digest: Digest; piece: number; reason: string }): void
   banned(event: { peerId: string; reason: string; untilMs: number }): void
+  /** The DHT has named the first who holds a blob. */
+  providerFound(event: { elapsedMs: number }): void
   peerConnected(peerId: string): void
   peerDisconnected(peerId: string): void
 }

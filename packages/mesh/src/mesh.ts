@@ -97,7 +97,7 @@ export class Mesh {
     this.#log = log
     this.#directory = new PeerDirectory({ host, bans, observer }, options.self)
     const directory = this.#directory
-    this.#discovery = new Discovery(host)
+    this.#discovery = new Discovery(host, observer)
     const discovery = this.#discovery
     const arriving = {
       map: (digest: Digest) => this.#exchange.arrivingMap(digest),

@@ -1,7 +1,7 @@
 /** One metric as Prometheus shows it. The documents and the dashboard follow from {@link METRICS}. */
 export interface MetricDefinition {
   readonly name: string
-  readonly type: 'counter' | 'gauge'
+  readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   /** Its labels; each with all values it can have, or undefined when they are not known before. */
   readonly labels: Readonly<Record<string, readonly string[] | undefined>>
@@ -60,6 +60,12 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Peers that were shut out.',
     labels: { reason: undefined }
+  },
+  providerLookup: {
+    name: 'layermesh_provider_lookup_seconds',
+    type: 'histogram',
+    help: 'How long it took until the DHT named the first who holds a blob.',
+    labels: {}
   },
   connectedPeers: {
     name: 'layermesh_connected_peers',

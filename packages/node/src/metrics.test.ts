@@ -44,6 +44,7 @@ it('counts what it is told', async () => {
   metrics.tagResolution('seed', 'ok')
   metrics.pieceFailure('digest')
   metrics.peerBanned('digest')
+  metrics.providerFound(0.003)
   const text = await lines(metrics)
   expect(text).toContain('layermesh_received_bytes_total{source="peer",scope="zone"} 1024')
   expect(text).toContain('layermesh_sent_bytes_total{target="client",scope="zone"} 7')
@@ -51,6 +52,8 @@ it('counts what it is told', async () => {
   expect(text).toContain('layermesh_tag_resolutions_total{source="seed",result="ok"} 1')
   expect(text).toContain('layermesh_piece_failures_total{reason="digest"} 1')
   expect(text).toContain('layermesh_peers_banned_total{reason="digest"} 1')
+  expect(text).toContain('layermesh_provider_lookup_seconds_bucket{le="0.002"} 0')
+  expect(text).toContain('layermesh_provider_lookup_seconds_bucket{le="0.005"} 1')
 })
 
 it('reads its gauges when it is asked', async () => {

@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import {
   type ByteSource,
   type ByteTarget,
@@ -26,6 +26,8 @@ export interface MetricsOptions {
   readonly process?: boolean
 }
 
+/** Between what a node knows by itself and what a client would not wait for. */
+const LOOKUP_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
 const PROCESS_PREFIX = 'layermesh_'
 /** Reasons come from a fixed set in the code; should one ever be made of what a peer sent, it can't fill the memory. */
 const MAX_REASONS = 64
@@ -40,6 +42,7 @@ export class NodeMetrics {
   readonly #tagResolutions = this.counter(METRICS.tagResolutions)
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
+  readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
 
   constructor(readers: GaugeReaders, { version, role, zone, process = true }: MetricsOptions) {
@@ -76,6 +79,10 @@ export class NodeMetrics {
     this.#peersBanned.inc({ reason: this.bounded(reason) })
   }
 
+  providerFound(seconds: number): void {
+    this.#providerLookup.observe(seconds)
+  }
+
   /** All metrics in Prometheus' text format. */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() }
@@ -84,6 +91,10 @@ export class NodeMetrics {
   private bounded(reason: string): string {
     if (this.#reasons.size < MAX_REASONS) this.#reasons.add(reason)
     return this.#reasons.has(reason) ? reason : OTHER_REASON
+  }
+
+  private histogram({ name, help }: MetricDefinition, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.#registry] })
   }
 
   private gauge({ name, help }: MetricDefinition, read: () => number): void {

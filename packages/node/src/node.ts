@@ -178,6 +178,7 @@ function observeMesh(metrics: NodeMetrics, log: Logger): MeshObserver {
       metrics.peerBanned(reason)
       log.warn({ peerId, reason, until: new Date(untilMs).toISOString() }, 'banned a peer')
     },
+    providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
     peerConnected: (peerId) => log.debug({ peerId }, 'a peer connected'),
     peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')
   }

@@ -14,6 +14,7 @@ import type { Resolve } from '../network/supervisor.ts'
 export class RecordingObserver implements MeshObserver {
   readonly bans: { peerId: string; reason: string }[] = []
   readonly failures: { peerId: string; reason: string }[] = []
+  providersFound = 0
   receivedBytes = 0
   sentBytes = 0
 
@@ -28,6 +29,9 @@ export class RecordingObserver implements MeshObserver {
   }
   banned({ peerId, reason }: { peerId: string; reason: string }): void {
     this.bans.push({ peerId, reason })
+  }
+  providerFound(): void {
+    this.providersFound++
   }
   peerConnected(): void {}
   peerDisconnected(): void {}
