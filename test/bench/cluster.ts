@@ -33,7 +33,7 @@ const POLL_MS = 250
 /** Starting takes CPU; more at a time would only make each slower. */
 const STARTS_AT_ONCE = 3
 
-/** A directory of a disk of its own, in memory: hosts do not share one, and this machine's one would be what is measured. */
+/** A disk of a host's own, in memory: hosts share none, and this machine's one would be what is measured. */
 export async function makeDisk(sandbox: Sandbox, name: string): Promise<string> {
   const directory = await sandbox.makeDirectory(name)
   await runOk('mount', ['-t', 'tmpfs', 'tmpfs', directory])

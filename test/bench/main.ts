@@ -22,6 +22,8 @@ interface Result {
   readonly report: Report
 }
 
+let interrupted = false
+
 async function main(args: readonly string[]): Promise<number> {
   const { name, chosen, jsonFile } = readCommandLine(args)
   const benchmarks = name === 'all' ? BENCHMARKS : BENCHMARKS.filter((benchmark) => benchmark.name === name)
@@ -33,15 +35,23 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const startedAt = new Date().toISOString()
   const results: Result[] = []
+  const failed: string[] = []
   let path = jsonFile
   for (const benchmark of benchmarks) {
-    results.push(await measure(benchmark, chosen))
+    try {
+      results.push(await measure(benchmark, chosen))
+    } catch (error) {
+      if (interrupted) throw error
+      console.error(`bench: ${benchmark.name} failed:`, error)
+      failed.push(benchmark.name)
+    }
     path ??= join(await mkdtemp(join(tmpdir(), 'lm-bench-')), `${name}.json`)
-    await writeFile(path, JSON.stringify({ startedAt, machine: describeMachine(), results }, undefined, 2))
+    await writeFile(path, JSON.stringify({ startedAt, machine: describeMachine(), results, failed }, undefined, 2))
   }
   if (benchmarks.length > 1) printFigures(results.flatMap(({ report }) => report.figures))
   console.log(`all runs: ${path}`)
-  return 0
+  if (failed.length > 0) console.error(`bench: failed: ${failed.join(', ')}`)
+  return failed.length > 0 ? 1 : 0
 }
 
 async function measure(benchmark: Benchmark, chosen: Partial<Options>): Promise<Result> {
@@ -79,7 +89,6 @@ function usage(): string {
   ].join('\n')
 }
 
-let interrupted = false
 for (const signal of SIGNALS) {
   // Terminals and shells send more than one; the default would end this process in the middle of tidying up.
   process.on(signal, () => {

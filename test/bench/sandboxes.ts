@@ -12,7 +12,7 @@ export async function withSandbox<T>(body: (sandbox: Sandbox) => Promise<T>): Pr
     return await body(sandbox)
   } catch (error) {
     // After an interruption everything fails, and nobody wants to know how.
-    if (closing === undefined) console.error(sandbox.logs(), error)
+    if (closing === undefined) console.error(sandbox.logs())
     throw error
   } finally {
     await closing

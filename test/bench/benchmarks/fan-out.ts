@@ -6,7 +6,7 @@ import { type Layer, makeLayer } from '../clients/layer.ts'
 import { makeDisk, startClient, startCluster } from '../cluster.ts'
 import { measureLink } from '../measure/link-rate.ts'
 import { GOALS, reached } from '../report/goals.ts'
-import { median } from '../report/statistics.ts'
+import { median, sum } from '../report/statistics.ts'
 import { formatRatio, formatSeconds, formatShare, MIB } from '../report/units.ts'
 import { withSandbox } from '../sandboxes.ts'
 import { DockerRegistry, whyNoDockerRegistry } from '../yardsticks/docker-registry.ts'
@@ -95,6 +95,7 @@ function report(
       formatSeconds(Math.min(...ends)),
       formatSeconds(median(firsts)),
       formatSeconds(Math.max(...firsts)),
+      String(sum(pulls.map(({ refusals }) => refusals))),
       ...more
     ]
   }
@@ -105,12 +106,13 @@ function report(
     formatRatio(seedPayload),
     formatRatio(seedOnLink),
     `${median(cpu.map(({ cpuSeconds }) => cpuSeconds.nodes)).toFixed(1)} s`,
-    formatShare(median(cpu.map(({ busyShare }) => busyShare)))
+    formatShare(median(cpu.map(({ busyShare }) => busyShare))),
+    formatShare(median(cpu.map(({ othersShare }) => othersShare)))
   ]
   return {
     head: [
-      ...['', 'makespan', '÷ nominal limit', '÷ measured limit', 'first host done', 'first byte p50', 'max'],
-      ...['payload from seed', 'on its link', 'CPU of nodes', 'machine busy']
+      ...['', 'makespan', '÷ nominal limit', '÷ measured limit', 'first host done', 'first byte p50', 'max', 'refused'],
+      ...['payload from seed', 'on its link', 'CPU of nodes', 'machine busy', 'with others']
     ],
     rows: [
       row('layermesh', runs, more),
@@ -119,6 +121,7 @@ function report(
     figures: [reached(GOALS.fanOut, makespan / limit), reached(GOALS.fanOutSeed, seedPayload)],
     notes: [
       `The limit is ${formatSeconds(limit)} at the nominal rate; at what bare TCP carries, ${formatSeconds(measuredLimit)}.`,
+      'Refused: answers that something can not be had, after which the client asked again; should be 0.',
       'Where the machine is busy all the time, it is measured and not the links.',
       ...(missing === undefined ? [] : [missing])
     ],

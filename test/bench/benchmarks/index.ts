@@ -3,6 +3,7 @@ import { fanOut } from './fan-out.ts'
 import { firstByte } from './first-byte.ts'
 import { idle } from './idle.ts'
 import { localHit } from './local-hit.ts'
+import { lookup } from './lookup.ts'
 import { memory } from './memory.ts'
 import { notFound } from './not-found.ts'
 import { oneToOne } from './one-to-one.ts'
@@ -19,5 +20,6 @@ export const BENCHMARKS: readonly Benchmark[] = [
   firstByte,
   memory,
   idle,
+  lookup,
   notFound
 ]

@@ -4,6 +4,7 @@ import { monotonicMs } from '../clients/clock.ts'
 import type { Layer } from '../clients/layer.ts'
 import type { Cluster, HostClient, Station } from '../cluster.ts'
 import { type CpuUse, withCpu } from '../measure/cpu.ts'
+import { sum } from '../report/statistics.ts'
 
 /** What a pull by many clients at the same moment was like. Seconds count from that moment. */
 export interface PullAtOnce {
@@ -11,6 +12,8 @@ export interface PullAtOnce {
   readonly makespanSeconds: number
   readonly firstByteSeconds: readonly number[]
   readonly endSeconds: readonly number[]
+  /** How often a client was told that something can not be had, and asked again. */
+  readonly refusals: number
 }
 
 /** What went between nodes meanwhile. */
@@ -74,7 +77,8 @@ export async function pullAtOnce(
   return {
     makespanSeconds: Math.max(...endSeconds),
     firstByteSeconds: times.map(({ firstByteMs }) => seconds(firstByteMs)),
-    endSeconds
+    endSeconds,
+    refusals: sum(times.map(({ refusals }) => refusals))
   }
 }
 

@@ -82,7 +82,7 @@ function report({ sizeBytes, farLinkBitsPerSecond }: Options, runs: readonly Run
   return {
     head: [
       ...['', 'makespan', '÷ nominal limit', '÷ measured limit', 'payload over the link', 'into the far zone'],
-      ...['on the link', 'payload from seed', 'CPU of nodes', 'machine busy']
+      ...['on the link', 'payload from seed', 'refused', 'CPU of nodes', 'machine busy', 'with others']
     ],
     rows: [
       [
@@ -94,8 +94,10 @@ function report({ sizeBytes, farLinkBitsPerSecond }: Options, runs: readonly Run
         formatRatio(images(({ farPayload }) => farPayload[FAR])),
         formatRatio(images(({ onLink }) => onLink[NEAR] + onLink[FAR])),
         formatRatio(images(({ seed }) => seed.sentPayload)),
+        String(sum(runs.map(({ refusals }) => refusals))),
         `${median(runs.map(({ cpu }) => cpu.cpuSeconds.nodes)).toFixed(1)} s`,
-        formatShare(median(runs.map(({ cpu }) => cpu.busyShare)))
+        formatShare(median(runs.map(({ cpu }) => cpu.busyShare))),
+        formatShare(median(runs.map(({ cpu }) => cpu.othersShare)))
       ]
     ],
     figures: [reached(GOALS.twoZones, payload)],

@@ -9,7 +9,7 @@ interface PullEnd {
   readonly error?: { readonly message: string }
 }
 
-/** Has a node bring an image into its own store, as `layermesh pull` does; resolves when it is whole and on the disk. */
+/** Has a node bring an image into its store, as `layermesh pull` does; resolves when it is whole and on the disk. */
 export async function pullInto(node: MeshNode, { repository }: Layer): Promise<void> {
   const headers = { 'content-type': 'application/json' }
   const asked = request(`${node.adminUrl}/api/v1/pull`, { method: 'POST', headers, agent: false })

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MEDIA_TYPE } from '@layermesh/oci'
-import { request } from '../../support/http.ts'
 import { monotonicMs } from './clock.ts'
 import { blobUrl, type Layer, pushLayer, TAG } from './layer.ts'
 
@@ -14,18 +15,20 @@ export interface PullTimes {
   readonly startedMs: number
   readonly firstByteMs: number
   readonly endedMs: number
+  /** How often the answer was that it can not be had. */
+  readonly refusals: number
 }
 
+const MAX_REFUSALS = 20
+const ASK_AGAIN_AFTER_MS = 500
 const CHUNK = Buffer.alloc(256 * 1024)
 
-/** Pulls an image of one layer as a container client does: the manifest by its tag, then the layer. @throws when bytes are wrong */
+/** Pulls an image as a container client does: the manifest by its tag, then the layer. @throws when bytes are wrong */
 export async function pull(registryUrl: string, layer: Layer): Promise<PullTimes> {
   const startedMs = monotonicMs()
-  const headers = { Accept: MEDIA_TYPE.ociManifest }
-  const manifest = await request(`${registryUrl}/v2/${layer.repository}/manifests/${TAG}`, { headers })
-  if (manifest.status !== 200) throw new Error(`the manifest was answered with ${manifest.status}`)
-  const [response] = (await once(get(blobUrl(registryUrl, layer), { agent: false }), 'response')) as [IncomingMessage]
-  if (response.statusCode !== 200) throw new Error(`the layer was answered with ${response.statusCode}`)
+  const manifest = await getPatiently(`${registryUrl}/v2/${layer.repository}/manifests/${TAG}`)
+  manifest.response.resume()
+  const { response, refusals } = await getPatiently(blobUrl(registryUrl, layer))
   let firstByteMs = 0
   const hash = createHash('sha256')
   response.once('data', () => {
@@ -36,7 +39,19 @@ export async function pull(registryUrl: string, layer: Layer): Promise<PullTimes
   const endedMs = monotonicMs()
   const digest = `sha256:${hash.digest('hex')}`
   if (digest !== layer.digest) throw new Error(`${digest} came instead of ${layer.digest}`)
-  return { startedMs, firstByteMs, endedMs }
+  return { startedMs, firstByteMs, endedMs, refusals: manifest.refusals + refusals }
+}
+
+/** Asks again a few times when the answer is that it can not be had, as clients do. */
+async function getPatiently(url: string): Promise<{ response: IncomingMessage; refusals: number }> {
+  for (let refusals = 0; ; refusals++) {
+    const asked = get(url, { agent: false, headers: { Accept: MEDIA_TYPE.ociManifest } })
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    if (response.statusCode === 200) return { response, refusals }
+    const said = await text(response)
+    if (refusals === MAX_REFUSALS) throw new Error(`${url} was answered with ${response.statusCode}: ${said}`)
+    await sleep(ASK_AGAIN_AFTER_MS)
+  }
 }
 
 export async function push(registryUrl: string, layer: Layer): Promise<void> {

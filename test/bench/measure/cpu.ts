@@ -10,7 +10,7 @@ export interface CpuUse<Name extends string> {
   readonly cpuSeconds: Readonly<Record<Name, number>>
   /** Share of all cores of the machine that was busy with anything. */
   readonly busyShare: number
-  /** Share of all cores that was busy with other things than these processes: the noise of the machine, and the kernel's work. */
+  /** Share of all cores that was busy with other processes, and with the kernel's work for links. */
   readonly othersShare: number
 }
 

@@ -3,7 +3,7 @@ export function median(values: readonly number[]): number {
   return percentile(values, 0.5)
 }
 
-/** The value below which this share of the values lies, between two of them in proportion. @throws {RangeError} when there is none */
+/** The value below which this share lies, between two values in proportion. @throws {RangeError} when there is none */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   const position = (sorted.length - 1) * share
