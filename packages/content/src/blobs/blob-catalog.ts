@@ -4,12 +4,14 @@ import type { Layout } from '../disk/layout.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
 import { errorCode } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
+import { PieceChecks } from '../hashing/piece-checks.ts'
 import type { BlobStat } from '../interfaces.ts'
 import type { KeyedLock } from '../keyed-lock.ts'
 import type { Change, Metadata } from '../metadata/metadata.ts'
 import type { Tables } from '../metadata/tables.ts'
 import type { Corruption } from '../options.ts'
 import { OpenBlobs } from './open-blobs.ts'
+import { RecentChecks } from './recent-checks.ts'
 import { WholeBlob } from './whole-blob.ts'
 
 export interface BlobCatalogComponents {
@@ -24,11 +26,16 @@ export interface BlobCatalogComponents {
   readonly onCorrupt: (corruption: Corruption) => void
 }
 
+export interface BlobCatalogOptions {
+  readonly maxOpenBlobs: number
+  readonly maxChecksBytes: number
+}
+
 /** A file that is about to become a blob: complete, durable, its digest verified. */
 export interface NewBlob extends BlobStat {
   readonly path: string
-  /** The SHA-256 of each piece, as {@link pieceLengthFor} its size cuts it. */
-  readonly pieceHashes: Uint8Array
+  /** Of each piece, as {@link pieceLengthFor} its size cuts it. */
+  readonly checks: PieceChecks
   /** What else is written in the same step. */
   readonly changes: readonly Change[]
 }
@@ -40,13 +47,15 @@ export interface NewBlob extends BlobStat {
 export class BlobCatalog {
   readonly #components: BlobCatalogComponents
   readonly #open: OpenBlobs
+  readonly #checks: RecentChecks
   #bytes = 0
   #count = 0
 
-  constructor(components: BlobCatalogComponents, options: { readonly maxOpenBlobs: number }) {
+  constructor(components: BlobCatalogComponents, options: BlobCatalogOptions) {
     this.#components = components
     const open = (digest: Digest) => this.#openBlob(digest)
     this.#open = new OpenBlobs({ open, lock: components.lock }, options.maxOpenBlobs)
+    this.#checks = new RecentChecks(options.maxChecksBytes)
   }
 
   /** Sum of the lengths of whole blobs. */
@@ -93,13 +102,14 @@ export class BlobCatalog {
       const target = layout.blobFile('blobs', digest)
       await files.makeDirectory(layout.blobDirectory('blobs', digest))
       await files.move(path, target)
-      const rows = [tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], blob.pieceHashes)]
+      const rows = [tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], blob.checks.hashes)]
       try {
         await metadata.write([...blob.changes, ...rows])
       } catch (error) {
         await files.move(target, path)
         throw error
       }
+      this.#checks.set(digest, blob.checks)
       this.#counted(1, size)
       // The blob is here now, whatever becomes of this; what stays is dropped at the next open.
       await partials.discardIfDormant(digest).catch(() => {})
@@ -151,7 +161,9 @@ export class BlobCatalog {
     const size = await file?.size()
     if (file !== undefined && size === row.size) {
       const onCorrupt = (piece: number) => this.demote(digest, [piece])
-      return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), hashes })
+      const checks = this.#checks.get(digest) ?? new PieceChecks(hashes)
+      this.#checks.set(digest, checks)
+      return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), checks })
     }
     file?.release()
     if (file !== undefined) {
@@ -178,6 +190,7 @@ export class BlobCatalog {
   #forget(digest: Digest, size: number): void {
     this.#counted(-1, size)
     this.#open.retire(digest)
+    this.#checks.delete(digest)
   }
 
   #counted(blobs: 1 | -1, size: number): void {

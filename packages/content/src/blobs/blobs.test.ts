@@ -250,6 +250,22 @@ describe('a blob that the disk changed', () => {
     expect(source.brought).toEqual(lost)
   })
 
+  it('is found though the piece was read and verified before, also when the blob was not open meanwhile', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({ maxOpenBlobs: 1 }, directory)
+    const other = bytesOf(10, 9)
+    await store.blobs.put(DIGEST, THREE_PIECES)
+    await store.blobs.put(digestOf(other), other)
+    for (const digest of [DIGEST, digestOf(other)]) await store.blobs.readAt(digest, { start: 0, end: 10 })
+    await flipBit(blobPath(directory, DIGEST), 9)
+    await expect(store.blobs.readAt(DIGEST, { start: 0, end: 10 })).rejects.toMatchObject({ code: 'BLOB_CORRUPT' })
+    const source = sourceOf(THREE_PIECES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0])
+    expect(isSame(await store.blobs.readAt(DIGEST, { start: 0, end: 10 }), THREE_PIECES.subarray(0, 10))).toBe(true)
+  })
+
   it('is not served after a restart before it was verified again', async () => {
     const { store, directory } = await storeWithHarm((path) => flipBit(path, 0))
     await expect(store.blobs.readAt(DIGEST, { start: 0, end: 1 })).rejects.toMatchObject({ code: 'BLOB_CORRUPT' })

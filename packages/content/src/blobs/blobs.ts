@@ -14,6 +14,7 @@ import type { FreeSpace } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import type { RunningDownloads } from '../downloads/downloads.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
+import { PieceChecks } from '../hashing/piece-checks.ts'
 import { readWhole } from '../hashing/verified-pieces.ts'
 import type { BlobReader, BlobStat, BlobStore, PieceHashes } from '../interfaces.ts'
 import type { BlobCatalog } from './blob-catalog.ts'
@@ -62,9 +63,9 @@ export class Blobs implements BlobStore {
   async pieceHashes(digest: Digest): Promise<PieceHashes | undefined> {
     const blob = await this.#components.catalog.acquire(digest)
     if (blob === undefined) return undefined
-    const { pieceLength, hashes } = blob
+    const { pieceLength, checks } = blob
     blob.release()
-    return { pieceLength, hashes: new Uint8Array(hashes) }
+    return { pieceLength, hashes: new Uint8Array(checks.hashes) }
   }
 
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
@@ -82,8 +83,8 @@ export class Blobs implements BlobStore {
         .write(bytes, 0)
         .then(() => file.sync())
         .finally(() => file.close())
-      const pieceHashes = await hashPieces(bytes)
-      await catalog.commit({ digest, size: bytes.byteLength, path, pieceHashes, changes: [] })
+      const checks = new PieceChecks(await hashPieces(bytes))
+      await catalog.commit({ digest, size: bytes.byteLength, path, checks, changes: [] })
     } catch (error) {
       await files.remove(path).catch(() => {})
       throw error

@@ -2,7 +2,8 @@ import type { Digest } from '@layermesh/oci'
 import type { StoredFile } from '../disk/files.ts'
 import { ContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
-import { hashOfPiece, readPiece, type VerifiedPieces } from '../hashing/verified-pieces.ts'
+import type { PieceChecks } from '../hashing/piece-checks.ts'
+import { readPiece, type VerifiedPieces } from '../hashing/verified-pieces.ts'
 
 export interface WholeBlobComponents {
   readonly file: StoredFile
@@ -15,8 +16,7 @@ export interface WholeBlobRecord {
   readonly digest: Digest
   readonly size: number
   readonly pieceLength: number
-  /** The SHA-256 of each piece. */
-  readonly hashes: Uint8Array
+  readonly checks: PieceChecks
 }
 
 /** A whole blob with its file open. Every piece is verified when it is read. */
@@ -24,7 +24,7 @@ export class WholeBlob implements VerifiedPieces {
   readonly digest: Digest
   readonly size: number
   readonly pieceLength: number
-  readonly hashes: Uint8Array
+  readonly checks: PieceChecks
   readonly #components: WholeBlobComponents
 
   constructor(components: WholeBlobComponents, record: WholeBlobRecord) {
@@ -32,7 +32,7 @@ export class WholeBlob implements VerifiedPieces {
     this.digest = record.digest
     this.size = record.size
     this.pieceLength = record.pieceLength
-    this.hashes = record.hashes
+    this.checks = record.checks
   }
 
   /** Adds an owner, who has to {@link release} it. False when it is closed. */
@@ -46,9 +46,8 @@ export class WholeBlob implements VerifiedPieces {
 
   async piece(index: number, _signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array> {
     const { file, pool, onCorrupt } = this.#components
-    const { size, pieceLength } = this
-    const wanted = { index, size, pieceLength, hash: hashOfPiece(this.hashes, index) }
-    const bytes = await readPiece(pool, file, wanted, spare)
+    const { size, pieceLength, checks } = this
+    const bytes = await readPiece(pool, file, { index, size, pieceLength, checks }, spare)
     if (bytes !== undefined) return bytes
     const message = `piece ${index} of ${this.digest} is not what was stored`
     try {

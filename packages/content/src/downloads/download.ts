@@ -141,11 +141,11 @@ export class Download {
   async #complete(partial: PartialFile, found: boolean, signal: AbortSignal): Promise<void> {
     if (!found) throw new ContentError('DOWNLOAD_INCOMPLETE', 'the source gave the blob up')
     const { catalog, partials, rows, layout } = this.#components
-    const { digest, size, hashes } = partial
+    const { digest, size, checks } = partial
     const hash = await abortable(partial.finish(), signal)
     if (digestOfHash(digestAlgorithm(digest), hash) !== digest) await this.#refuse(partial)
     const changes = rows.removal(digest, size)
-    await catalog.commit({ digest, size, path: layout.blobFile('partial', digest), pieceHashes: hashes, changes })
+    await catalog.commit({ digest, size, path: layout.blobFile('partial', digest), checks, changes })
     this.#whole = true
     this.#waiters.settleAll()
     await partials.forget(partial)

@@ -3,9 +3,11 @@ import { Bitfield, type Digest, digestAlgorithm, pieceCount, pieceLengthFor, pie
 import type { StoredFile } from '../disk/files.ts'
 import type { FreeSpace } from '../disk/free-space.ts'
 import { ContentError } from '../errors.ts'
-import { HASH_LENGTH, type HashPool } from '../hashing/hash-pool.ts'
+import type { HashPool } from '../hashing/hash-pool.ts'
+import { HASH_LENGTH } from '../hashing/lengths.ts'
+import { PieceChecks } from '../hashing/piece-checks.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
-import { hashOfPiece, readPiece } from '../hashing/verified-pieces.ts'
+import { readPiece } from '../hashing/verified-pieces.ts'
 import type { PartialBlob } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { PartialRows, PieceHashMap } from './partial-rows.ts'
@@ -43,10 +45,11 @@ export class PartialFile implements PartialBlob {
   readonly size: number
   readonly pieceLength: number
   readonly pieceCount: number
+  /** What the pieces must be; of those that are here, if nobody vouched for all. */
+  readonly checks: PieceChecks
   readonly #components: PartialFileComponents
   readonly #options: PartialFileOptions
   readonly #hashesVouched: boolean
-  readonly #hashes: Uint8Array
   readonly #held: Bitfield
   readonly #writing = new Map<number, Promise<void>>()
   readonly #digestHash: RunningHash
@@ -67,19 +70,13 @@ export class PartialFile implements PartialBlob {
     this.pieceLength = pieceLengthFor(record.size)
     this.pieceCount = pieceCount(record.size)
     this.#hashesVouched = record.pieceHashes !== undefined
-    this.#hashes = new Uint8Array(this.pieceCount * HASH_LENGTH)
-    if (record.pieceHashes !== undefined) this.#hashes.set(record.pieceHashes)
+    this.checks = new PieceChecks(record.pieceHashes?.slice() ?? new Uint8Array(this.pieceCount * HASH_LENGTH))
     this.#held = new Bitfield(this.pieceCount)
     this.#digestHash = new RunningHash(components.pool, digestAlgorithm(record.digest))
   }
 
   get heldPieces(): number {
     return this.#held.count
-  }
-
-  /** The SHA-256 of each piece; of those that are here, if nobody vouched for all. */
-  get hashes(): Uint8Array {
-    return this.#hashes
   }
 
   has(piece: number): boolean {
@@ -130,8 +127,8 @@ export class PartialFile implements PartialBlob {
   /** The bytes of a piece that is here, verified; undefined when the disk can't give them back. */
   read(index: number, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
     const { pool, file } = this.#components
-    const { size, pieceLength } = this
-    return readPiece(pool, file, { index, size, pieceLength, hash: hashOfPiece(this.#hashes, index) }, spare)
+    const { size, pieceLength, checks } = this
+    return readPiece(pool, file, { index, size, pieceLength, checks }, spare)
   }
 
   /** A piece turned out bad on disk: it isn't here any more, and may be written again. */
@@ -195,7 +192,7 @@ export class PartialFile implements PartialBlob {
 
   #add(piece: number, hash: Uint8Array): void {
     const { file, waiters, count } = this.#components
-    this.#hashes.set(hash, piece * HASH_LENGTH)
+    this.checks.setHash(piece, hash)
     this.#held.set(piece)
     count(this.#lengthOf(piece))
     while (this.has(this.#frontier)) this.#frontier++
@@ -204,7 +201,7 @@ export class PartialFile implements PartialBlob {
   }
 
   async #hashOf(piece: number, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#hashesVouched) return hashOfPiece(this.#hashes, piece)
+    if (this.#hashesVouched) return this.checks.hash(piece)
     return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
   }
 
@@ -241,7 +238,7 @@ export class PartialFile implements PartialBlob {
       this.#unclaimedBytes = 0
       await file.sync()
       const held = pieces.filter((piece) => this.has(piece))
-      const hashes = new Map(held.map((piece) => [piece, hashOfPiece(this.#hashes, piece)]))
+      const hashes = new Map(held.map((piece) => [piece, this.checks.hash(piece)]))
       await metadata.write(rows.putPieces(this.digest, hashes), false)
     }
   }

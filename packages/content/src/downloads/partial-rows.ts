@@ -1,5 +1,5 @@
 import { type Digest, pieceCount, pieceRange } from '@layermesh/oci'
-import { hashOfPiece } from '../hashing/verified-pieces.ts'
+import { hashOfPiece } from '../hashing/piece-checks.ts'
 import type { Change } from '../metadata/metadata.ts'
 import { type PartialRow, pieceKey, type Tables } from '../metadata/tables.ts'
 

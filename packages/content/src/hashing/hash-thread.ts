@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { HashJob, HashReply, HashResult } from './hash-worker.ts'
+import type { HashJob, HashReply, HashResult, HashThreadData } from './hash-worker.ts'
 
 // Beside this file, as source or compiled.
 const WORKER = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url)
@@ -8,6 +8,7 @@ const WORKER = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.u
 const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
 
 export interface HashThreadOptions {
+  readonly data: HashThreadData
   /** A thread that has nothing to do ends after so long, in ms. */
   readonly idleMs: number
   /** Called once, when the thread takes no more work: it is ending, or it failed. */
@@ -26,7 +27,12 @@ export class HashThread {
 
   constructor(options: HashThreadOptions) {
     this.#options = options
-    this.#worker = new Worker(WORKER, { name: 'layermesh-hash', execArgv: [], resourceLimits: LIMITS })
+    this.#worker = new Worker(WORKER, {
+      name: 'layermesh-hash',
+      execArgv: [],
+      resourceLimits: LIMITS,
+      workerData: options.data
+    })
     this.#worker.unref()
     this.#worker.on('message', (reply: HashReply) => this.#settle(reply))
     this.#worker.on('error', (error) => this.#fail(new Error('a hashing thread failed', { cause: error })))

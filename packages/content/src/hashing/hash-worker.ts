@@ -3,10 +3,12 @@
  * belong to the process), so that no byte has to be copied from one thread to another: a verified piece is handed over
  * with its memory, and a running hash follows a file that is being written through the page cache.
  */
-import { createHash, type Hash, hash } from 'node:crypto'
+import { createCipheriv, createHash, type Hash, hash } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import type { DigestAlgorithm } from '@layermesh/oci'
+import { MAC_LENGTH } from './lengths.ts'
+import type { MacNonce } from './piece-checks.ts'
 
 /** What a hashing thread is asked. Positions and lengths are in bytes. */
 export type HashJob =
@@ -21,12 +23,21 @@ export type HashJob =
   | { readonly kind: 'finish'; readonly stream: number }
   | { readonly kind: 'drop'; readonly stream: number }
 
-/** Reads `length` bytes and hashes them; fewer when the file ends before. */
+/** What is to be computed of bytes. */
+export interface Checksums {
+  /** Whether their SHA-256 is. */
+  readonly hash: boolean
+  /** Their MAC is, with this nonce. */
+  readonly mac?: MacNonce
+}
+
+/** Reads `length` bytes, fewer when the file ends before, and computes what is wanted of them. */
 export interface ReadJob {
   readonly kind: 'read'
   readonly fd: number
   readonly position: number
   readonly length: number
+  readonly want: Checksums
   /** Memory to read into, if there is enough of it; it comes back with the bytes. */
   readonly spare?: ArrayBuffer
 }
@@ -43,6 +54,7 @@ export interface HashResult {
   /** What was read. */
   readonly bytes?: Uint8Array<ArrayBuffer>
   readonly hash?: Uint8Array
+  readonly mac?: Uint8Array
   /** SHA-256 of pieces, 32 bytes each. */
   readonly pieces?: Uint8Array
 }
@@ -58,6 +70,12 @@ interface Stream {
   position: number
 }
 
+/** What a hashing thread is given when it starts. */
+export interface HashThreadData {
+  readonly macKey: Uint8Array
+}
+
+const { macKey } = workerData as HashThreadData
 const streams = new Map<number, Stream>()
 // Small enough to stay in the processor's cache between reading and hashing.
 const buffer = new Uint8Array(256 * 1024)
@@ -82,7 +100,7 @@ function run(job: HashJob): HashResult {
   }
 }
 
-function read({ fd, position, length, spare }: ReadJob): HashResult {
+function read({ fd, position, length, want, spare }: ReadJob): HashResult {
   const memory = spare !== undefined && spare.byteLength >= length ? spare : new ArrayBuffer(length)
   const whole = new Uint8Array(memory, 0, length)
   let filled = 0
@@ -92,7 +110,25 @@ function read({ fd, position, length, spare }: ReadJob): HashResult {
     filled += got
   }
   const bytes = whole.subarray(0, filled)
-  return { bytes, hash: hash('sha256', bytes, 'buffer') }
+  return { bytes, ...checksums(bytes, want) }
+}
+
+function checksums(bytes: Uint8Array, want: Checksums): Pick<HashResult, 'hash' | 'mac'> {
+  return {
+    ...(want.hash ? { hash: hash('sha256', bytes, 'buffer') } : {}),
+    ...(want.mac === undefined ? {} : { mac: macOf(bytes, want.mac) })
+  }
+}
+
+/** Poly1305 with a key of its own for each nonce (RFC 8439 §2.6, §2.8), over data that is not encrypted. */
+function macOf(bytes: Uint8Array, { blob, piece }: MacNonce): Uint8Array {
+  const nonce = Buffer.alloc(12)
+  nonce.writeUIntBE(blob, 0, 6)
+  nonce.writeUIntBE(piece, 6, 6)
+  const cipher = createCipheriv('chacha20-poly1305', macKey, nonce, { authTagLength: MAC_LENGTH })
+  cipher.setAAD(bytes, { plaintextLength: 0 })
+  cipher.final()
+  return cipher.getAuthTag()
 }
 
 function hashPieces({ fd, start, end, pieceLength }: HashPiecesJob): Uint8Array {

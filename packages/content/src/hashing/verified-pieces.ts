@@ -2,7 +2,8 @@ import { type ByteRange, pieceRange } from '@layermesh/oci'
 import type { StoredFile } from '../disk/files.ts'
 import { errorCode } from '../errors.ts'
 import type { ReadOptions } from '../interfaces.ts'
-import { HASH_LENGTH, type HashPool } from './hash-pool.ts'
+import type { HashPool } from './hash-pool.ts'
+import type { PieceChecks } from './piece-checks.ts'
 
 /** A blob whose pieces can be had one by one, each verified. */
 export interface VerifiedPieces {
@@ -78,11 +79,6 @@ export function checkRange({ start, end }: ByteRange, size: number): void {
   throw new RangeError(`a blob of ${size} bytes has no bytes from ${start} to ${end}`)
 }
 
-/** The hash of one piece among those of all. */
-export function hashOfPiece(hashes: Uint8Array, index: number): Uint8Array {
-  return hashes.subarray(index * HASH_LENGTH, (index + 1) * HASH_LENGTH)
-}
-
 export function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0
 }
@@ -92,20 +88,34 @@ export interface PieceOnDisk {
   readonly index: number
   readonly size: number
   readonly pieceLength: number
-  readonly hash: Uint8Array
+  readonly checks: PieceChecks
 }
 
 /** Reads a piece; undefined when the disk can't give back what was stored. */
 export async function readPiece(
   pool: HashPool,
   file: StoredFile,
-  piece: PieceOnDisk,
+  { index, size, pieceLength, checks }: PieceOnDisk,
   spare?: ArrayBuffer
 ): Promise<Uint8Array | undefined> {
-  const { start, end } = pieceRange(piece.index, piece.size, piece.pieceLength)
+  const { start, end } = pieceRange(index, size, pieceLength)
+  const length = end - start
+  const nonce = checks.nonce(index)
+  const read = (hash: boolean, memory?: ArrayBuffer) =>
+    file.use((fd) => pool.read(fd, start, length, { hash, mac: nonce }, memory))
+  let memory = spare
   try {
-    const { bytes, hash } = await file.use((fd) => pool.read(fd, start, end - start, spare))
-    return bytes.byteLength === end - start && equalBytes(hash, piece.hash) ? bytes : undefined
+    const known = checks.mac(index)
+    if (known !== undefined) {
+      const { bytes, mac } = await read(false, memory)
+      if (bytes.byteLength === length && mac !== undefined && equalBytes(mac, known)) return bytes
+      memory = bytes.buffer
+    }
+    // Only a wrong hash convicts the disk.
+    const { bytes, hash, mac } = await read(true, memory)
+    if (bytes.byteLength !== length || hash === undefined || !equalBytes(hash, checks.hash(index))) return undefined
+    if (mac !== undefined) checks.keepMac(index, mac)
+    return bytes
   } catch (error) {
     if (errorCode(error) === 'EIO') return undefined
     throw error

@@ -6,6 +6,7 @@ import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
 import { hashFilePieces } from '../hashing/file-pieces.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
+import { PieceChecks } from '../hashing/piece-checks.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
 import { RunningPieces } from '../hashing/running-pieces.ts'
 import type { BlobStat, Upload } from '../interfaces.ts'
@@ -108,7 +109,7 @@ export class UploadSession implements Upload {
           await this.#end()
           throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })
         }
-        return await this.#makeBlob(digest, pieceHashes)
+        return await this.#makeBlob(digest, new PieceChecks(pieceHashes))
       } finally {
         file.release()
       }
@@ -202,11 +203,11 @@ export class UploadSession implements Upload {
     return hashFilePieces(this.#components.pool, file, this.#offset, pieceLength)
   }
 
-  async #makeBlob(digest: Digest, pieceHashes: Uint8Array): Promise<BlobStat> {
+  async #makeBlob(digest: Digest, checks: PieceChecks): Promise<BlobStat> {
     const { catalog, layout, tables, onEnd } = this.#components
     const changes = [tables.uploads.del([this.id]), ...linkChanges(tables, this.repository, [digest])]
     const size = this.#offset
-    await catalog.commit({ digest, size, path: layout.uploadFile(this.id), pieceHashes, changes })
+    await catalog.commit({ digest, size, path: layout.uploadFile(this.id), checks, changes })
     this.#state = 'ended'
     onEnd(this.id)
     await this.#forgetHashes()
