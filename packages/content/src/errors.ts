@@ -10,6 +10,7 @@
  * - `DOWNLOAD_FAILED`: a download ended without the blob; `cause` tells why
  * - `DOWNLOAD_INCOMPLETE`: a source said that it was done before every piece was here
  * - `PIECE_LENGTH`: a piece with other than its length, or one that the blob does not have
+ * - `PIECE_MISMATCH`: bytes that do not have the hash that somebody vouched for
  * - `STORE_CLOSED`: the store was closed
  * - `STORE_FORMAT`: the directory holds a store of another format
  * - `STORE_IN_USE`: another process has the directory open
@@ -24,6 +25,7 @@ export type ContentErrorCode =
   | 'DOWNLOAD_FAILED'
   | 'DOWNLOAD_INCOMPLETE'
   | 'PIECE_LENGTH'
+  | 'PIECE_MISMATCH'
   | 'STORE_CLOSED'
   | 'STORE_FORMAT'
   | 'STORE_IN_USE'

@@ -61,7 +61,7 @@ export interface BlobStore {
   usedBytes(): number
 }
 
-/** A blob whose pieces are arriving. Its length is known; the caller verifies each piece before it writes it. */
+/** A blob whose pieces are arriving. Its length is known. */
 export interface PartialBlob extends BlobStat {
   readonly pieceLength: number
   readonly pieceCount: number
@@ -71,12 +71,26 @@ export interface PartialBlob extends BlobStat {
   readonly heldPieces: number
   /** One bit for each piece, most significant bit first, 1 = here. A copy. */
   bitfield(): Uint8Array
-  /** Keeps a verified piece. Writing one that is here already does nothing. @throws {ContentError} DISK_FULL, PIECE_LENGTH */
-  write(piece: number, bytes: Uint8Array): Promise<void>
+  /**
+   * Takes a piece in and resolves once it may be read. Another thread hashes it, and it must have its hash of
+   * {@link BeginOptions.pieceHashes}; without those, the caller knows it to be right. Taking in one that is here already
+   * does nothing.
+   * @returns memory of the same length, the caller's to use again; `bytes` unless their memory was given
+   * @throws {ContentError} PIECE_MISMATCH, PIECE_LENGTH, DISK_FULL
+   */
+  write(piece: number, bytes: Uint8Array, options?: WriteOptions): Promise<Uint8Array>
   /** The pieces that open readers wait for at this moment, lowest first; they steer what is asked next. */
   awaitedPieces(): number[]
   /** Calls `listener` after a reader began to wait for a piece that is not here. Returns a function that ends it. */
   onAwait(listener: (piece: number) => void): () => void
+}
+
+export interface WriteOptions {
+  /**
+   * True saves a copy: the memory of the bytes becomes the store's, and they are empty from then on. They should fill
+   * their ArrayBuffer. When the piece is refused their memory does not come back. @default false
+   */
+  readonly giveMemory?: boolean
 }
 
 /**
@@ -98,9 +112,9 @@ export interface BeginOptions {
    */
   readonly cutThrough: boolean
   /**
-   * The SHA-256 of each piece, 32 bytes each, when a trusted signer vouches for them: pieces of an earlier attempt that
-   * differ are dropped, and those that are written are not hashed once more. Without them, a cut-through download keeps
-   * pieces of an earlier attempt only if that was cut-through too.
+   * The SHA-256 of each piece, 32 bytes each, when somebody vouches for them: no other pieces are taken in, and those of
+   * an earlier attempt that differ are dropped. Without them, a cut-through download keeps pieces of an earlier attempt
+   * only if that was cut-through too.
    */
   readonly pieceHashes?: Uint8Array
 }

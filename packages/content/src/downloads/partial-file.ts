@@ -1,14 +1,13 @@
-import { webcrypto } from 'node:crypto'
 import { Bitfield, type Digest, digestAlgorithm, pieceCount, pieceLengthFor, pieceRange } from '@layermesh/oci'
 import type { StoredFile } from '../disk/files.ts'
 import type { FreeSpace } from '../disk/free-space.ts'
-import { ContentError } from '../errors.ts'
+import { ContentError, isContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { HASH_LENGTH } from '../hashing/lengths.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
-import { readPiece } from '../hashing/verified-pieces.ts'
-import type { PartialBlob } from '../interfaces.ts'
+import { equalBytes, readPiece } from '../hashing/verified-pieces.ts'
+import type { PartialBlob, WriteOptions } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { PartialRows, PieceHashMap } from './partial-rows.ts'
 import type { PieceWaiters } from './piece-waiters.ts'
@@ -51,7 +50,7 @@ export class PartialFile implements PartialBlob {
   readonly #options: PartialFileOptions
   readonly #hashesVouched: boolean
   readonly #held: Bitfield
-  readonly #writing = new Map<number, Promise<void>>()
+  readonly #writing = new Map<number, Promise<Uint8Array>>()
   readonly #digestHash: RunningHash
   /** All pieces before this one are here. */
   #frontier = 0
@@ -97,26 +96,40 @@ export class PartialFile implements PartialBlob {
     })
   }
 
-  write(piece: number, bytes: Uint8Array): Promise<void> {
-    const writing = this.#writing.get(piece)
-    if (writing !== undefined) return writing
-    const task = this.#write(piece, bytes).finally(() => this.#writing.delete(piece))
+  async write(piece: number, bytes: Uint8Array, { giveMemory = false }: WriteOptions = {}): Promise<Uint8Array> {
+    for (let other = this.#writing.get(piece); other !== undefined; other = this.#writing.get(piece)) {
+      const failure = await failureOf(other)
+      // Who brings the right bytes must not be blamed for another's wrong ones.
+      if (failure !== undefined && !isContentError(failure, 'PIECE_MISMATCH')) throw failure
+    }
+    const task = this.#write(piece, bytes, giveMemory).finally(() => this.#writing.delete(piece))
     this.#writing.set(piece, task)
-    return task
+    return await task
   }
 
-  async #write(piece: number, bytes: Uint8Array): Promise<void> {
+  async #write(piece: number, bytes: Uint8Array, giveMemory: boolean): Promise<Uint8Array> {
     if (this.#closed) throw new ContentError('DOWNLOAD_FAILED', 'this download has ended')
     if (this.#failure !== undefined) throw this.#failure
     this.#checkLength(piece, bytes.byteLength)
-    if (this.has(piece)) return
-    const { file, space } = this.#components
+    if (this.has(piece)) return bytes
+    const { file, space, pool } = this.#components
     await space.take(bytes.byteLength)
-    const [hash] = await Promise.all([this.#hashOf(piece, bytes), file.write(bytes, piece * this.pieceLength)])
+    const checked = await pool.check(giveMemory ? movable(bytes) : new Uint8Array(bytes), {
+      hash: true,
+      mac: this.checks.nonce(piece)
+    })
+    const { hash, mac } = checked
+    if (hash === undefined || mac === undefined) throw new Error('the hashing thread left out the hash')
+    if (this.#hashesVouched && !equalBytes(hash, this.checks.hash(piece))) {
+      throw new ContentError('PIECE_MISMATCH', `these are not the bytes of piece ${piece} of ${this.digest}`)
+    }
+    await file.write(checked.bytes, piece * this.pieceLength)
     this.#add(piece, hash)
+    this.checks.keepMac(piece, mac)
     this.#unclaimed.push(piece)
     this.#unclaimedBytes += bytes.byteLength
     this.#claimSoon()
+    return giveMemory ? checked.bytes : bytes
   }
 
   /** Takes pieces of an earlier attempt, which are claimed and verified, for being here. */
@@ -200,11 +213,6 @@ export class PartialFile implements PartialBlob {
     waiters.settle(piece)
   }
 
-  async #hashOf(piece: number, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#hashesVouched) return this.checks.hash(piece)
-    return new Uint8Array(await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-  }
-
   #claimSoon(): void {
     if (this.#unclaimedBytes >= this.#options.flushBytes) {
       this.#claim().catch(() => {})
@@ -254,4 +262,21 @@ export class PartialFile implements PartialBlob {
     const message = exists ? `piece ${piece} has ${this.#lengthOf(piece)} bytes, not ${length}` : `no piece ${piece}`
     throw new ContentError('PIECE_LENGTH', message)
   }
+}
+
+async function failureOf(task: Promise<unknown>): Promise<unknown> {
+  try {
+    await task
+    return undefined
+  } catch (error) {
+    return error
+  }
+}
+
+/** The same bytes, once more if their memory has others in it. */
+function movable(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = bytes
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
+    ? new Uint8Array(buffer)
+    : new Uint8Array(bytes)
 }

@@ -69,6 +69,13 @@ export class HashPool {
     return { bytes, ...checksums }
   }
 
+  /** What is wanted of bytes. Their memory goes to another thread and is gone here; it comes back with the answer. */
+  async check(bytes: Uint8Array<ArrayBuffer>, want: Checksums): Promise<CheckedBytes> {
+    const { bytes: same, ...checksums } = await this.#idlestThread().run({ kind: 'check', bytes, want }, [bytes.buffer])
+    if (same === undefined) throw new Error('the hashing thread kept the bytes')
+    return { bytes: same, ...checksums }
+  }
+
   /** The SHA-256 of each piece of the bytes from `start`, where a piece begins, to `end`. */
   async hashPieces(fd: number, start: number, end: number, pieceLength: number): Promise<Uint8Array> {
     const { pieces } = await this.#idlestThread().run({ kind: 'pieces', fd, start, end, pieceLength })

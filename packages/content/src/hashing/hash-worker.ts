@@ -13,6 +13,7 @@ import type { MacNonce } from './piece-checks.ts'
 /** What a hashing thread is asked. Positions and lengths are in bytes. */
 export type HashJob =
   | ReadJob
+  | CheckJob
   /** Hashes each piece of `start` up to `end` by itself. */
   | HashPiecesJob
   /** Begins a running hash. */
@@ -42,6 +43,13 @@ export interface ReadJob {
   readonly spare?: ArrayBuffer
 }
 
+/** Computes what is wanted of bytes, which come back with it. */
+export interface CheckJob {
+  readonly kind: 'check'
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly want: Checksums
+}
+
 export interface HashPiecesJob {
   readonly kind: 'pieces'
   readonly fd: number
@@ -51,7 +59,7 @@ export interface HashPiecesJob {
 }
 
 export interface HashResult {
-  /** What was read. */
+  /** What was read or checked. */
   readonly bytes?: Uint8Array<ArrayBuffer>
   readonly hash?: Uint8Array
   readonly mac?: Uint8Array
@@ -84,6 +92,8 @@ function run(job: HashJob): HashResult {
   switch (job.kind) {
     case 'read':
       return read(job)
+    case 'check':
+      return { bytes: job.bytes, ...checksums(job.bytes, job.want) }
     case 'pieces':
       return { pieces: hashPieces(job) }
     case 'open':
