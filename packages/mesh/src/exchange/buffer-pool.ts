@@ -22,9 +22,9 @@ export class BufferPool {
   }
 
   /** Gives a buffer back; nobody may use it any more. One that finds no room is left to the garbage collector. */
-  give(buffer: Buffer): void {
-    if (this.#freeBytes + buffer.byteLength > this.#maxBytes) return
-    this.#free.push(buffer)
-    this.#freeBytes += buffer.byteLength
+  give({ buffer, byteOffset, byteLength }: Uint8Array): void {
+    if (this.#freeBytes + byteLength > this.#maxBytes) return
+    this.#free.push(Buffer.from(buffer, byteOffset, byteLength))
+    this.#freeBytes += byteLength
   }
 }

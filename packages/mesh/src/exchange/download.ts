@@ -1,7 +1,6 @@
 import type { BeginDownload, PartialBlob } from '@layermesh/content'
 import { Bitfield, type Digest } from '@layermesh/oci'
 import type { PeerScope } from '@layermesh/swarm'
-import { verifyPiece } from '@layermesh/trust'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import type { CheckedOffer } from './offers.ts'
@@ -88,12 +87,6 @@ export class Download {
     let count = 0
     for (const joined of this.joined.values()) if (joined === scope) count++
     return count >= (scope === 'far' ? LIMITS.farSourcesPerBlob : LIMITS.sourcesPerBlob)
-  }
-
-  /** Whether these are the bytes of the piece. */
-  verify(piece: number, bytes: Uint8Array): boolean {
-    const map = this.#begun?.offer.map
-    return map !== undefined && verifyPiece(map.pieces, piece, bytes)
   }
 
   /** A peer may tell of new pieces right behind its offer, while that is still being checked. */

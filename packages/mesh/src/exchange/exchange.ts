@@ -357,7 +357,7 @@ export class Exchange implements ChannelsListener {
   piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void {
     this.#components.directory.countReceived(peerId, bytes.byteLength)
     if (this.#small.settle(peerId, digest, bytes)) return
-    this.#pieces.keep(peerId, digest, piece, bytes).finally(() => this.#buffers.give(bytes))
+    void this.#pieces.keep(peerId, digest, piece, bytes).then((memory) => memory && this.#buffers.give(memory))
   }
 
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void {

@@ -1,8 +1,9 @@
 /**
  * Blobs of many pieces: `swarm` is the head that decides who is asked for which piece, this is the hands. It tells the
- * swarm what happens and carries out what it decides. Each piece is verified before it is written, and once written it
- * is offered to others.
+ * swarm what happens and carries out what it decides. The store verifies each piece that it takes in, and once it is
+ * there it is offered to others.
  */
+import { isContentError } from '@layermesh/content'
 import { type Digest, pieceRange } from '@layermesh/oci'
 import { type PieceFailure, Swarm, type SwarmAction, type SwarmEvent, type SwarmOptions } from '@layermesh/swarm'
 import { MeshError } from '../errors.ts'
@@ -17,7 +18,7 @@ import type { Serving } from './serving.ts'
 export interface PiecesComponents {
   /** Peer id of this node. */
   readonly self: string
-  readonly directory: Pick<PeerDirectory, 'ban' | 'scope'>
+  readonly directory: Pick<PeerDirectory, 'ban' | 'isBanned' | 'scope'>
   readonly observer: Pick<MeshObserver, 'pieceFailed'>
   readonly serving: Pick<Serving, 'pieceKept' | 'piecesFetching'>
   channel(peerId: string): Channel | undefined
@@ -102,19 +103,22 @@ export class Pieces {
     this.step({ type: 'peer-fetching', digest, peer: peerId, pieces })
   }
 
-  /** Keeps a piece if its bytes are right; resolves when the memory may be used again. */
-  async keep(peerId: string, digest: Digest, piece: number, bytes: Buffer): Promise<void> {
+  /** Keeps a piece if its bytes are right. Their memory is gone with them; resolves with some that may be used. */
+  async keep(peerId: string, digest: Digest, piece: number, bytes: Buffer): Promise<Uint8Array | undefined> {
     const download = this.#components.download(digest)
-    if (!download?.blob) return
-    if (!download.verify(piece, bytes)) return this.failed(peerId, digest, piece, 'wrong-bytes')
-    download.count(peerId, bytes.byteLength)
+    if (!download?.blob) return bytes
+    const { byteLength } = bytes
     try {
-      await download.blob.write(piece, bytes)
+      const memory = await download.blob.write(piece, bytes, { giveMemory: true })
+      download.count(peerId, byteLength)
+      this.#components.serving.pieceKept(digest, piece)
+      this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
+      return memory
     } catch (error) {
-      return download.fail(error instanceof Error ? error : new Error('a piece could not be kept', { cause: error }))
+      if (isContentError(error, 'PIECE_MISMATCH')) this.mismatched(peerId, digest, piece)
+      else download.fail(error instanceof Error ? error : new Error('a piece could not be kept', { cause: error }))
+      return undefined
     }
-    this.#components.serving.pieceKept(digest, piece)
-    this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
   }
 
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void {
@@ -123,6 +127,11 @@ export class Pieces {
 
   gone(peerId: string): void {
     this.step({ type: 'peer-gone', peer: peerId })
+  }
+
+  /** The first of the wrong pieces that were on their way together has the peer banned. */
+  private mismatched(peerId: string, digest: Digest, piece: number): void {
+    if (!this.#components.directory.isBanned(peerId)) this.failed(peerId, digest, piece, 'wrong-bytes')
   }
 
   private failed(peerId: string, digest: Digest, piece: number, reason: PieceFailure): void {
