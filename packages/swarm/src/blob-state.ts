@@ -24,6 +24,8 @@ export class BlobState {
   readonly #given = new Map<string, number>()
   /** When anything came of it, or a source joined, last. */
   lastProgressAt: number
+  /** When payload of it came last. */
+  payloadAt: number
   searching = false
   /** When it may be searched for the next time, and the pause after that. */
   nextSearchAt = Number.NEGATIVE_INFINITY
@@ -53,6 +55,7 @@ export class BlobState {
     this.readers = new Readers(options)
     this.lastProgressAt = now
     this.wantedAt = now
+    this.payloadAt = now
     this.searchPauseMs = options.searchPauseMs
     this.copies = new Uint16Array(this.held.length)
     this.near = new Uint16Array(this.held.length)
@@ -154,7 +157,7 @@ export class BlobState {
 
   /** Whether the piece was lately given to another member where it would be asked. */
   isGiven(piece: number, source: Source, now: number): boolean {
-    return (this.#given.get(givenKey(piece, source)) ?? 0) > now
+    return this.#given.size > 0 && (this.#given.get(givenKey(piece, source)) ?? 0) > now
   }
 
   expireGiven(now: number): void {

@@ -40,7 +40,7 @@ describe.each([
     swarm.step(0, joined('member', new Bitfield(1)))
     swarm.step(0, { type: 'peer-fetching', digest, peer: 'member', pieces: [0] })
     expect(requests(swarm.step(0, joined('source', Bitfield.full(1), scope)))).toEqual([])
-    for (let now = 1000; now <= 10_000; now += 1000) {
+    for (let now = 1000; now <= 9000; now += 1000) {
       swarm.step(now, { type: 'peer-fetching', digest, peer: 'member', pieces: [0] })
       expect(requests(swarm.step(now, { type: 'tick' }))).toEqual([])
     }
@@ -92,6 +92,24 @@ describe.each([
     expect([requests(actions), of(actions, 'find-peers').length]).toEqual([[], 1])
     expect(requests(swarm.step(5010, { type: 'tick' }))).toEqual([{ peer: 'source', piece: 0 }])
   })
+})
+
+it('insists after a while on what others promise for ever, or have and do not give', () => {
+  for (const kind of ['promise', 'busy'] as const) {
+    const swarm = new Swarm('self', { insistAfterMs: 10_000, giveUpAfterMs: 60_000 })
+    swarm.step(0, want(1))
+    swarm.step(0, joined('member', new Bitfield(1)))
+    if (kind === 'busy') swarm.step(0, has('member', 0))
+    const asked = requests(swarm.step(0, joined('origin', Bitfield.full(1))))
+    for (let now = 0; now <= 10_500 && asked.length === 0; now += 100) {
+      if (kind === 'promise') swarm.step(now, { type: 'peer-fetching', digest, peer: 'member', pieces: [0] })
+      const failed = { type: 'piece-failed', digest, peer: 'member', piece: 0, reason: 'busy' } as const
+      const actions = [...swarm.step(now, failed), ...swarm.step(now, { type: 'tick' })]
+      asked.push(...requests(actions).filter(({ peer }) => peer === 'origin'))
+      if (asked.length > 0) expect(now).toBeGreaterThanOrEqual(10_000)
+    }
+    expect(asked).toEqual([{ peer: 'origin', piece: 0 }])
+  }
 })
 
 it('takes from members what they have, and from afar only what no near peer has', () => {

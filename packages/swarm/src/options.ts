@@ -25,6 +25,8 @@ export interface SwarmOptions {
   readonly tellFetchingEveryMs: number
   /** A piece that a member brings in may be taken over when nothing was heard of it for so long. @default 3000 */
   readonly takeOverAfterMs: number
+  /** A node that got nothing for so long takes a piece where it can, whoever else has it or brings it in. @default 10000 */
+  readonly insistAfterMs: number
   /** A node waits so long for others to turn up before it brings in pieces that would be theirs. @default 1000 */
   readonly settleMs: number
   /** A piece that an origin has given to another member is not asked there again for so long. @default 5000 */
@@ -66,6 +68,7 @@ export const SWARM_DEFAULTS: SwarmOptions = Object.freeze({
   readerIdleMs: 10_000,
   tellFetchingEveryMs: 1_000,
   takeOverAfterMs: 3_000,
+  insistAfterMs: 10_000,
   settleMs: 1_000,
   givenPauseMs: 5_000,
   hedgeFactor: 3,

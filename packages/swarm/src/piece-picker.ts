@@ -7,7 +7,7 @@ import type { BlobState } from './blob-state.ts'
 import type { SwarmOptions } from './options.ts'
 import type { Source } from './source.ts'
 
-type PickOptions = Pick<SwarmOptions, 'readAheadPieces' | 'takeOverAfterMs' | 'settleMs'>
+type PickOptions = Pick<SwarmOptions, 'readAheadPieces' | 'takeOverAfterMs' | 'settleMs' | 'insistAfterMs'>
 
 /** Members take an abandoned piece over one after the other, so that the first has told of it before the next tries. */
 const TAKE_OVER_STEP_MS = 300
@@ -15,24 +15,31 @@ const TAKE_OVER_STEP_MS = 300
 /** The piece that is best asked of this source now; undefined when there is none. */
 export function pickPiece(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
   if (source.useful === 0) return undefined
-  return source.kind === 'member' ? pickFromMember(blob, source, options) : pickToBringIn(now, blob, source, options)
+  return source.kind === 'member'
+    ? pickFromMember(now, blob, source, options)
+    : pickToBringIn(now, blob, source, options)
 }
 
-function pickFromMember(blob: BlobState, source: Source, { readAheadPieces }: PickOptions): number | undefined {
+function pickFromMember(
+  now: number,
+  blob: BlobState,
+  source: Source,
+  { readAheadPieces }: PickOptions
+): number | undefined {
   for (const { piece: place } of blob.readers.places) {
     const end = Math.min(place + readAheadPieces, blob.held.length)
-    for (let piece = place; piece < end; piece++) if (source.pieces.has(piece) && blob.isOpen(piece)) return piece
+    for (let piece = place; piece < end; piece++) if (mayAsk(now, blob, source, piece)) return piece
   }
-  return rarest(blob, source)
+  return rarest(now, blob, source)
 }
 
 /** Of the pieces that the fewest members have, another one at each node, so that they spread evenly. */
-function rarest(blob: BlobState, source: Source): number | undefined {
+function rarest(now: number, blob: BlobState, source: Source): number | undefined {
   let best: number | undefined
   let bestCopies = Number.POSITIVE_INFINITY
   for (let piece = blob.firstMissing; piece < blob.held.length; piece++) {
     const copies = blob.copies[piece] ?? 0
-    if (copies > bestCopies || !source.pieces.has(piece) || !blob.isOpen(piece)) continue
+    if (copies > bestCopies || !mayAsk(now, blob, source, piece)) continue
     if (best !== undefined && copies === bestCopies && blob.score(piece) < blob.score(best)) continue
     best = piece
     bestCopies = copies
@@ -40,12 +47,16 @@ function rarest(blob: BlobState, source: Source): number | undefined {
   return best
 }
 
+function mayAsk(now: number, blob: BlobState, source: Source, piece: number): boolean {
+  return source.pieces.has(piece) && blob.isOpen(piece) && !blob.isGiven(piece, source, now)
+}
+
 /** In the order of the blob, beginning where readers are, since what is brought in is what all members come to next. */
 function pickToBringIn(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
   let best: number | undefined
   let bestRank = Number.POSITIVE_INFINITY
   for (const piece of inReadingOrder(blob, options.readAheadPieces)) {
-    if (!source.pieces.has(piece) || !blob.isOpen(piece)) continue
+    if (!mayAsk(now, blob, source, piece)) continue
     const rank = rankToBringIn(now, blob, source, piece, options)
     if (rank === 0) return piece
     if (rank === undefined || rank >= bestRank) continue
@@ -61,10 +72,12 @@ function rankToBringIn(
   blob: BlobState,
   source: Source,
   piece: number,
-  { takeOverAfterMs, settleMs }: PickOptions
+  { takeOverAfterMs, settleMs, insistAfterMs }: PickOptions
 ): number | undefined {
+  // Whatever others promise: nobody keeps a node from a piece for good.
+  if (blob.requests.size === 0 && now - blob.payloadAt >= insistAfterMs) return 0
   const nearer = source.kind === 'far' ? blob.near : blob.copies
-  if (nearer[piece] !== 0 || blob.isGiven(piece, source, now)) return undefined
+  if (nearer[piece] !== 0) return undefined
   const rank = blob.rank(piece)
   const brought = blob.brought.get(piece)
   if (brought) return now - brought.at >= takeOverAfterMs + rank * TAKE_OVER_STEP_MS ? 0 : undefined

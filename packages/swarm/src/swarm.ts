@@ -148,6 +148,7 @@ export class Swarm {
       if (peer !== event.peer) actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
     }
     blob.keep(piece)
+    blob.payloadAt = now
     this.noteProgress(now, blob)
     if (!blob.complete) return
     this.stop(now, blob.digest, actions)
@@ -220,9 +221,10 @@ export class Swarm {
     blob.state++
     for (const requests of blob.requests.values()) {
       for (const { peer } of requests) {
-        blob.lastProgressAt = Math.max(blob.lastProgressAt, this.#peers.get(peer)?.payloadAt ?? 0)
+        blob.payloadAt = Math.max(blob.payloadAt, this.#peers.get(peer)?.payloadAt ?? 0)
       }
     }
+    blob.lastProgressAt = Math.max(blob.lastProgressAt, blob.payloadAt)
     // It waits for its turn, not for its sources.
     if (blob.requests.size === 0 && blob.sources.size > 0 && this.isHeldBack(now, blob)) blob.lastProgressAt = now
     if (now - blob.lastProgressAt >= this.#options.giveUpAfterMs) {
