@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import type { Naming } from './interest.ts'
 import { PRESETS, SCENARIO_DEFAULTS, type Scenario } from './scenario.ts'
 import { parseCount, parseNumber, parseRate, parseShare, parseSize, parseTime } from './units.ts'
 
@@ -43,6 +44,8 @@ const FLAGS: readonly Flag[] = [
   ['--step <TIME>', 'stepMs', parseTime, 'step of the virtual time (default: a quarter of a piece at line rate)']
 ]
 
+const NAMINGS: readonly Naming[] = ['balanced', 'latest']
+
 /** What the command line asks for. */
 export interface Orders {
   readonly scenario: Scenario
@@ -55,6 +58,7 @@ export function simulateCommand(run: (orders: Orders) => void): Command {
   const command = new Command('layermesh-simulate')
     .description('Runs the swarm on thousands of virtual nodes, and tells how it did against the physical limit.')
     .addOption(new Option('--scenario <NAME>', presetsHelp()).choices(Object.keys(PRESETS)).default('flash'))
+    .addOption(new Option('--naming <HOW>', 'whom nodes name to each other').choices(NAMINGS).default('balanced'))
     .option('--json <FILE>', 'write the report there too')
     .option('--swarm <KEY=NUMBER...>', 'options of the asking side of the swarm')
     .option('--uploads <KEY=NUMBER...>', 'options of its giving side')
@@ -72,6 +76,7 @@ function ordersOf(options: Readonly<Record<string, unknown>>): Orders {
     ...SCENARIO_DEFAULTS,
     ...PRESETS[String(options.scenario)]?.changes,
     ...changes,
+    naming: options.naming === 'latest' ? 'latest' : 'balanced',
     swarm: pairs(options.swarm),
     uploads: pairs(options.uploads)
   }

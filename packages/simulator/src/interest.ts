@@ -7,42 +7,71 @@ interface Entry {
   named: number
 }
 
+/**
+ * Whom a node names to one who asks. `balanced`: of the same zone those who were named least, among some looked at by
+ * chance, so that everybody has about as many neighbours and the graph is as good as a random regular one; of other
+ * zones the same few to all who ask from one zone, so that these agree on whom to ask what. `latest`: those who asked
+ * last, wherever they are.
+ */
+export type Naming = 'balanced' | 'latest'
+
+export interface NamingOptions {
+  readonly naming: Naming
+  /** Peers of its own zone that a node shares a blob with, on average. */
+  readonly neighbours: number
+  readonly farNeighbours: number
+}
+
 /** How many are looked at for each one that is named. */
 const LOOKS = 4
 
-/**
- * Who asked a node for a blob, so that it can tell them of each other. Those who were named least come first, among some
- * looked at by chance: then everybody has about as many neighbours, and the graph is as good as a random regular one.
- */
+/** Who asked a node for a blob, so that it can tell them of each other. */
 export class Interest {
   readonly #zones = new Map<number, Entry[]>()
+  /** In the order in which they asked. */
+  readonly #all = new Set<Peer>()
 
   add(peer: Peer): void {
     const entries = this.#zones.get(peer.zone) ?? []
     this.#zones.set(peer.zone, entries)
-    if (!entries.some((entry) => entry.peer === peer)) entries.push({ peer, named: 0 })
+    if (!this.#all.has(peer)) entries.push({ peer, named: 0 })
+    this.#all.delete(peer)
+    this.#all.add(peer)
   }
 
   delete(peer: Peer): void {
+    if (!this.#all.delete(peer)) return
     const entries = this.#zones.get(peer.zone)
     const index = entries?.findIndex((entry) => entry.peer === peer) ?? -1
     if (index >= 0) entries?.splice(index, 1)
   }
 
-  /** Some peers for one who asks: so many of its own zone, and so many of others. */
-  names(asker: Peer, near: number, far: number, random: Random): Peer[] {
+  /** Some peers for one who asks. */
+  names(asker: Peer, { naming, neighbours, farNeighbours }: NamingOptions, random: Random): Peer[] {
+    if (naming === 'latest') return [...this.#all].filter((peer) => peer !== asker).slice(-neighbours)
     const own = this.#zones.get(asker.zone) ?? []
-    const others = [...this.#zones].flatMap(([zone, entries]) => (zone === asker.zone ? [] : entries))
     // In a small swarm everybody may know everybody. In a large one each pair meets when either of them is told of the other.
-    const wanted = own.length <= near + 1 ? near : Math.ceil(near / 2)
-    return [...pick(own, asker, wanted, random), ...pick(others, asker, far, random)]
+    const near = own.length <= neighbours + 1 ? neighbours : Math.ceil(neighbours / 2)
+    return [...leastNamed(own, asker, near, random), ...this.sameFew(asker.zone, farNeighbours)]
+  }
+
+  private sameFew(zone: number, count: number): Peer[] {
+    const others = [...this.#zones].flatMap(([other, entries]) => (other === zone ? [] : entries))
+    return others
+      .map(({ peer }) => peer)
+      .sort((one, other) => placeFor(zone, one) - placeFor(zone, other))
+      .slice(0, count)
   }
 }
 
-function pick(entries: readonly Entry[], asker: Peer, count: number, random: Random): Peer[] {
-  if (count === 0) return []
+function leastNamed(entries: readonly Entry[], asker: Peer, count: number, random: Random): Peer[] {
   const looked = random.sample(entries, count * LOOKS).filter(({ peer }) => peer !== asker)
   const chosen = looked.sort((one, other) => one.named - other.named).slice(0, count)
   for (const entry of chosen) entry.named++
   return chosen.map(({ peer }) => peer)
+}
+
+/** An order of peers that is the same for all of one zone. */
+function placeFor(zone: number, { index }: Peer): number {
+  return Math.imul(Math.imul(index + 1, 0x9e3779b1) ^ (zone + 1), 0x85ebca6b) >>> 0
 }

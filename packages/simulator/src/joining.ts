@@ -42,9 +42,9 @@ export class Joining {
 
   /** A peer wants to share the blob. */
   answer(share: Share, from: Peer): void {
-    const { joinsPerWholeBlob, neighbours, farNeighbours } = this.#world.scenario
+    const { joinsPerWholeBlob } = this.#world.scenario
     const { blob } = share
-    const names = share.interest.names(from, neighbours, farNeighbours, this.#world.random)
+    const names = share.interest.names(from, this.#world.scenario, this.#world.random)
     share.interest.add(from)
     const full = share.whole && share.followers.size >= joinsPerWholeBlob && names.length > 0
     if (full && !share.followers.has(from)) {

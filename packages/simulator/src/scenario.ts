@@ -1,4 +1,5 @@
 import type { SwarmOptions, UploadOptions } from '@layermesh/swarm'
+import type { Naming } from './interest.ts'
 
 /** What the world is like. Rates in bytes per second, sizes in bytes, times in milliseconds of virtual time. */
 export interface Scenario {
@@ -53,6 +54,8 @@ export interface Scenario {
   /** Share of the nodes that say they have everything, and send wrong bytes. */
   readonly liarShare: number
 
+  /** Whom nodes name to each other. */
+  readonly naming: Naming
   /** Peers near that a node shares a blob with, on average. */
   readonly neighbours: number
   /** Peers of other zones that it asks besides. */
@@ -110,6 +113,7 @@ export const SCENARIO_DEFAULTS: Scenario = Object.freeze({
   freezeMs: 0,
   faultSpanMs: 10_000,
   liarShare: 0,
+  naming: 'balanced',
   neighbours: 10,
   farNeighbours: 2,
   joinsPerWholeBlob: 64,
