@@ -40,7 +40,12 @@ const FLAGS: readonly Flag[] = [
   ['--liars <SHARE>', 'liarShare', parseShare, 'nodes that offer everything and send wrong bytes'],
   ['--neighbours <COUNT>', 'neighbours', parseCount, 'peers of its zone that a node shares a blob with'],
   ['--far-neighbours <COUNT>', 'farNeighbours', parseCount, 'peers of other zones that a node asks'],
-  ['--joins <COUNT>', 'joinsPerWholeBlob', parseCount, 'peers that take a blob from one who has all of it'],
+  [
+    '--joins <COUNT>',
+    'joinsPerWholeBlob',
+    parseCount,
+    'peers of each zone that take a blob from one who has all of it'
+  ],
   ['--step <TIME>', 'stepMs', parseTime, 'step of the virtual time (default: a quarter of a piece at line rate)']
 ]
 

@@ -46,6 +46,11 @@ export class Interest {
     if (index >= 0) entries?.splice(index, 1)
   }
 
+  /** Whether others of a peer's zone have asked. */
+  hasOthersOf(peer: Peer): boolean {
+    return this.#zones.get(peer.zone)?.some((entry) => entry.peer !== peer) ?? false
+  }
+
   /** Some peers for one who asks. */
   names(asker: Peer, { naming, neighbours, farNeighbours }: NamingOptions, random: Random): Peer[] {
     if (naming === 'latest') return [...this.#all].filter((peer) => peer !== asker).slice(-neighbours)

@@ -18,7 +18,7 @@ const ASKED_FOR_NAMES = 2
 
 /**
  * How nodes find each other: origins are asked first; whoever is asked names others that asked it. Who has all of a
- * blob takes on a bounded number; the others go to these.
+ * blob takes on a bounded number of each zone, so that none shuts another out; the others go to these.
  */
 export class Joining {
   readonly #host: JoiningHost
@@ -42,12 +42,17 @@ export class Joining {
 
   /** A peer wants to share the blob. */
   answer(share: Share, from: Peer): void {
-    const { joinsPerWholeBlob } = this.#world.scenario
+    const { scenario, random } = this.#world
     const { blob } = share
-    const names = share.interest.names(from, this.#world.scenario, this.#world.random)
+    let ofZone = 0
+    for (const follower of share.followers.keys()) if (follower.zone === from.zone) ofZone++
+    const full = share.whole && !share.followers.has(from) && ofZone >= scenario.joinsPerWholeBlob
+    // Only those whom an origin takes on bring pieces to their zone, so that all who do know the same far peers.
+    const alone = !share.interest.hasOthersOf(from)
+    const farNeighbours = alone || (share.whole && !full) ? scenario.farNeighbours : 0
+    const names = share.interest.names(from, { ...scenario, farNeighbours }, random)
     share.interest.add(from)
-    const full = share.whole && share.followers.size >= joinsPerWholeBlob && names.length > 0
-    if (full && !share.followers.has(from)) {
+    if (full && names.length > 0) {
       this.#world.post(this.#host.self, from, { type: 'refused', blob, names })
       return
     }

@@ -60,7 +60,7 @@ export interface Scenario {
   readonly neighbours: number
   /** Peers of other zones that it asks besides. */
   readonly farNeighbours: number
-  /** Peers that one who has all of a blob takes on for it; it gives the others names of peers. */
+  /** Peers of each zone that one who has all of a blob takes on for it; it gives the others names of peers. */
   readonly joinsPerWholeBlob: number
 
   /** From the last byte of a piece to its being kept. */
