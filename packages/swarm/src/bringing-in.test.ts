@@ -2,7 +2,7 @@ import { Bitfield } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { PeerScope } from './events.ts'
 import { Swarm } from './swarm.ts'
-import { arrived, digest, has, joined, MIB, of, pieces, requests, want } from './testing/events.ts'
+import { arrived, digest, has, joined, MIB, of, other, pieces, requests, want } from './testing/events.ts'
 
 const PIECES = 60
 const NAMES = ['one', 'two', 'three']
@@ -158,4 +158,35 @@ it('leaves to members what one of them has by now', () => {
   const rest = first?.piece === 0 ? 1 : 0
   swarm.step(1, has('member', rest))
   expect(requests(swarm.step(2, arrived('origin', first?.piece ?? 0)))).toEqual([{ peer: 'member', piece: rest }])
+})
+
+it('asks each piece of the same far peer as all others of its zone do, since that one knows that it gave it', () => {
+  const FAR = ['afar', 'farther', 'farthest']
+  const [asked, ...others] = NAMES.map((self) => {
+    const swarm = new Swarm(self, { maxOwedBytes: MIB })
+    // Owed all that may be, so that nothing is asked before all have joined.
+    swarm.step(0, want(1, new Bitfield(1), other))
+    swarm.step(0, joined('near', Bitfield.full(1), 'zone', other))
+    swarm.step(0, want(PIECES))
+    for (const peer of FAR) swarm.step(0, joined(peer, Bitfield.full(PIECES), 'far'))
+    const askedOf: string[] = []
+    let [next] = requests(swarm.step(1, arrived('near', 0, other)))
+    while (next) {
+      askedOf[next.piece] = next.peer
+      ;[next] = requests(swarm.step(1, arrived(next.peer, next.piece)))
+    }
+    return askedOf
+  })
+  expect(asked).toHaveLength(PIECES)
+  for (const peer of FAR) expect(asked?.filter((one) => one === peer).length).toBeGreaterThan(PIECES / 6)
+  for (const one of others) expect(one).toEqual(asked)
+})
+
+it('asks far peers that lack some of the blob only when it has waited for members in vain', () => {
+  const swarm = new Swarm('self', { takeOverAfterMs: 3000 })
+  swarm.step(0, want(2))
+  swarm.step(0, joined('member', new Bitfield(2)))
+  swarm.step(0, joined('far', pieces(2, 0), 'far'))
+  expect(requests(swarm.step(2000, { type: 'tick' }))).toEqual([])
+  expect(requests(swarm.step(3000, { type: 'tick' }))).toEqual([{ peer: 'far', piece: 0 }])
 })

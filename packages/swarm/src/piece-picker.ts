@@ -5,6 +5,7 @@
  */
 import type { BlobState } from './blob-state.ts'
 import type { SwarmOptions } from './options.ts'
+import { scoreOf } from './rendezvous.ts'
 import type { Source } from './source.ts'
 
 type PickOptions = Pick<SwarmOptions, 'readAheadPieces' | 'takeOverAfterMs' | 'settleMs' | 'insistAfterMs'>
@@ -76,12 +77,30 @@ function rankToBringIn(
 ): number | undefined {
   // Whatever others promise: nobody keeps a node from a piece for good.
   if (blob.requests.size === 0 && now - blob.payloadAt >= insistAfterMs) return 0
+  if (source.kind === 'far' && !isFarGiver(now, blob, source, piece, takeOverAfterMs)) return undefined
   const nearer = source.kind === 'far' ? blob.near : blob.copies
   if (nearer[piece] !== 0) return undefined
   const rank = blob.rank(piece)
   const brought = blob.brought.get(piece)
   if (brought) return now - brought.at >= takeOverAfterMs + rank * TAKE_OVER_STEP_MS ? 0 : undefined
   return rank > 0 && now - blob.wantedAt < settleMs ? undefined : rank
+}
+
+/**
+ * Whoever gives to another zone remembers what it gave, so a piece crosses once if all of the zone ask it of the same one:
+ * of those that have all of the blob, the one that rendezvous hashing names. Others are asked only by a node that has no
+ * such source, and has waited for members in vain or has none.
+ */
+function isFarGiver(now: number, blob: BlobState, source: Source, piece: number, takeOverAfterMs: number): boolean {
+  let wholes = 0
+  let members = 0
+  for (const other of blob.sources.values()) {
+    if (other.brings) members++
+    if (other.kind !== 'far' || !other.whole) continue
+    wholes++
+    if (other !== source && (!source.whole || scoreOf(other.key, piece) > scoreOf(source.key, piece))) return false
+  }
+  return wholes > 0 || members === 0 || now - blob.lastProgressAt >= takeOverAfterMs
 }
 
 function* inReadingOrder(blob: BlobState, readAheadPieces: number): Generator<number> {

@@ -14,6 +14,8 @@ export class Source {
   readonly peer: string
   readonly kind: SourceKind
   readonly pieces: Bitfield
+  /** Whether it had all of the blob when it joined. */
+  readonly whole: boolean
   /** For rendezvous hashing. */
   readonly key: number
   /** Pieces that it has and that are neither here nor asked for. */
@@ -23,7 +25,8 @@ export class Source {
 
   constructor(digest: string, { peer, scope, pieces }: { peer: string; scope: PeerScope; pieces: Bitfield }) {
     this.peer = peer
-    this.kind = scope === 'far' ? 'far' : pieces.count === pieces.length ? 'origin' : 'member'
+    this.whole = pieces.count === pieces.length
+    this.kind = scope === 'far' ? 'far' : this.whole ? 'origin' : 'member'
     this.pieces = pieces
     this.key = memberKey(peer, digest)
   }
