@@ -62,6 +62,7 @@ export class Giving {
       digest: blob.digest,
       piece,
       bytes,
+      pieces: blob.pieces,
       whole: share.followers.get(asker) ?? false
     })
   }

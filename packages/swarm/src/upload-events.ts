@@ -15,6 +15,8 @@ export type UploadEvent =
       readonly digest: Digest
       readonly piece: number
       readonly bytes: number
+      /** How many pieces the blob has; one of a single piece is not shared by its pieces, but given to all. */
+      readonly pieces: number
       /** Whether this node has all of the blob, so that it is an origin for those who want it. */
       readonly whole: boolean
     }

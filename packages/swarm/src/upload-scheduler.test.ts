@@ -8,7 +8,7 @@ type Requested = Extract<UploadEvent, { type: 'requested' }>
 let lastRequest = 0
 function requested(peer: string, piece: number, more: Partial<Requested> = {}): Requested {
   lastRequest++
-  const defaults = { zone: 'here', scope: 'zone', digest, bytes: MIB, whole: false } as const
+  const defaults = { zone: 'here', pieces: 100, scope: 'zone', digest, bytes: MIB, whole: false } as const
   return { type: 'requested', request: lastRequest, peer, piece, ...defaults, ...more }
 }
 
@@ -136,6 +136,13 @@ describe('a piece of a blob that is whole here', () => {
         end === 'gone' ? { type: 'peer-gone', peer: 'a' } : { type: 'cancelled', request: first.request }
       )
       expect(rejects(scheduler.step(2, requested('b', 0, whole)))).toEqual([])
+    }
+  })
+
+  it('is given to all who want it when it is all of the blob', () => {
+    const scheduler = new UploadScheduler()
+    for (const peer of ['a', 'b', 'c']) {
+      expect(sends(scheduler.step(0, requested(peer, 0, { whole: true, pieces: 1 })))).toHaveLength(1)
     }
   })
 

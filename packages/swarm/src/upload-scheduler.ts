@@ -83,13 +83,13 @@ export class UploadScheduler {
   }
 
   private take(now: number, wanted: Requested, actions: UploadAction[]): void {
-    const { request, peer, zone, scope, digest, piece, whole } = wanted
+    const { request, peer, zone, scope, digest, piece, pieces, whole } = wanted
     const asker = this.asker(peer)
     if (asker.waiting.length >= this.#options.maxWaitingPerPeer) {
       actions.push({ type: 'reject', request, reason: 'busy' })
       return
     }
-    if (whole || scope === 'far') {
+    if (pieces > 1 && (whole || scope === 'far')) {
       if (this.#given.toAnother(now, peer, zone, digest, piece)) {
         actions.push({ type: 'reject', request, reason: 'given' })
         return

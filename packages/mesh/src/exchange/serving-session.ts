@@ -36,6 +36,8 @@ export interface PieceWanted {
   readonly piece: number
   readonly start: number
   readonly bytes: number
+  /** How many pieces the blob has. */
+  readonly pieces: number
   /** Whether all of the blob was here when the peer joined it. */
   readonly whole: boolean
 }
@@ -210,13 +212,14 @@ export class ServingSession {
   private request({ requestId, joinId, piece }: PieceRequest): void {
     const blob = this.#blobs.get(joinId)
     if (this.#requests.has(requestId)) throw malformed('a request id used twice')
-    if (!blob || piece >= pieceCount(blob.size, blob.pieceLength)) return this.put(encodeReject(requestId, 'not-held'))
+    const pieces = blob ? pieceCount(blob.size, blob.pieceLength) : 0
+    if (!blob || piece >= pieces) return this.put(encodeReject(requestId, 'not-held'))
     const { start, end } = pieceRange(piece, blob.size, blob.pieceLength)
     // It has its place before the scheduler is asked, which may answer at once.
     this.#requests.set(requestId, 0)
     const { digest } = blob
     const whole = blob.untold === undefined
-    const wanted = { session: this, requestId, digest, piece, start, bytes: end - start, whole }
+    const wanted = { session: this, requestId, digest, piece, start, bytes: end - start, pieces, whole }
     const request = this.#components.wanted(wanted)
     if (this.#requests.has(requestId)) this.#requests.set(requestId, request)
     if (this.#requests.size > 0) this.#signOfLife ??= setInterval(() => this.giveSignOfLife(), SIGN_OF_LIFE_EVERY_MS)

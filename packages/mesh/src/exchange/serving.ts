@@ -84,13 +84,13 @@ export class Serving {
 
   private schedule(wanted: PieceWanted): number {
     const { directory } = this.#components
-    const { session, digest, piece, bytes, whole } = wanted
+    const { session, digest, piece, pieces, bytes, whole } = wanted
     const request = ++this.#lastRequest
     const { peerId: peer } = session
     this.#wanted.set(request, wanted)
     this.#ticker ??= setInterval(() => this.step({ type: 'tick' }), TICK_MS)
     const [zone, scope] = [directory.zone(peer), directory.scope(peer)]
-    this.step({ type: 'requested', request, peer, zone, scope, digest, piece, bytes, whole })
+    this.step({ type: 'requested', request, peer, zone, scope, digest, piece, pieces, bytes, whole })
     return request
   }
 
