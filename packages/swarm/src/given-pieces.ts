@@ -20,11 +20,10 @@ export class GivenPieces {
     this.#maxBlobs = options.maxGivenBlobs
   }
 
-  /** Whether another peer of the zone was given the piece. */
-  toAnother(now: number, peer: string, zone: string, digest: Digest, piece: number): boolean {
+  /** The peer of the zone that was given the piece. */
+  holder(now: number, zone: string, digest: Digest, piece: number): string | undefined {
     const given = this.#blobs.get(digest)?.get(keyOf(zone, piece))
-    if (!given || given.peer === peer) return false
-    return given.sentAt === undefined || now - given.sentAt < this.#forMs
+    return given?.sentAt === undefined || now - given.sentAt < this.#forMs ? given?.peer : undefined
   }
 
   /** The piece is promised to a peer. */

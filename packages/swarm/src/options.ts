@@ -100,6 +100,8 @@ export interface UploadOptions {
   readonly maxWaitingPerPeer: number
   /** An origin gives a piece to one member of a zone, and to no other for so long after it was sent. @default 5000 */
   readonly givenForMs: number
+  /** A piece that was promised to a member which takes nothing for so long is given to another one. @default 2500 */
+  readonly promiseStallMs: number
   /** Blobs whose given pieces are remembered. @default 256 */
   readonly maxGivenBlobs: number
   /** Payload given to all peers, and to far ones. @default Infinity */
@@ -114,6 +116,7 @@ export const UPLOAD_DEFAULTS: UploadOptions = Object.freeze({
   maxStalled: 56,
   maxWaitingPerPeer: 64,
   givenForMs: 5_000,
+  promiseStallMs: 2_500,
   maxGivenBlobs: 256,
   bytesPerSecond: Number.POSITIVE_INFINITY,
   farBytesPerSecond: Number.POSITIVE_INFINITY

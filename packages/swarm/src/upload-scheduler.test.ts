@@ -146,6 +146,20 @@ describe('a piece of a blob that is whole here', () => {
     }
   })
 
+  it('is given to another when the first takes nothing of what is sent to it, but not while it only waits its turn', () => {
+    const scheduler = new UploadScheduler({ slots: 1, promiseStallMs: 2500 })
+    const [sending, waiting] = [requested('a', 0, whole), requested('b', 1, whole)]
+    scheduler.step(0, sending)
+    scheduler.step(0, waiting)
+    scheduler.step(1000, { type: 'sent', request: sending.request, bytes: 1 })
+    expect(rejects(scheduler.step(3400, requested('c', 0, whole)))).toEqual(['given'])
+    expect(rejects(scheduler.step(3500, requested('c', 0, whole)))).toEqual([])
+    const patient = new UploadScheduler({ slots: 1, stalledAfterMs: 60_000 })
+    patient.step(0, sending)
+    patient.step(0, waiting)
+    expect(rejects(patient.step(10_000, requested('c', 1, whole)))).toEqual(['given'])
+  })
+
   it('is given by one who is still getting it to all who are near, and to one who is far', () => {
     const scheduler = new UploadScheduler()
     for (const peer of ['a', 'b']) expect(sends(scheduler.step(0, requested(peer, 0)))).toHaveLength(1)

@@ -15,6 +15,8 @@ interface Asker {
   /** Requests that wait, the oldest first. */
   readonly waiting: Upload[]
   active: number
+  /** When it took something last, or something was begun to be sent to it. */
+  takenAt: number
   /** Bytes given, counted from what the least served had when it came: whoever has least comes next. */
   served: number
 }
@@ -62,7 +64,9 @@ export class UploadScheduler {
         return this.take(now, event, actions)
       case 'sent': {
         const upload = this.#uploads.get(event.request)
+        const asker = upload && this.#askers.get(upload.wanted.peer)
         if (upload) upload.takenAt = now
+        if (asker) asker.takenAt = now
         return
       }
       case 'finished':
@@ -90,7 +94,8 @@ export class UploadScheduler {
       return
     }
     if (pieces > 1 && (whole || scope === 'far')) {
-      if (this.#given.toAnother(now, peer, zone, digest, piece)) {
+      const holder = this.#given.holder(now, zone, digest, piece)
+      if (holder !== undefined && holder !== peer && !this.isStalled(now, holder)) {
         actions.push({ type: 'reject', request, reason: 'given' })
         return
       }
@@ -99,6 +104,12 @@ export class UploadScheduler {
     const upload = { wanted, takenAt: undefined }
     this.#uploads.set(request, upload)
     asker.waiting.push(upload)
+  }
+
+  /** Whether something is being sent to it, and it takes nothing: nobody will get from it what it was promised. */
+  private isStalled(now: number, peer: string): boolean {
+    const asker = this.#askers.get(peer)
+    return asker !== undefined && asker.active > 0 && now - asker.takenAt >= this.#options.promiseStallMs
   }
 
   private end(request: number, note: (wanted: Requested) => void): void {
@@ -163,6 +174,7 @@ export class UploadScheduler {
     const upload = least?.waiting.shift()
     if (!least || !upload) return undefined
     least.active++
+    if (least.active === 1) least.takenAt = now
     least.served += upload.wanted.bytes
     return upload
   }
@@ -172,7 +184,7 @@ export class UploadScheduler {
     if (!asker) {
       let least = Number.POSITIVE_INFINITY
       for (const { served } of this.#askers.values()) least = Math.min(least, served)
-      asker = { waiting: [], active: 0, served: least === Number.POSITIVE_INFINITY ? 0 : least }
+      asker = { waiting: [], active: 0, takenAt: 0, served: least === Number.POSITIVE_INFINITY ? 0 : least }
       this.#askers.set(peer, asker)
     }
     return asker
