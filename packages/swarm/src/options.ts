@@ -12,7 +12,7 @@ export interface SwarmOptions {
   /**
    * For how long a peer has something to send if it goes on as fast as it does: what is asked ahead is its rate × this.
    * Long enough to fill the link (bandwidth × delay), short enough that a piece is not late for those who wait for it.
-   * @default 400
+   * @default 100
    */
   readonly aheadMs: number
   /** How many pieces ahead of a reader come before all others. @default 8 */
@@ -62,7 +62,7 @@ export const SWARM_DEFAULTS: SwarmOptions = Object.freeze({
   maxOwedBytes: 24 * MIB,
   maxAheadBytesPerPeer: 6 * MIB,
   firstAheadBytes: 2 * MIB,
-  aheadMs: 400,
+  aheadMs: 100,
   readAheadPieces: 8,
   maxReaders: 8,
   readerIdleMs: 10_000,
