@@ -63,6 +63,7 @@ export interface RegistryTags {
 export interface UploadSession {
   readonly id: string
   readonly offset: number
+  /** The memory of each of the `bytes` is used again once the next are asked for. */
   append(
     bytes: AsyncIterable<Uint8Array>,
     options: { start?: number; length?: number; signal: AbortSignal }

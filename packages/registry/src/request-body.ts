@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { OciError } from '@layermesh/oci'
+import { ChunkGatherer } from './chunk-gatherer.ts'
 import { StatusError } from './errors.ts'
 
 /** Tells whether a body comes with the request. */
@@ -36,7 +37,7 @@ export class BodyGate {
 
 /**
  * The body of a request, read once. When its reader stops early the connection stays open, so that the client can be
- * told why.
+ * told why. The memory of a chunk is used again once the next one is asked for.
  */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   /** How many bytes were read so far. */
@@ -54,17 +55,17 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** @throws {StatusError} 408 when the client pauses too long; what Node throws when it leaves */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
-    const chunks: AsyncIterator<Uint8Array> = this.#request.iterator({ destroyOnReturn: false })
+    const gatherer = new ChunkGatherer(this.#request)
+    const wait = (arrival: Promise<void>) => withinIdleTime(arrival, this.#idleTimeoutMs)
     try {
       for (;;) {
-        const next = await withinIdleTime(chunks.next(), this.#idleTimeoutMs)
-        if (next.done) return
-        this.bytes += next.value.byteLength
-        yield next.value
+        const chunk = await gatherer.next(wait)
+        if (chunk === undefined) return
+        this.bytes += chunk.byteLength
+        yield chunk
       }
     } finally {
-      // Not awaited: after a time-out it would wait for the byte that never came.
-      chunks.return?.().catch(() => {})
+      gatherer.stop()
     }
   }
 
@@ -75,7 +76,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     const chunks: Uint8Array[] = []
     for await (const chunk of this) {
       if (this.bytes > maxBytes) throw tooLarge()
-      chunks.push(chunk)
+      chunks.push(new Uint8Array(chunk))
     }
     return Buffer.concat(chunks)
   }

@@ -34,7 +34,7 @@ export class MemoryUpload implements UploadSession {
     this.#busy = true
     try {
       const chunks: Uint8Array[] = [this.#bytes]
-      for await (const chunk of bytes) chunks.push(chunk)
+      for await (const chunk of bytes) chunks.push(new Uint8Array(chunk))
       const whole = Buffer.concat(chunks)
       if (length !== undefined && whole.byteLength !== this.offset + length) {
         throw new OciError('SIZE_INVALID', 'the chunk has another length')
