@@ -114,12 +114,9 @@ export class PartialFile implements PartialBlob {
     if (this.has(piece)) return bytes
     const { file, space, pool } = this.#components
     await space.take(bytes.byteLength)
-    const checked = await pool.check(giveMemory ? movable(bytes) : new Uint8Array(bytes), {
-      hash: true,
-      mac: this.checks.nonce(piece)
-    })
+    const given = giveMemory ? movable(bytes) : new Uint8Array(bytes)
+    const checked = await pool.check(given, this.checks.nonce(piece))
     const { hash, mac } = checked
-    if (hash === undefined || mac === undefined) throw new Error('the hashing thread left out the hash')
     if (this.#hashesVouched && !equalBytes(hash, this.checks.hash(piece))) {
       throw new ContentError('PIECE_MISMATCH', `these are not the bytes of piece ${piece} of ${this.digest}`)
     }

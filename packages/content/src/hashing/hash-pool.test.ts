@@ -9,7 +9,6 @@ import { hashThreads, PATIENT, temporaryDirectory } from '../testing/stores.ts'
 import { hashFilePieces } from './file-pieces.ts'
 import { HashPool } from './hash-pool.ts'
 import { RunningHash } from './running-hash.ts'
-import { RunningPieces } from './running-pieces.ts'
 
 const BYTES = bytesOf(20 * MIB + 5)
 
@@ -86,15 +85,11 @@ describe('running hash', () => {
     const { pool, files, path } = await setUp()
     const file = await files.create(`${path}-growing`)
     const running = new RunningHash(pool, 'sha256')
-    const pieces = new RunningPieces(pool, MIB)
     for (let at = 0; at < BYTES.byteLength; at += 700_001) {
       await file.write(BYTES.subarray(at, at + 700_001), at)
       running.follow(file, Math.min(at + 700_001, BYTES.byteLength))
-      pieces.follow(file, Math.min(at + 700_001, BYTES.byteLength))
     }
     expect(hex(await running.finish(file, BYTES.byteLength))).toBe(sha256(BYTES))
-    const expected = Array.from({ length: 21 }, (_, index) => sha256(BYTES.subarray(index * MIB, (index + 1) * MIB)))
-    expect(hex(await pieces.finish(file, BYTES.byteLength))).toBe(expected.join(''))
   })
 
   it('keeps its thread while it is open', async () => {

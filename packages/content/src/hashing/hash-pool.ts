@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { DigestAlgorithm } from '@layermesh/oci'
 import { ContentError } from '../errors.ts'
 import { HashStream } from './hash-stream.ts'
-import { HashThread } from './hash-thread.ts'
+import { type CheckedBytes, HashThread } from './hash-thread.ts'
 import type { Checksums } from './hash-worker.ts'
+import type { MacNonce } from './piece-checks.ts'
 
 export interface HashPoolOptions {
   /** Threads at most. */
@@ -13,7 +14,7 @@ export interface HashPoolOptions {
 }
 
 /** Bytes of a file, and of them what was wanted. */
-export interface CheckedBytes {
+export interface ReadBytes {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly hash?: Uint8Array
   readonly mac?: Uint8Array
@@ -62,18 +63,16 @@ export class HashPool {
     length: number,
     want: Checksums = { hash: true },
     spare?: ArrayBuffer
-  ): Promise<CheckedBytes> {
+  ): Promise<ReadBytes> {
     const job = { kind: 'read', fd, position, length, want, ...(spare === undefined ? {} : { spare }) } as const
     const { bytes, ...checksums } = await this.#idlestThread().run(job, spare === undefined ? [] : [spare])
     if (bytes === undefined) throw new Error('the hashing thread left out what it read')
     return { bytes, ...checksums }
   }
 
-  /** What is wanted of bytes. Their memory goes to another thread and is gone here; it comes back with the answer. */
-  async check(bytes: Uint8Array<ArrayBuffer>, want: Checksums): Promise<CheckedBytes> {
-    const { bytes: same, ...checksums } = await this.#idlestThread().run({ kind: 'check', bytes, want }, [bytes.buffer])
-    if (same === undefined) throw new Error('the hashing thread kept the bytes')
-    return { bytes: same, ...checksums }
+  /** The SHA-256 and the MAC of bytes. Their memory goes to another thread and is gone here; it comes back with them. */
+  async check(bytes: Uint8Array<ArrayBuffer>, mac: MacNonce): Promise<CheckedBytes> {
+    return await this.#idlestThread().check({ kind: 'check', bytes, mac })
   }
 
   /** The SHA-256 of each piece of the bytes from `start`, where a piece begins, to `end`. */

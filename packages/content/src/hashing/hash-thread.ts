@@ -1,11 +1,18 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { HashJob, HashReply, HashResult, HashThreadData } from './hash-worker.ts'
+import type { CheckJob, HashJob, HashReply, HashResult, HashThreadData } from './hash-worker.ts'
 
 // Beside this file, as source or compiled.
 const WORKER = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url)
 // A small young generation makes the thread give back its buffers soon; it never holds more than a few.
 const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
+
+/** Bytes with their SHA-256 and their MAC. */
+export interface CheckedBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly hash: Uint8Array
+  readonly mac: Uint8Array
+}
 
 export interface HashThreadOptions {
   readonly data: HashThreadData
@@ -55,6 +62,14 @@ export class HashThread {
     this.#idleTimer.refresh()
     this.#worker.postMessage({ id, job }, transfer)
     return waiting.promise
+  }
+
+  /** Runs a job that takes memory and brings it back. */
+  async check(job: CheckJob): Promise<CheckedBytes> {
+    const { bytes, hash, mac } = await this.run(job, [job.bytes.buffer])
+    if (bytes === undefined || hash === undefined || mac === undefined)
+      throw new Error('the hashing thread left out something')
+    return { bytes, hash, mac }
   }
 
   /** Keeps the thread although it has nothing to do, for the state of a running hash. */

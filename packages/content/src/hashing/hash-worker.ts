@@ -18,8 +18,7 @@ export type HashJob =
   | HashPiecesJob
   /** Begins a running hash. */
   | { readonly kind: 'open'; readonly stream: number; readonly algorithm: DigestAlgorithm }
-  /** Takes the running hash from where it is up to `to`. */
-  | { readonly kind: 'extend'; readonly stream: number; readonly fd: number; readonly to: number }
+  | ExtendJob
   /** Answers with the hash. The running hash is gone. */
   | { readonly kind: 'finish'; readonly stream: number }
   | { readonly kind: 'drop'; readonly stream: number }
@@ -43,11 +42,21 @@ export interface ReadJob {
   readonly spare?: ArrayBuffer
 }
 
-/** Computes what is wanted of bytes, which come back with it. */
+/** Hashes bytes and makes their MAC, and takes them into a running hash if one is named. The bytes come back too. */
 export interface CheckJob {
   readonly kind: 'check'
   readonly bytes: Uint8Array<ArrayBuffer>
-  readonly want: Checksums
+  readonly mac: MacNonce
+  readonly stream?: number
+}
+
+/** Takes a running hash from where it is up to `to`; with `pieceLength`, hashes each piece of that by itself too. */
+export interface ExtendJob {
+  readonly kind: 'extend'
+  readonly stream: number
+  readonly fd: number
+  readonly to: number
+  readonly pieceLength?: number
 }
 
 export interface HashPiecesJob {
@@ -93,15 +102,14 @@ function run(job: HashJob): HashResult {
     case 'read':
       return read(job)
     case 'check':
-      return { bytes: job.bytes, ...checksums(job.bytes, job.want) }
+      return check(job)
     case 'pieces':
       return { pieces: hashPieces(job) }
     case 'open':
       streams.set(job.stream, { hash: createHash(job.algorithm), position: 0 })
       return {}
     case 'extend':
-      extend(streamOf(job.stream), job.fd, job.to)
-      return {}
+      return extend(job)
     case 'finish':
       return { hash: finish(job.stream) }
     case 'drop':
@@ -123,6 +131,15 @@ function read({ fd, position, length, want, spare }: ReadJob): HashResult {
   return { bytes, ...checksums(bytes, want) }
 }
 
+function check({ bytes, mac, stream }: CheckJob): HashResult {
+  if (stream !== undefined) {
+    const running = streamOf(stream)
+    running.hash.update(bytes)
+    running.position += bytes.byteLength
+  }
+  return { bytes, ...checksums(bytes, { hash: true, mac }) }
+}
+
 function checksums(bytes: Uint8Array, want: Checksums): Pick<HashResult, 'hash' | 'mac'> {
   return {
     ...(want.hash ? { hash: hash('sha256', bytes, 'buffer') } : {}),
@@ -141,19 +158,31 @@ function macOf(bytes: Uint8Array, { blob, piece }: MacNonce): Uint8Array {
   return cipher.getAuthTag()
 }
 
-function hashPieces({ fd, start, end, pieceLength }: HashPiecesJob): Uint8Array {
+function hashPieces(
+  { fd, start, end, pieceLength }: Omit<HashPiecesJob, 'kind'>,
+  take: (chunk: Uint8Array) => void = () => {}
+): Uint8Array {
   const hashes: Uint8Array[] = []
   for (let from = start; from < end; from += pieceLength) {
     const piece = createHash('sha256')
-    eachChunk(fd, from, Math.min(from + pieceLength, end), (chunk) => piece.update(chunk))
+    eachChunk(fd, from, Math.min(from + pieceLength, end), (chunk) => {
+      piece.update(chunk)
+      take(chunk)
+    })
     hashes.push(piece.digest())
   }
   return Buffer.concat(hashes)
 }
 
-function extend(stream: Stream, fd: number, to: number): void {
-  eachChunk(fd, stream.position, to, (chunk) => stream.hash.update(chunk))
-  stream.position = to
+function extend({ stream, fd, to, pieceLength }: ExtendJob): HashResult {
+  const running = streamOf(stream)
+  const take = (chunk: Uint8Array) => running.hash.update(chunk)
+  const pieces =
+    pieceLength === undefined
+      ? eachChunk(fd, running.position, to, take)
+      : hashPieces({ fd, start: running.position, end: to, pieceLength }, take)
+  running.position = to
+  return pieces === undefined ? {} : { pieces }
 }
 
 function finish(id: number): Uint8Array {

@@ -9,6 +9,11 @@ export interface MacNonce {
 
 let lastBlob = 0
 
+/** A number for a blob that no other has. */
+export function newNonceBlob(): number {
+  return ++lastBlob
+}
+
 /**
  * What the pieces of one blob are checked against when they come from the disk.
  *
@@ -19,13 +24,15 @@ let lastBlob = 0
 export class PieceChecks {
   /** The SHA-256 of each piece, one after the other. */
   readonly hashes: Uint8Array
-  readonly #blob = ++lastBlob
+  readonly #blob: number
   readonly #known: Bitfield
   readonly #macs: Uint8Array
 
-  constructor(hashes: Uint8Array) {
+  /** @param blob of the MACs that were made already */
+  constructor(hashes: Uint8Array, blob = newNonceBlob()) {
     const pieces = hashes.byteLength / HASH_LENGTH
     this.hashes = hashes
+    this.#blob = blob
     this.#known = new Bitfield(pieces)
     this.#macs = new Uint8Array(pieces * MAC_LENGTH)
   }

@@ -6,9 +6,11 @@ import { FreeSpace } from '../disk/free-space.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { PATIENT, temporaryDirectory } from '../testing/stores.ts'
-import { ChunkWriter } from './chunk-writer.ts'
+import { ChunkWriter, type ChunkWriterComponents } from './chunk-writer.ts'
 
 const space = new FreeSpace({ freeBytes: async () => Number.MAX_SAFE_INTEGER, now: () => 0 }, 0)
+
+const onWrite: ChunkWriterComponents['onWrite'] = async (bytes) => bytes
 
 /** A file whose writes end when the test says so. */
 function slowFile() {
@@ -28,50 +30,87 @@ function slowFile() {
 }
 
 describe('chunk writer', () => {
-  it('gathers small chunks into writes of 1 MiB', async () => {
+  it('gathers small chunks into writes of 1 MiB that begin where pieces do', async () => {
     const { file, writes, syncs } = slowFile()
     const ends: number[] = []
-    const writer = new ChunkWriter({ file, space, onWritten: (end) => ends.push(end) }, 100)
-    for (let chunk = 0; chunk < 16; chunk++) await writer.add(new Uint8Array(MIB / 16))
-    await writer.add(new Uint8Array(5))
+    const writer = new ChunkWriter({ file, space, onWrite, onWritten: (end) => ends.push(end) }, 100)
+    for (let chunk = 0; chunk < 32; chunk++) await writer.add(new Uint8Array(MIB / 16))
     const flushed = writer.flush()
-    await expect.poll(() => writes, PATIENT).toHaveLength(1)
-    writes[0]?.end()
-    await expect.poll(() => writes, PATIENT).toHaveLength(2)
-    writes[1]?.end()
+    for (const write of [0, 1, 2]) {
+      await expect.poll(() => writes, PATIENT).toHaveLength(write + 1)
+      writes[write]?.end()
+    }
     await flushed
     expect(writes.map(({ position, length }) => [position, length])).toEqual([
-      [100, MIB],
-      [100 + MIB, 5]
+      [100, MIB - 100],
+      [MIB, MIB],
+      [2 * MIB, 100]
     ])
-    expect(ends).toEqual([100 + MIB, 105 + MIB])
-    expect(writer.end).toBe(105 + MIB)
+    expect(ends).toEqual([MIB, 2 * MIB, 2 * MIB + 100])
+    expect(writer.end).toBe(2 * MIB + 100)
     expect(syncs.count).toBe(1)
   })
 
-  it('takes nothing more while one buffer is written and the other is full', async () => {
+  it('takes nothing more while two buffers are under way and the third is full', async () => {
     const { file, writes } = slowFile()
-    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
-    await writer.add(new Uint8Array(MIB))
+    const writer = new ChunkWriter({ file, space, onWrite, onWritten: () => {} }, 0)
+    await writer.add(new Uint8Array(2 * MIB))
     let taken = false
-    const second = writer.add(new Uint8Array(MIB)).then(() => {
+    const third = writer.add(new Uint8Array(MIB)).then(() => {
       taken = true
     })
     await expect.poll(() => writes, PATIENT).toHaveLength(1)
     expect(taken).toBe(false)
     writes[0]?.end()
-    await second
-    expect(taken).toBe(true)
+    await third
+    for (const write of [1, 2]) {
+      await expect.poll(() => writes, PATIENT).toHaveLength(write + 1)
+      writes[write]?.end()
+    }
+    await writer.flush()
+  })
+
+  it('shows bytes in order before it writes them, while those before are being written', async () => {
+    const { file, writes } = slowFile()
+    const shown: number[] = []
+    const show: typeof onWrite = async (bytes, position) => {
+      shown.push(position)
+      const { byteLength } = bytes
+      return new Uint8Array(bytes.buffer.transfer(), 0, byteLength)
+    }
+    const writer = new ChunkWriter({ file, space, onWrite: show, onWritten: () => {} }, 0)
+    await writer.add(new Uint8Array(2 * MIB))
+    expect(shown).toEqual([0, MIB])
+    await expect.poll(() => writes, PATIENT).toHaveLength(1)
+    writes[0]?.end()
     await expect.poll(() => writes, PATIENT).toHaveLength(2)
     writes[1]?.end()
-    await writer.flush()
+    await writer.add(bytesOf(MIB))
+    await writer.add(bytesOf(7))
+    const flushed = writer.flush()
+    for (const write of [2, 3]) {
+      await expect.poll(() => writes, PATIENT).toHaveLength(write + 1)
+      writes[write]?.end()
+    }
+    await flushed
+    expect(writes.map(({ length }) => length)).toEqual([MIB, MIB, MIB, 7])
+  })
+
+  it('writes nothing that could not be shown, and tells of it', async () => {
+    const { file, writes } = slowFile()
+    const show: typeof onWrite = async () => Promise.reject(new Error('not today'))
+    const writer = new ChunkWriter({ file, space, onWrite: show, onWritten: () => {} }, 0)
+    await writer.add(new Uint8Array(10))
+    await expect(writer.flush()).rejects.toThrow('not today')
+    await writer.settle()
+    expect(writes).toEqual([])
   })
 
   it('tells of a write that failed with the next chunk or the flush', async () => {
     const system = createFaultyFileSystem()
     const file = await new Files(system).create(join(await temporaryDirectory(), 'file'))
     system.roomBytes = MIB + 10
-    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, space, onWrite, onWritten: () => {} }, 0)
     await writer.add(bytesOf(2 * MIB))
     await expect(writer.flush()).rejects.toMatchObject({ code: 'DISK_FULL' })
     await file.close()
@@ -80,7 +119,7 @@ describe('chunk writer', () => {
   it('tells of a sync that failed on the way, though a later one does not', async () => {
     const system = createFaultyFileSystem()
     const file = await new Files(system).create(join(await temporaryDirectory(), 'file'))
-    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, space, onWrite, onWritten: () => {} }, 0)
     system.failSync = true
     for (let chunk = 0; chunk < 34; chunk++) await writer.add(new Uint8Array(MIB))
     await expect.poll(() => system.failSync, PATIENT).toBe(false)
@@ -90,7 +129,7 @@ describe('chunk writer', () => {
 
   it('settles only after the write that is under way', async () => {
     const { file, writes } = slowFile()
-    const writer = new ChunkWriter({ file, space, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, space, onWrite, onWritten: () => {} }, 0)
     await writer.add(new Uint8Array(MIB))
     let settled = false
     const settling = writer.settle().then(() => {

@@ -7,8 +7,8 @@ import { ContentError } from '../errors.ts'
 import { hashFilePieces } from '../hashing/file-pieces.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
+import { type FileChecks, RunningChecks } from '../hashing/running-checks.ts'
 import { RunningHash } from '../hashing/running-hash.ts'
-import { RunningPieces } from '../hashing/running-pieces.ts'
 import type { BlobStat, Upload } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { linkChanges } from '../metadata/repositories.ts'
@@ -47,15 +47,14 @@ const PIECE_LENGTH = pieceLengthFor(0)
 
 /**
  * An upload session. Its file reaches to the offset, and every offset that was told to anybody is durable: an append
- * syncs the file, then writes the row. While bytes come in they are hashed behind the writer.
+ * syncs the file, then writes the row. Bytes are hashed as they come in.
  */
 export class UploadSession implements Upload {
   readonly id: string
   readonly repository: Repository
   readonly #components: UploadComponents
   readonly #options: UploadOptions
-  readonly #hash: RunningHash
-  readonly #pieces: RunningPieces
+  readonly #checks: RunningChecks
   readonly #ending = new AbortController()
   #state: 'open' | 'appending' | 'committing' | 'ended' = 'open'
   #offset: number
@@ -65,8 +64,7 @@ export class UploadSession implements Upload {
   constructor(components: UploadComponents, options: UploadOptions, id: string, row: UploadRow) {
     this.#components = components
     this.#options = options
-    this.#hash = new RunningHash(components.pool, 'sha256')
-    this.#pieces = new RunningPieces(components.pool, PIECE_LENGTH)
+    this.#checks = new RunningChecks(components.pool, PIECE_LENGTH)
     this.id = id
     this.repository = row.repository
     this.#offset = row.offset
@@ -103,13 +101,12 @@ export class UploadSession implements Upload {
       const file = await this.#openFile()
       try {
         await this.#cutToOffset(file)
-        const hashing = Promise.all([this.#wholeHash(file, digest), this.#pieceHashes(file)])
-        const [hash, pieceHashes] = await abortable(hashing, this.#ending.signal)
+        const { hash, checks } = await abortable(this.#check(file, digest), this.#ending.signal)
         if (digestOfHash(digestAlgorithm(digest), hash) !== digest) {
           await this.#end()
           throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })
         }
-        return await this.#makeBlob(digest, new PieceChecks(pieceHashes))
+        return await this.#makeBlob(digest, checks)
       } finally {
         file.release()
       }
@@ -147,11 +144,15 @@ export class UploadSession implements Upload {
     const { space } = this.#components
     const signals = options.signal === undefined ? [] : [options.signal]
     const source = untilAborted(bytes, AbortSignal.any([this.#ending.signal, ...signals]))
-    const onWritten = (end: number) => {
-      this.#hash.follow(file, end)
-      this.#pieces.follow(file, end)
-    }
-    const writer = new ChunkWriter({ file, space, onWritten }, this.#offset)
+    const writer = new ChunkWriter(
+      {
+        file,
+        space,
+        onWrite: (bytes, position) => this.#checks.take(bytes, position),
+        onWritten: (end) => this.#checks.follow(file, end)
+      },
+      this.#offset
+    )
     const limits = { length: options.length, maxLength: this.#options.maxBlobBytes - this.#offset }
     try {
       const brokeOff = await copy(source, writer, limits)
@@ -180,7 +181,7 @@ export class UploadSession implements Upload {
 
   /** Takes away what came after the offset. */
   async #rollBack(file: StoredFile): Promise<void> {
-    await Promise.all([this.#hash.rewind(this.#offset), this.#pieces.rewind(this.#offset)])
+    await this.#checks.rewind(this.#offset)
     // A disk that refuses even this has the commit cut it.
     await file.truncate(this.#offset).catch(() => {})
   }
@@ -191,16 +192,20 @@ export class UploadSession implements Upload {
     await file.sync()
   }
 
-  #wholeHash(file: StoredFile, digest: Digest): Promise<Uint8Array> {
+  /** The hash of the whole as the digest's algorithm has it, and what the pieces of a blob of this length are. */
+  async #check(file: StoredFile, digest: Digest): Promise<FileChecks> {
+    const { pool } = this.#components
+    const size = this.#offset
     const algorithm = digestAlgorithm(digest)
-    const hash = algorithm === 'sha256' ? this.#hash : new RunningHash(this.#components.pool, algorithm)
-    return hash.finish(file, this.#offset)
-  }
-
-  #pieceHashes(file: StoredFile): Promise<Uint8Array> {
-    const pieceLength = pieceLengthFor(this.#offset)
-    if (pieceLength === PIECE_LENGTH) return this.#pieces.finish(file, this.#offset)
-    return hashFilePieces(this.#components.pool, file, this.#offset, pieceLength)
+    const pieceLength = pieceLengthFor(size)
+    const found = await this.#checks.finish(file, size)
+    return {
+      hash: algorithm === 'sha256' ? found.hash : await new RunningHash(pool, algorithm).finish(file, size),
+      checks:
+        pieceLength === PIECE_LENGTH
+          ? found.checks
+          : new PieceChecks(await hashFilePieces(pool, file, size, pieceLength))
+    }
   }
 
   async #makeBlob(digest: Digest, checks: PieceChecks): Promise<BlobStat> {
@@ -224,7 +229,7 @@ export class UploadSession implements Upload {
   }
 
   async #forgetHashes(): Promise<void> {
-    await Promise.all([this.#hash.reset(), this.#pieces.reset()])
+    await this.#checks.reset()
   }
 
   #openFile(): Promise<StoredFile> {
