@@ -3,6 +3,10 @@ export type MeshErrorCode =
   | 'PEER_UNREACHABLE'
   /** The peer broke the protocol. */
   | 'PEER_MISBEHAVED'
+  /** The peer did not prove who it is, or is not the one that was dialled. */
+  | 'PEER_IDENTITY'
+  /** The peer did not prove that it knows the cluster secret. */
+  | 'NOT_A_MEMBER'
   /** The peer was not done in time. */
   | 'DEADLINE'
   /** Sources ran dry in the middle of a blob. */

@@ -11,6 +11,9 @@ export const PROTOCOL = Object.freeze({
 
 /** Every bound and deadline of the mesh in one table. Sizes in bytes, times in milliseconds. */
 export const LIMITS = Object.freeze({
+  /** Encryption and proof of membership of a new connection; also dialling one takes no longer. */
+  handshakeDeadlineMs: 10_000,
+
   /** One message of the hello and tag protocols. */
   rpcMessageBytes: 1 * MIB,
   rpcDeadlineMs: 2_000,

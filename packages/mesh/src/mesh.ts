@@ -16,7 +16,7 @@ import type {
   TransferSummary
 } from './interfaces.ts'
 import { createHost, type MeshHost } from './network/host.ts'
-import { BanList, createGater, membershipPrologue } from './network/membership.ts'
+import { BanList, createGater, membershipOf } from './network/membership.ts'
 import { Neighbours } from './network/neighbours.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
@@ -146,7 +146,7 @@ export class Mesh {
   /** Makes a node that listens nowhere yet. @throws {MeshError} SECRET_INVALID, ADDRESS_INVALID */
   static async create(components: MeshComponents, options: MeshOptions): Promise<Mesh> {
     const bans = new BanList(() => performance.now())
-    const prologue = membershipPrologue(options.secret)
+    const membership = membershipOf(options.secret)
     options.join.forEach(parseJoinAddress)
     const { host, datastore } = await createHost({
       privateKey: components.privateKey,
@@ -154,7 +154,7 @@ export class Mesh {
       listen: options.listen,
       announce: options.announce,
       maxPeers: options.maxPeers,
-      prologue,
+      membership,
       gater: createGater(bans),
       tagRules: tagRecordRules(components.openTrustedRecord),
       ...(components.logger === undefined ? {} : { logger: components.logger })

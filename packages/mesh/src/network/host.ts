@@ -9,6 +9,8 @@ import { LevelDatastore } from 'datastore-level'
 import { createLibp2p } from 'libp2p'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { TagRecordRules } from '../tags/record-rules.ts'
+import type { Membership } from './membership.ts'
+import { tls } from './tls/encrypter.ts'
 
 const MIB = 1024 * 1024
 const MINUTE = 60_000
@@ -26,7 +28,7 @@ export interface HostInit {
   /** Addresses told to others instead of those that are listened on, when not empty. */
   readonly announce: readonly string[]
   readonly maxPeers: number
-  readonly prologue: Uint8Array
+  readonly membership: Membership
   readonly gater: ConnectionGater
   readonly tagRules: TagRecordRules
   readonly logger?: ComponentLogger
@@ -46,7 +48,11 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     ...(init.logger === undefined ? {} : { logger: init.logger }),
     addresses: { listen: [...init.listen], announce: [...init.announce] },
     transports: [tcp({ backlog: 1024 })],
-    connectionEncrypters: [noise({ prologueBytes: init.prologue })],
+    // In the order of preference of the one who dials.
+    connectionEncrypters: [
+      tls({ proofKeys: init.membership.proofKeys }),
+      noise({ prologueBytes: init.membership.prologue })
+    ],
     streamMuxers: [
       yamux({
         maxInboundStreams: 256,

@@ -1,18 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { BanList, membershipPrologue } from './membership.ts'
+import { BanList, membershipOf } from './membership.ts'
 
 describe('the membership prologue', () => {
   it('differs with the secret', () => {
     const prologues = [undefined, Buffer.alloc(32, 1), Buffer.alloc(32, 2)].map((secret) =>
-      Buffer.from(membershipPrologue(secret)).toString('hex')
+      Buffer.from(membershipOf(secret).prologue).toString('hex')
     )
     expect(new Set(prologues).size).toBe(3)
   })
 
   it('is refused for a secret that could be guessed', () => {
-    expect(() => membershipPrologue(Buffer.from('hunter2'))).toThrow(
-      expect.objectContaining({ code: 'SECRET_INVALID' })
-    )
+    expect(() => membershipOf(Buffer.from('hunter2'))).toThrow(expect.objectContaining({ code: 'SECRET_INVALID' }))
   })
 })
 

@@ -1,30 +1,39 @@
 import { createHash } from 'node:crypto'
 import type { ConnectionGater, PeerId } from '@libp2p/interface'
 import { MeshError } from '../errors.ts'
+import { proofKey } from './tls/proof.ts'
 
 const MIN_SECRET_BYTES = 32
 const PROLOGUE_DOMAIN = 'layermesh membership 1'
 const MAX_BANS = 4_096
 
+/** What both sides of a connection must have in common for it to come about, whatever its encryption. */
+export interface Membership {
+  /** For noise: the prologue of the handshake (Noise Protocol Framework §6). */
+  readonly prologue: Uint8Array
+  /** For TLS: the keys that a proof behind the handshake is made and checked with; none in an open mesh. */
+  readonly proofKeys: readonly Uint8Array[]
+}
+
 /**
- * The prologue that both sides of a noise handshake must share (Noise Protocol Framework §6): peers with another
- * secret fail at the handshake, before any protocol answers. The secret must be random: who dials a node can test
- * guesses offline, so short or chosen secrets are refused.
+ * The membership that a cluster secret stands for: peers with another one fail at the handshake, before any protocol
+ * answers. The secret must be random: who dials a node can test guesses offline, so short or chosen ones are refused.
  *
  * @param secret undefined for an open mesh
  * @throws {MeshError} SECRET_INVALID
  */
-export function membershipPrologue(secret: Uint8Array | undefined): Uint8Array {
+export function membershipOf(secret: Uint8Array | undefined): Membership {
   if (secret !== undefined && secret.byteLength < MIN_SECRET_BYTES) {
     throw new MeshError(
       'SECRET_INVALID',
       `the cluster secret has ${secret.byteLength} bytes, at least ${MIN_SECRET_BYTES} are needed; make one with: layermesh secret new`
     )
   }
-  return createHash('sha256')
-    .update(PROLOGUE_DOMAIN)
-    .update(secret ?? new Uint8Array())
-    .digest()
+  const hash = createHash('sha256').update(PROLOGUE_DOMAIN)
+  return {
+    prologue: hash.update(secret ?? new Uint8Array()).digest(),
+    proofKeys: secret === undefined ? [] : [proofKey(secret)]
+  }
 }
 
 /** Peers that are shut out for a while. */

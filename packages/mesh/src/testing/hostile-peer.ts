@@ -6,7 +6,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import { createHost } from '../network/host.ts'
-import { BanList, createGater, membershipPrologue } from '../network/membership.ts'
+import { BanList, createGater, membershipOf } from '../network/membership.ts'
 import { serve } from '../network/rpc.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
 import { decodeJoin, encodeHave, encodeJoined } from '../wire/blob-messages.ts'
@@ -73,7 +73,7 @@ export async function hostilePeer(
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     maxPeers: 100,
-    prologue: membershipPrologue(undefined),
+    membership: membershipOf(undefined),
     gater: createGater(new BanList(() => 0)),
     tagRules: tagRecordRules(async () => {
       throw new Error('none')

@@ -1,0 +1,78 @@
+import type { TLSSocket } from 'node:tls'
+import type { AbortOptions } from '@libp2p/interface'
+import { AbstractMultiaddrConnection, type SendResult } from '@libp2p/utils'
+import { pEvent } from 'p-event'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import type { TcpConnection } from './socket.ts'
+
+/**
+ * What TLS carries, as libp2p wants it. It reads and writes the TLS socket, which sits on the TCP socket itself, so no
+ * byte passes the streams of libp2p that the connection below was made with. Either of the two connections may be
+ * closed or aborted; the other one follows.
+ */
+export class TlsConnection extends AbstractMultiaddrConnection {
+  readonly #tcp: TcpConnection
+  readonly #socket: TLSSocket
+
+  constructor(tcp: TcpConnection, socket: TLSSocket) {
+    const { connection } = tcp
+    super({
+      log: connection.log.newScope('tls'),
+      direction: connection.direction,
+      remoteAddr: connection.remoteAddr,
+      inactivityTimeout: connection.inactivityTimeout,
+      maxReadBufferLength: connection.maxReadBufferLength
+    })
+    this.#tcp = tcp
+    this.#socket = socket
+    this.watchSocket()
+    this.watchTransport()
+  }
+
+  override sendData(data: Uint8ArrayList): SendResult {
+    this.#socket.cork()
+    for (const part of data) this.#socket.write(part)
+    this.#socket.uncork()
+    return { sentBytes: data.byteLength, canSendMore: !this.#socket.writableNeedDrain }
+  }
+
+  override async sendClose(options?: AbortOptions): Promise<void> {
+    if (this.#socket.destroyed) return
+    this.#socket.destroySoon()
+    await pEvent(this.#socket, 'close', options)
+  }
+
+  override sendReset(error: Error): void {
+    this.#tcp.connection.abort(error)
+  }
+
+  override sendPause(): void {
+    this.#socket.pause()
+  }
+
+  override sendResume(): void {
+    this.#socket.resume()
+  }
+
+  private watchSocket(): void {
+    this.#socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    this.#socket.on('drain', () => this.safeDispatchEvent('drain'))
+    this.#socket.on('error', (error) => this.#tcp.connection.abort(error))
+    this.#socket.resume()
+  }
+
+  private watchTransport(): void {
+    const { connection, socket } = this.#tcp
+    // The TCP socket ends without an error when TLS failed, and before TLS tells of it.
+    socket.prependListener('close', () => {
+      if (this.#socket.errored) connection.abort(this.#socket.errored)
+    })
+    connection.addEventListener('close', ({ error, local }) => {
+      if (!error) this.onTransportClosed()
+      else if (local) this.abort(error)
+      else this.onRemoteReset()
+    })
+    // By itself it would end the TCP socket below TLS, with bytes still on their way and without TLS' own farewell.
+    connection.sendClose = (options) => this.close(options)
+  }
+}
