@@ -95,7 +95,7 @@ function report(
       formatSeconds(Math.min(...ends)),
       formatSeconds(median(firsts)),
       formatSeconds(Math.max(...firsts)),
-      String(sum(pulls.map(({ refusals }) => refusals))),
+      String(sum(pulls.map(({ refusals }) => refusals.length))),
       ...more
     ]
   }

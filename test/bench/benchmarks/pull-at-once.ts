@@ -4,7 +4,6 @@ import { monotonicMs } from '../clients/clock.ts'
 import type { Layer } from '../clients/layer.ts'
 import type { Cluster, HostClient, Station } from '../cluster.ts'
 import { type CpuUse, withCpu } from '../measure/cpu.ts'
-import { sum } from '../report/statistics.ts'
 
 /** What a pull by many clients at the same moment was like. Seconds count from that moment. */
 export interface PullAtOnce {
@@ -12,8 +11,8 @@ export interface PullAtOnce {
   readonly makespanSeconds: number
   readonly firstByteSeconds: readonly number[]
   readonly endSeconds: readonly number[]
-  /** How often a client was told that something can not be had, and asked again. */
-  readonly refusals: number
+  /** Answers to clients that something can not be had, after which they asked again. */
+  readonly refusals: readonly string[]
 }
 
 /** What went between nodes meanwhile. */
@@ -78,7 +77,7 @@ export async function pullAtOnce(
     makespanSeconds: Math.max(...endSeconds),
     firstByteSeconds: times.map(({ firstByteMs }) => seconds(firstByteMs)),
     endSeconds,
-    refusals: sum(times.map(({ refusals }) => refusals))
+    refusals: times.flatMap(({ refusals }) => refusals)
   }
 }
 

@@ -94,7 +94,7 @@ function report({ sizeBytes, farLinkBitsPerSecond }: Options, runs: readonly Run
         formatRatio(images(({ farPayload }) => farPayload[FAR])),
         formatRatio(images(({ onLink }) => onLink[NEAR] + onLink[FAR])),
         formatRatio(images(({ seed }) => seed.sentPayload)),
-        String(sum(runs.map(({ refusals }) => refusals))),
+        String(sum(runs.map(({ refusals }) => refusals.length))),
         `${median(runs.map(({ cpu }) => cpu.cpuSeconds.nodes)).toFixed(1)} s`,
         formatShare(median(runs.map(({ cpu }) => cpu.busyShare))),
         formatShare(median(runs.map(({ cpu }) => cpu.othersShare)))

@@ -15,8 +15,8 @@ export interface PullTimes {
   readonly startedMs: number
   readonly firstByteMs: number
   readonly endedMs: number
-  /** How often the answer was that it can not be had. */
-  readonly refusals: number
+  /** Answers that it can not be had. */
+  readonly refusals: readonly string[]
 }
 
 const MAX_REFUSALS = 20
@@ -39,17 +39,18 @@ export async function pull(registryUrl: string, layer: Layer): Promise<PullTimes
   const endedMs = monotonicMs()
   const digest = `sha256:${hash.digest('hex')}`
   if (digest !== layer.digest) throw new Error(`${digest} came instead of ${layer.digest}`)
-  return { startedMs, firstByteMs, endedMs, refusals: manifest.refusals + refusals }
+  return { startedMs, firstByteMs, endedMs, refusals: [...manifest.refusals, ...refusals] }
 }
 
 /** Asks again a few times when the answer is that it can not be had, as clients do. */
-async function getPatiently(url: string): Promise<{ response: IncomingMessage; refusals: number }> {
-  for (let refusals = 0; ; refusals++) {
+async function getPatiently(url: string): Promise<{ response: IncomingMessage; refusals: string[] }> {
+  const refusals: string[] = []
+  for (;;) {
     const asked = get(url, { agent: false, headers: { Accept: MEDIA_TYPE.ociManifest } })
     const [response] = (await once(asked, 'response')) as [IncomingMessage]
     if (response.statusCode === 200) return { response, refusals }
-    const said = await text(response)
-    if (refusals === MAX_REFUSALS) throw new Error(`${url} was answered with ${response.statusCode}: ${said}`)
+    refusals.push(`${response.statusCode} ${await text(response)}`)
+    if (refusals.length > MAX_REFUSALS) throw new Error(`${url} was answered with ${refusals.at(-1)}`)
     await sleep(ASK_AGAIN_AFTER_MS)
   }
 }
