@@ -1,6 +1,5 @@
 import { Command, Option } from 'commander'
-import type { Naming } from './interest.ts'
-import { PRESETS, SCENARIO_DEFAULTS, type Scenario } from './scenario.ts'
+import { type Naming, PRESETS, SCENARIO_DEFAULTS, type Scenario } from './scenario.ts'
 import { parseCount, parseNumber, parseRate, parseShare, parseSize, parseTime } from './units.ts'
 
 type Flag = readonly [flags: string, keys: keyof Scenario | readonly (keyof Scenario)[], parse: Parse, help: string]

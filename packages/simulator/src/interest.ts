@@ -1,19 +1,12 @@
 import type { Peer } from './peer.ts'
 import type { Random } from './random.ts'
+import type { Naming } from './scenario.ts'
 
 interface Entry {
   readonly peer: Peer
   /** How often it was named to others. */
   named: number
 }
-
-/**
- * Whom a node names to one who asks. `balanced`: of the same zone those who were named least, among some looked at by
- * chance, so that everybody has about as many neighbours and the graph is as good as a random regular one; of other
- * zones the same few to all who ask from one zone, so that these agree on whom to ask what. `latest`: those who asked
- * last, wherever they are.
- */
-export type Naming = 'balanced' | 'latest'
 
 export interface NamingOptions {
   readonly naming: Naming

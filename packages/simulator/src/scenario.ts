@@ -1,5 +1,12 @@
 import type { SwarmOptions, UploadOptions } from '@layermesh/swarm'
-import type { Naming } from './interest.ts'
+
+/**
+ * Whom a node names to one who asks. `balanced`: of the same zone those who were named least, among some looked at by
+ * chance, so that everybody has about as many neighbours and the graph is as good as a random regular one; of other
+ * zones the same few to all who ask from one zone, so that these agree on whom to ask what. `latest`: those who asked
+ * last, wherever they are.
+ */
+export type Naming = 'balanced' | 'latest'
 
 /** What the world is like. Rates in bytes per second, sizes in bytes, times in milliseconds of virtual time. */
 export interface Scenario {

@@ -23,7 +23,7 @@ import { type Role, readExactly, shakeHands } from './handshake.ts'
 import { checkProof, keyingMaterial, makeProof, PROOF_BYTES } from './proof.ts'
 import { takeSocket } from './socket.ts'
 
-export const TLS_PROTOCOL = Object.freeze({
+const TLS_PROTOCOL = Object.freeze({
   /** As all of libp2p has it. */
   open: '/tls/1.0.0',
   /** The same, with a proof of membership. */
