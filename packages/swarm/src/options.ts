@@ -17,7 +17,7 @@ export interface SwarmOptions {
   readonly aheadMs: number
   /** How many pieces ahead of a reader come before all others. @default 8 */
   readonly readAheadPieces: number
-  /** Readers of one blob whose places are remembered. @default 8 */
+  /** Readers of one blob whose places are remembered. @default 32 */
   readonly maxReaders: number
   /** A reader that asked for nothing for so long is forgotten. @default 10000 */
   readonly readerIdleMs: number
@@ -64,7 +64,7 @@ export const SWARM_DEFAULTS: SwarmOptions = Object.freeze({
   firstAheadBytes: 2 * MIB,
   aheadMs: 100,
   readAheadPieces: 8,
-  maxReaders: 8,
+  maxReaders: 32,
   readerIdleMs: 10_000,
   tellFetchingEveryMs: 1_000,
   takeOverAfterMs: 3_000,

@@ -8,7 +8,7 @@ import type { SwarmOptions } from './options.ts'
 import { scoreOf } from './rendezvous.ts'
 import type { Source } from './source.ts'
 
-type PickOptions = Pick<SwarmOptions, 'readAheadPieces' | 'takeOverAfterMs' | 'settleMs' | 'insistAfterMs'>
+type PickOptions = Pick<SwarmOptions, 'takeOverAfterMs' | 'settleMs' | 'insistAfterMs'>
 
 /** Members take an abandoned piece over one after the other, so that the first has told of it before the next tries. */
 const TAKE_OVER_STEP_MS = 300
@@ -16,21 +16,11 @@ const TAKE_OVER_STEP_MS = 300
 /** The piece that is best asked of this source now; undefined when there is none. */
 export function pickPiece(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
   if (source.useful === 0) return undefined
-  return source.kind === 'member'
-    ? pickFromMember(now, blob, source, options)
-    : pickToBringIn(now, blob, source, options)
+  return source.kind === 'member' ? pickFromMember(now, blob, source) : pickToBringIn(now, blob, source, options)
 }
 
-function pickFromMember(
-  now: number,
-  blob: BlobState,
-  source: Source,
-  { readAheadPieces }: PickOptions
-): number | undefined {
-  for (const { piece: place } of blob.readers.places) {
-    const end = Math.min(place + readAheadPieces, blob.held.length)
-    for (let piece = place; piece < end; piece++) if (mayAsk(now, blob, source, piece)) return piece
-  }
+function pickFromMember(now: number, blob: BlobState, source: Source): number | undefined {
+  for (const piece of blob.readers.next(blob.held.length)) if (mayAsk(now, blob, source, piece)) return piece
   return rarest(now, blob, source)
 }
 
@@ -56,7 +46,7 @@ function mayAsk(now: number, blob: BlobState, source: Source, piece: number): bo
 function pickToBringIn(now: number, blob: BlobState, source: Source, options: PickOptions): number | undefined {
   let best: number | undefined
   let bestRank = Number.POSITIVE_INFINITY
-  for (const piece of inReadingOrder(blob, options.readAheadPieces)) {
+  for (const piece of inReadingOrder(blob)) {
     if (!mayAsk(now, blob, source, piece)) continue
     const rank = rankToBringIn(now, blob, source, piece, options)
     if (rank === 0) return piece
@@ -103,10 +93,7 @@ function isFarGiver(now: number, blob: BlobState, source: Source, piece: number,
   return wholes > 0 || members === 0 || now - blob.lastProgressAt >= takeOverAfterMs
 }
 
-function* inReadingOrder(blob: BlobState, readAheadPieces: number): Generator<number> {
-  for (const { piece: place } of blob.readers.places) {
-    const end = Math.min(place + readAheadPieces, blob.held.length)
-    for (let piece = place; piece < end; piece++) yield piece
-  }
+function* inReadingOrder(blob: BlobState): Generator<number> {
+  yield* blob.readers.next(blob.held.length)
   for (let piece = blob.firstMissing; piece < blob.held.length; piece++) yield piece
 }

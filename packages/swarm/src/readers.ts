@@ -22,9 +22,11 @@ export class Readers {
     this.#options = options
   }
 
-  awaits(piece: number, now: number): void {
+  awaits(piece: number, now: number, held: (piece: number) => boolean): void {
     const near = this.#readers.find(
-      (reader) => piece >= reader.piece && piece <= reader.piece + this.#options.readAheadPieces
+      (reader) =>
+        piece === reader.piece ||
+        (held(reader.piece) && piece > reader.piece && piece <= reader.piece + this.#options.readAheadPieces)
     )
     if (near) {
       near.piece = piece
@@ -43,7 +45,16 @@ export class Readers {
     this.#readers = this.#readers.filter(({ piece, at }) => !held(piece) || now - at < this.#options.readerIdleMs)
   }
 
-  /** The pieces at which readers are; what follows each is wanted soon. */
+  /** What readers come to next: first the pieces at which they are, then those that follow. May name a piece twice. */
+  *next(count: number): Generator<number> {
+    for (const { piece } of this.#readers) yield piece
+    for (const { piece: place } of this.#readers) {
+      const end = Math.min(place + this.#options.readAheadPieces, count)
+      for (let piece = place + 1; piece < end; piece++) yield piece
+    }
+  }
+
+  /** The pieces at which readers are. */
   get places(): readonly Readonly<Reader>[] {
     return this.#readers
   }

@@ -84,6 +84,14 @@ describe('choosing pieces and peers', () => {
     expect(asked.slice(0, 6).sort()).toEqual([20, 21, 50, 51, 80, 81])
   })
 
+  it('serves readers that stand one right behind the other, as of a fetch by many ranges, before all else', () => {
+    const swarm = new Swarm('self', { firstAheadBytes: 12 * MIB, readAheadPieces: 8 })
+    swarm.step(0, want(100))
+    const places = Array.from({ length: 12 }, (_, index) => 50 + index)
+    for (const piece of places) swarm.step(0, { type: 'awaited', digest, piece })
+    expect(piecesOf(swarm.step(0, joined('a', Bitfield.full(100))))).toEqual(places)
+  })
+
   it('does not ask for pieces that are here or that the peer lacks', () => {
     const swarm = new Swarm('self')
     swarm.step(0, want(4, pieces(4, 0)))

@@ -103,7 +103,8 @@ export class Swarm {
       case 'piece-failed':
         return this.fail(now, blob, event, actions)
       case 'awaited':
-        if (event.piece >= 0 && event.piece < blob.held.length) blob.readers.awaits(event.piece, now)
+        if (event.piece >= 0 && event.piece < blob.held.length)
+          blob.readers.awaits(event.piece, now, (piece) => blob.held.has(piece))
         blob.state++
         return
       case 'search-ended':
