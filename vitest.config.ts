@@ -14,7 +14,7 @@ export default defineConfig({
           testTimeout: 30_000
         }
       },
-      ...(['faults', 'conformance', 'e2e'] as const).map((name) => ({
+      ...(['chaos', 'conformance', 'e2e'] as const).map((name) => ({
         ...source,
         test: {
           name,

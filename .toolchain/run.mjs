@@ -13,7 +13,7 @@ const CHECKS = [
   'check:imports',
   'check:unused',
   'test:unit',
-  'test:faults',
+  'test:chaos',
   'test:conformance',
   'test:e2e'
 ]
