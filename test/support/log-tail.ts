@@ -23,6 +23,10 @@ export class LogTail {
     return this.#lines.find((line) => pattern.test(line))
   }
 
+  findAll(pattern: RegExp): string[] {
+    return this.#lines.filter((line) => pattern.test(line))
+  }
+
   /** A line that matches, now or later; undefined when none has come after `timeoutMs`. */
   waitFor(pattern: RegExp, timeoutMs: number): Promise<string | undefined> {
     const line = this.find(pattern)

@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Other flags of `layermesh node`. */
   readonly flags?: readonly string[]
+  /** Multiaddr where other nodes reach it. @default at its place, with a port that the system chooses */
+  readonly mesh?: string
   /** Where it runs; its mesh listens there, registry and admin API on the loopback. @default HERE */
   readonly place?: Place
   readonly startTimeoutMs?: number
@@ -145,9 +147,14 @@ export class MeshNode {
     return parseMetrics((await this.#ask('/metrics')).body.toString())
   }
 
+  /** The sum of a metric over all samples that have these labels. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    return sumOf(await this.metrics(), name, labels)
+  }
+
   /** Payload bytes of content that this node has taken from other nodes. */
-  async receivedFromPeers(): Promise<number> {
-    return sumOf(await this.metrics(), 'layermesh_received_bytes_total', { source: 'peer' })
+  receivedFromPeers(): Promise<number> {
+    return this.metric('layermesh_received_bytes_total', { source: 'peer' })
   }
 
   /** The most memory that was ever resident, in bytes (proc(5), status: VmHWM). */
@@ -198,7 +205,7 @@ async function readAddresses(process: ManagedProcess, path: string): Promise<Add
 
 function nodeFlags(options: NodeOptions, data: string): string[] {
   const { role = 'node', join: contacts = [], seed, flags = [], place = HERE } = options
-  const mesh = `/ip4/${place.address}/tcp/0`
+  const { mesh = `/ip4/${place.address}/tcp/0` } = options
   return [
     ...['--role', role, '--data', data, '--listen', LOOPBACK, '--admin', LOOPBACK, '--mesh', mesh],
     ...contacts.flatMap(({ meshAddresses }) => meshAddresses.flatMap((address) => ['--join', address])),

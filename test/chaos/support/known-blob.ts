@@ -19,6 +19,25 @@ export interface PullEnd {
   readonly message: string
 }
 
+/** What a client may be told instead of a blob: not found, or not to be had now. It goes on to its next registry. */
+const REFUSALS: readonly (number | undefined)[] = [404, 503]
+
+/** Whether a pull ended as it may: with all bytes, cut off before the answer or after, or refused in so many words. */
+export function isClean({ status }: PullEnd): boolean {
+  return status === undefined || status === 200 || status === 206 || REFUSALS.includes(status)
+}
+
+/** How a client pulls. */
+export interface PullOptions extends Partial<ByteRange> {
+  /** Told how many bytes came; the client reads on when that is done. @default it reads on at once */
+  readonly onBytes?: (bytes: number) => Promise<void> | void
+  /** Has the client go away. */
+  readonly signal?: AbortSignal
+}
+
+/** Where to push to and to pull from: a node, or what of it is known on another host. */
+type Registry = Pick<MeshNode, 'registryUrl'>
+
 /** A blob that the test knows byte for byte. */
 export class KnownBlob {
   readonly repository: string
@@ -37,28 +56,31 @@ export class KnownBlob {
   }
 
   /** Pushes it as the layer of an image with the tag `1`. */
-  async push(node: MeshNode): Promise<void> {
+  async push(node: Registry): Promise<void> {
     const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: this.digest, size: this.size }
     await pushImage(node.registryUrl, this.repository, '1', layer, [this.content])
   }
 
   /** Begins to pull it, or the bytes from `start` up to `end`. */
-  pull(node: MeshNode, { start = 0, end = this.size }: Partial<ByteRange> = {}): RunningPull {
+  pull(node: Registry, options: PullOptions = {}): RunningPull {
+    const { start = 0, end = this.size } = options
     const url = `${node.registryUrl}/v2/${this.repository}/blobs/${this.digest}`
     const headers = end - start === this.size ? {} : { Range: `bytes=${start}-${end - 1}` }
-    return new RunningPull(url, headers, this.content.subarray(start, end))
+    return new RunningPull(url, headers, this.content.subarray(start, end), options)
   }
 }
 
-/** A client that reads content as fast as it comes and compares each byte. */
+/** A client that reads content, as fast as it comes unless it is told otherwise, and compares each byte. */
 export class RunningPull {
   /** Rejects when a wrong byte came, or one too many: what must never happen. However else it ends, it resolves. */
   readonly end: Promise<PullEnd>
   readonly #expected: Buffer
+  readonly #options: PullOptions
   #bytes = 0
 
-  constructor(url: string, headers: Readonly<Record<string, string>>, expected: Buffer) {
+  constructor(url: string, headers: Readonly<Record<string, string>>, expected: Buffer, options: PullOptions) {
     this.#expected = expected
+    this.#options = options
     this.end = this.#run(url, headers)
     // Whoever awaits it is told; until then a test may be busy elsewhere.
     this.end.catch(() => {})
@@ -70,13 +92,16 @@ export class RunningPull {
   }
 
   async #run(url: string, headers: Readonly<Record<string, string>>): Promise<PullEnd> {
-    const response = await answerTo(get(url, { agent: false, headers }))
+    const { onBytes, signal } = this.#options
+    const response = await answerTo(get(url, { agent: false, headers, ...(signal === undefined ? {} : { signal }) }))
     const status = response?.statusCode
     let message = ''
     try {
       for await (const chunk of (response ?? []) as AsyncIterable<Buffer>) {
-        if (status === 200 || status === 206) this.#compare(chunk)
-        else message += chunk.toString()
+        if (status === 200 || status === 206) {
+          this.#compare(chunk)
+          await onBytes?.(chunk.length)
+        } else message += chunk.toString()
       }
     } catch (error) {
       if (error instanceof WrongBytesError) throw error

@@ -1,38 +1,58 @@
 import { once } from 'node:events'
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net'
 import type { Contact, MeshNode } from '../../support/node.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
 
+const LOOPBACK = '127.0.0.1'
+/** Also of this machine, and nothing else listens there. */
+const BEHIND = '127.0.0.2'
+
 /**
  * The way to a node for those who join through it: a TCP relay that can let so many bytes come from the node on each
- * connection and no more, so that a fault hits in the middle of a pull, however quick the machine is. It leads to the
- * node also after a restart, where the node listens on another port.
+ * connection and no more, so that a fault hits in the middle of a pull, however quick the machine is; or none at all in
+ * either direction. It leads to the node also after a restart, where the node may listen on another port.
  */
 export class Link implements Contact {
-  readonly #node: MeshNode
   readonly #server: Server
   readonly #connections = new Set<Connection>()
+  #node: MeshNode | undefined
   #allowance = Number.POSITIVE_INFINITY
+  #isCut = false
 
-  private constructor(node: MeshNode, server: Server) {
-    this.#node = node
+  private constructor(server: Server) {
     this.#server = server
   }
 
-  static async to(sandbox: Sandbox, node: MeshNode): Promise<Link> {
+  /** A link that ends at {@link behind}, where a node may listen that is told to announce {@link address}. */
+  static async open(sandbox: Sandbox): Promise<Link> {
     const server = createServer({ pauseOnConnect: true })
-    const link = new Link(node, server)
+    const link = new Link(server)
     server.on('connection', (client) => link.#relay(client))
-    server.listen(0, '127.0.0.1')
+    server.listen(0, LOOPBACK)
     await once(server, 'listening')
     sandbox.defer(() => link.#close())
     return link
   }
 
+  /** A link to a node that has started; those who learn of it from others may find it without this link. */
+  static async to(sandbox: Sandbox, node: MeshNode): Promise<Link> {
+    const link = await Link.open(sandbox)
+    link.#node = node
+    return link
+  }
+
+  /** Where the link begins. */
+  get address(): string {
+    return `/ip4/${LOOPBACK}/tcp/${this.#port}`
+  }
+
+  /** Where a node can listen to which no other way leads. */
+  get behind(): string {
+    return `/ip4/${BEHIND}/tcp/${this.#port}`
+  }
+
   get meshAddresses(): readonly string[] {
-    const address = this.#server.address()
-    if (address === null || typeof address === 'string') throw new Error('the link is closed')
-    return [`/ip4/127.0.0.1/tcp/${address.port}/p2p/${this.#node.peerId}`]
+    return [this.#node === undefined ? this.address : `${this.address}/p2p/${this.#node.peerId}`]
   }
 
   /** Lets at least `bytes` more come from the node on each connection, those to come too; then holds what follows. */
@@ -44,7 +64,7 @@ export class Link implements Contact {
   /** Resolves when `count` of the present connections have let through what they may. */
   async held(count = 1): Promise<void> {
     const holds = [...this.#connections].map(({ held }) => held)
-    if (holds.length < count) throw new Error(`${holds.length} connections go through the link to ${this.#node.name}`)
+    if (holds.length < count) throw new Error(`${holds.length} connections go through the link`)
     for (let left = count; left > 0; left--) {
       const index = await Promise.race(holds.map((hold, i) => hold.then(() => i)))
       holds.splice(index, 1)
@@ -56,10 +76,34 @@ export class Link implements Contact {
     this.holdAfter(Number.POSITIVE_INFINITY)
   }
 
+  /** Has nothing come through in either direction, not even that a connection ends, until the link is healed. */
+  cut(): void {
+    this.#isCut = true
+    for (const connection of this.#connections) connection.cut()
+  }
+
+  /** What was under way arrives late. */
+  heal(): void {
+    this.#isCut = false
+    for (const connection of this.#connections) connection.heal()
+  }
+
   #relay(client: Socket): void {
-    const connection = new Connection(client, createConnection(portOf(this.#node), '127.0.0.1'), this.#allowance)
+    const connection = new Connection(client, createConnection(this.#end), this.#allowance)
+    if (this.#isCut) connection.cut()
     this.#connections.add(connection)
     client.once('close', () => this.#connections.delete(connection))
+  }
+
+  get #end(): NetConnectOpts {
+    if (this.#node === undefined) return { host: BEHIND, port: this.#port }
+    return { host: LOOPBACK, port: portOf(this.#node) }
+  }
+
+  get #port(): number {
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('the link is closed')
+    return address.port
   }
 
   async #close(): Promise<void> {
@@ -73,22 +117,69 @@ export class Link implements Contact {
 class Connection {
   readonly #client: Socket
   readonly #node: Socket
-  #hold = Promise.withResolvers<void>()
-  #left: number
+  readonly #down: Flow
+  readonly #up: Flow
+  #isCut = false
+  #ended = false
 
   constructor(client: Socket, node: Socket, allowance: number) {
     this.#client = client
     this.#node = node
-    this.#left = allowance
-    client.pipe(node)
-    node.on('data', (chunk) => this.#pass(chunk))
-    client.on('drain', () => this.#resume())
+    this.#down = new Flow(node, client, allowance)
+    this.#up = new Flow(client, node, Number.POSITIVE_INFINITY)
     for (const socket of [client, node]) {
       socket.setNoDelay(true)
-      socket.once('close', () => this.destroy())
+      socket.once('close', () => this.#end())
       // The close that follows says it all.
       socket.on('error', () => {})
     }
+  }
+
+  get held(): Promise<void> {
+    return this.#down.held
+  }
+
+  allow(bytes: number): void {
+    this.#down.allow(bytes)
+  }
+
+  cut(): void {
+    this.#isCut = true
+    for (const flow of [this.#down, this.#up]) flow.stop()
+  }
+
+  heal(): void {
+    this.#isCut = false
+    if (this.#ended) return this.destroy()
+    for (const flow of [this.#down, this.#up]) flow.go()
+  }
+
+  destroy(): void {
+    this.#client.destroy()
+    this.#node.destroy()
+  }
+
+  #end(): void {
+    this.#ended = true
+    if (!this.#isCut) this.destroy()
+  }
+}
+
+/** What goes one way through a connection. */
+class Flow {
+  readonly #from: Socket
+  readonly #to: Socket
+  #hold = Promise.withResolvers<void>()
+  #left: number
+  #stopped = false
+
+  constructor(from: Socket, to: Socket, allowance: number) {
+    this.#from = from
+    this.#to = to
+    this.#left = allowance
+    from.on('data', (chunk) => this.#pass(chunk))
+    to.on('drain', () => this.#resume())
+    this.#resume()
   }
 
   get held(): Promise<void> {
@@ -101,20 +192,25 @@ class Connection {
     this.#resume()
   }
 
-  destroy(): void {
-    this.#client.destroy()
-    this.#node.destroy()
+  stop(): void {
+    this.#stopped = true
+    this.#from.pause()
+  }
+
+  go(): void {
+    this.#stopped = false
+    this.#resume()
   }
 
   #pass(chunk: Buffer): void {
     this.#left -= chunk.length
-    const roomy = this.#client.write(chunk)
-    if (!roomy || this.#left <= 0) this.#node.pause()
+    const roomy = this.#to.write(chunk)
+    if (!roomy || this.#left <= 0) this.#from.pause()
     if (this.#left <= 0) this.#hold.resolve()
   }
 
   #resume(): void {
-    if (this.#left > 0 && !this.#client.writableNeedDrain) this.#node.resume()
+    if (!this.#stopped && this.#left > 0 && !this.#to.writableNeedDrain) this.#from.resume()
   }
 }
 
