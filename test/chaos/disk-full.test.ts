@@ -8,11 +8,13 @@ import { describeUnless } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
 import { Link } from './support/link.ts'
+import { bytesOfMetadata } from './support/metadata.ts'
 import { SmallDisk, whyNoMount } from './support/small-disk.ts'
 
 const DISK_BYTES = 48 * MIB
 const MIN_FREE_BYTES = 4 * MIB
 const SETTINGS = { store: { minFree: `${MIN_FREE_BYTES / MIB}MiB` } }
+const PIECE_BYTES = MIB
 const TIMEOUT_MS = 30_000
 const NO_SPACE = /no space left on its disk/
 
@@ -54,6 +56,12 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
     const cut = blob.pull(node)
     await link.held()
     await eventually('the client gets the first bytes', TIMEOUT_MS, () => cut.bytes > 0 || undefined)
+    const noted = await bytesOfMetadata(node)
+    link.holdAfter(4 * MIB)
+    await link.held()
+    await eventually('the node notes what is durable', TIMEOUT_MS, async () => {
+      return (await bytesOfMetadata(node)) > noted || undefined
+    })
     await disk.fill()
     link.release()
     expect(await cut.end).toMatchObject({ status: 200, whole: false })
@@ -66,8 +74,12 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
       return NO_SPACE.test(message) || undefined
     })
 
+    const held = (await node.status()).store.bytes - kept.size
+    expect(held).toBeGreaterThanOrEqual(PIECE_BYTES)
+    const received = await node.receivedFromPeers()
     await disk.free()
     await eventually('pulls work again', TIMEOUT_MS, async () => (await blob.pull(node).end).whole || undefined)
+    expect((await node.receivedFromPeers()) - received).toBeLessThanOrEqual(blob.size - held + PIECE_BYTES)
     const newcomer = await MeshNode.start(sandbox, { name: 'filling-newcomer', join: [node], seed })
     expect(await blob.pull(newcomer).end).toMatchObject({ status: 200, whole: true })
     await node.kill()
