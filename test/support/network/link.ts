@@ -1,6 +1,8 @@
 import { runOk } from '../process.ts'
 import type { Namespace } from './namespace.ts'
 
+/** The device of each switch, in its namespace, that its ports are attached to. */
+export const BRIDGE = 'br0'
 /** How long a packet may wait in front of a link before it is dropped. */
 const QUEUE = '20ms'
 /** How much may pass at once: as long as the link takes for it, in seconds. */
@@ -32,6 +34,16 @@ export async function connect(a: LinkEnd, b: LinkEnd, bitsPerSecond: number): Pr
     await shape(end, bitsPerSecond)
     await end.namespace.ip('link', 'set', end.device, 'up')
   }
+}
+
+/** Has the switch pass on what comes to this port, and what is for it. */
+export async function attach({ namespace, device }: LinkEnd): Promise<void> {
+  await namespace.ip('link', 'set', device, 'master', BRIDGE)
+}
+
+/** Has it pass on nothing. Nobody is told: the device at the other end stays up, and what is sent vanishes. */
+export async function detach({ namespace, device }: LinkEnd): Promise<void> {
+  await namespace.ip('link', 'set', device, 'nomaster')
 }
 
 export async function bytesThrough({ namespace, device }: LinkEnd): Promise<LinkBytes> {

@@ -1,9 +1,8 @@
 import type { Sandbox } from '../sandbox.ts'
 import { Host } from './host.ts'
-import { connect, type LinkEnd } from './link.ts'
+import { attach, BRIDGE, connect, type LinkEnd } from './link.ts'
 import { Namespace, removeLeftNamespaces } from './namespace.ts'
 
-const BRIDGE = 'br0'
 const HOST_DEVICE = 'eth0'
 const PREFIX_LENGTH = 16
 const MAX_HOSTS_PER_SWITCH = 254
@@ -54,7 +53,7 @@ export class Network {
     await connect(end, port, bitsPerSecond)
     await attach(port)
     await namespace.ip('address', 'add', `${address}/${PREFIX_LENGTH}`, 'dev', HOST_DEVICE)
-    return new Host(this.#sandbox, name, address, end)
+    return new Host(this.#sandbox, name, address, end, port)
   }
 
   /** Joins two switches by a link that passes so much in each direction. @returns its end at `a` */
@@ -70,8 +69,4 @@ export class Network {
 function nextPort(on: Switch): LinkEnd {
   on.ports += 1
   return { namespace: on.namespace, device: `port${on.ports}` }
-}
-
-async function attach({ namespace, device }: LinkEnd): Promise<void> {
-  await namespace.ip('link', 'set', device, 'master', BRIDGE)
 }
