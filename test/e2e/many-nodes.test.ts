@@ -1,5 +1,5 @@
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, test } from 'vitest'
 import { eventually, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { pushImage } from '../support/registry-client.ts'
