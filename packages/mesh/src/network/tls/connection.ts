@@ -62,11 +62,7 @@ export class TlsConnection extends AbstractMultiaddrConnection {
   }
 
   private watchTransport(): void {
-    const { connection, socket } = this.#tcp
-    // The TCP socket ends without an error when TLS failed, and before TLS tells of it.
-    socket.prependListener('close', () => {
-      if (this.#socket.errored) connection.abort(this.#socket.errored)
-    })
+    const { connection } = this.#tcp
     connection.addEventListener('close', ({ error, local }) => {
       if (!error) this.onTransportClosed()
       else if (local) this.abort(error)

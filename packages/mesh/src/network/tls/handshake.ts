@@ -1,4 +1,10 @@
-import { connect, createServer, type TLSSocket } from 'node:tls'
+import {
+  type CommonConnectionOptions,
+  connect,
+  createServer,
+  type SecureContextOptions,
+  type TLSSocket
+} from 'node:tls'
 import { pEvent } from 'p-event'
 import type { Certificate } from './certificate.ts'
 import type { TcpConnection } from './socket.ts'
@@ -23,14 +29,16 @@ export interface HandshakeInit {
  */
 export async function shakeHands({ socket }: TcpConnection, init: HandshakeInit): Promise<TLSSocket> {
   const { role, certificate, protocols, signal } = init
-  const options = {
+  const options: SecureContextOptions & CommonConnectionOptions = {
     ...certificate,
     minVersion: 'TLSv1.3',
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
     ALPNProtocols: [...protocols],
+    // No authority vouches for peers: their certificates speak for themselves, and the caller listens.
+    ca: [],
     rejectUnauthorized: false
-  } as const
+  }
   if (role === 'client') {
     const secured = connect({ ...options, socket })
     ignoreErrors(secured)

@@ -1,4 +1,5 @@
-import { generateKeyPair } from '@libp2p/crypto/keys'
+import { readFile } from 'node:fs/promises'
+import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { describe, expect, it } from 'vitest'
@@ -14,6 +15,16 @@ const session: Session = { keyingMaterial: Buffer.alloc(32, 3), client, server }
 describe('a proof of membership', () => {
   it('convinces who knows the secret', () => {
     expect(checkProof(makeProof(key, 'client', session), [key], 'client', session)).toBe(true)
+  })
+
+  it('is as PROTOCOL.md shows it', async () => {
+    const [client, server] = await Promise.all(
+      [5, 6].map(async (byte) => peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', Buffer.alloc(32, byte))))
+    )
+    if (!client || !server) throw new Error('no peer ids')
+    const proof = makeProof(key, 'client', { keyingMaterial: Buffer.alloc(32, 3), client, server })
+    const text = await readFile(new URL('../../../PROTOCOL.md', import.meta.url), 'utf8')
+    expect(text).toContain(`the proof of the client is\n\`${Buffer.from(proof).toString('hex')}\``)
   })
 
   it('with another secret is worth nothing', () => {
