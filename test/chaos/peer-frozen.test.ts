@@ -10,7 +10,7 @@ const CARRY_ON_MS = 30_000
 
 const sandbox = useSandbox()
 
-test('a peer that freezes in the middle of a pull does not hold it up, since another one brings the rest', async () => {
+test('a peer that freezes in the middle of a pull is given up and named, and another one brings the rest', async () => {
   const blob = new KnownBlob('frozen-peer', 64 * MIB)
   const seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed' })
   const holder = await MeshNode.start(sandbox, { name: 'holder', join: [seed], seed })
@@ -26,6 +26,8 @@ test('a peer that freezes in the middle of a pull does not hold it up, since ano
   for (const link of links) link.release()
 
   expect(await within(CARRY_ON_MS, pull.end)).toMatchObject({ status: 200, whole: true })
+  const banned = await node.process.waitForLine(new RegExp(`${holder.peerId}.*banned a peer`), CARRY_ON_MS)
+  expect(banned).toContain('"reason":"silent"')
 
   holder.process.signal('SIGCONT')
   expect(await blob.pull(holder).end).toMatchObject({ status: 200, whole: true })

@@ -150,6 +150,18 @@ it('does not ask twice from afar, however long a piece takes', () => {
   for (let now = 100; now <= 10_000; now += 100) expect(requests(swarm.step(now, { type: 'tick' }))).toEqual([])
 })
 
+it('remembers what a member told since its first offer when it offers again', () => {
+  const swarm = new Swarm('self', { maxOwedBytes: MIB })
+  swarm.step(0, want(3))
+  swarm.step(0, joined('member', pieces(3, 0)))
+  swarm.step(1, has('member', 1))
+  swarm.step(2, joined('member', pieces(3, 2)))
+  const asked = [0]
+  for (let now = 3; now < 5; now++)
+    asked.push(...requests(swarm.step(now, arrived('member', asked.at(-1) ?? 0))).map(({ piece }) => piece))
+  expect(asked.sort()).toEqual([0, 1, 2])
+})
+
 it('leaves to members what one of them has by now', () => {
   const swarm = new Swarm('self', { settleMs: 0, maxOwedBytes: MIB })
   swarm.step(0, want(2, pieces(2)))

@@ -13,6 +13,8 @@ export class PeerState {
   /** When payload last came from it. */
   payloadAt = Number.NEGATIVE_INFINITY
   pausedUntil = 0
+  /** Whether requests were taken back while it was silent: a peer that lives answers that. */
+  #owesSign = false
   readonly #meter = new RateMeter()
   /** Bytes of the pieces that were asked and are not here. */
   #owed = 0
@@ -23,8 +25,9 @@ export class PeerState {
     this.activeAt = now
   }
 
+  /** Whether it is its turn to say something. */
   get owes(): boolean {
-    return this.#owed > 0
+    return this.#owed > 0 || this.#owesSign
   }
 
   /** Bytes that are still to come. */
@@ -34,7 +37,7 @@ export class PeerState {
 
   ask(now: number, bytes: number): void {
     if (this.#owed === 0) {
-      this.activeAt = now
+      if (!this.#owesSign) this.activeAt = now
       this.#meter.begin(now)
     }
     this.#owed += bytes
@@ -47,8 +50,15 @@ export class PeerState {
     if (this.#owed === 0) this.#meter.pause(now)
   }
 
+  /** A request is taken back. If the peer has been silent for `silentMs` by now, it is still to show that it lives. */
+  takeBack(now: number, bytes: number, silentMs: number): void {
+    if (this.aheadBytes > 0 && now - this.activeAt >= silentMs) this.#owesSign = true
+    this.settle(now, bytes)
+  }
+
   progress(now: number, bytes: number): void {
     this.activeAt = now
+    this.#owesSign = false
     if (bytes === 0) return
     this.payloadAt = now
     this.#received += bytes
@@ -57,7 +67,7 @@ export class PeerState {
 
   /** Whether it is to be asked for more: it would soon have nothing to send. */
   hasRoom(now: number, options: AheadOptions): boolean {
-    if (now < this.pausedUntil) return false
+    if (now < this.pausedUntil || this.#owesSign) return false
     return this.#owed === 0 || this.aheadBytes < this.target(options)
   }
 

@@ -196,6 +196,25 @@ describe('peers that fail', () => {
     expect(swarm.owedBytes).toBe(0)
   })
 
+  it('gives up a peer that stays silent also when another has brought what it owed, and not one that answers', () => {
+    for (const answers of [false, true]) {
+      const swarm = new Swarm('self', { hedgeAfterMs: 1000, silentAfterMs: 5000 })
+      swarm.step(0, want(1))
+      swarm.step(0, joined('frozen', Bitfield.full(1)))
+      swarm.step(0, joined('well', Bitfield.full(1)))
+      const banned: string[] = []
+      for (let now = 100; now <= 6000; now += 100) {
+        const actions = swarm.step(now, { type: 'tick' })
+        for (const { peer } of requests(actions)) swarm.step(now + 50, arrived(peer, 0))
+        if (answers && now === 2000) swarm.step(now, { type: 'progress', peer: 'frozen', bytes: 0 })
+        banned.push(...of(actions, 'ban').map(({ peer }) => peer))
+        if (now === 1500) expect(swarm.idle).toBe(false)
+      }
+      expect(banned).toEqual(answers ? [] : ['frozen'])
+      expect(swarm.idle).toBe(true)
+    }
+  })
+
   it('does not ask twice for a piece that comes as quickly as it can', () => {
     const swarm = new Swarm('self', { hedgeAfterMs: 500, firstAheadBytes: 8 * MIB })
     swarm.step(0, want(8))

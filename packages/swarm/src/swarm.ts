@@ -49,6 +49,11 @@ export class Swarm {
     return actions
   }
 
+  /** Whether nothing is wanted and no peer has anything to answer, so that no tick is needed. */
+  get idle(): boolean {
+    return this.#blobs.size === 0 && ![...this.#peers.values()].some((peer) => peer.owes)
+  }
+
   /** Bytes that were asked for and are not wholly here. */
   get owedBytes(): number {
     return this.#owedBytes
@@ -126,7 +131,11 @@ export class Swarm {
   }
 
   private join(now: number, blob: BlobState, event: EventOf<'peer-joined'>): void {
-    blob.addSource(new Source(blob.digest, event))
+    const known = blob.sources.get(event.peer)
+    // What it told since its first offer holds, and what it was when it joined it stays.
+    if (known) {
+      for (let piece = 0; piece < event.pieces.length; piece++) if (event.pieces.has(piece)) blob.addPiece(known, piece)
+    } else blob.addSource(new Source(blob.digest, event))
     this.noteBrought(now, blob, event.peer, event.fetching ?? [])
     this.noteProgress(now, blob)
   }
@@ -145,8 +154,8 @@ export class Swarm {
   private arrived(now: number, blob: BlobState, event: EventOf<'piece-arrived'>, actions: SwarmAction[]): void {
     const { piece } = event
     for (const { peer } of blob.requests.get(piece) ?? []) {
-      this.release(now, blob, piece, peer)
-      if (peer !== event.peer) actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
+      if (peer === event.peer) this.release(now, blob, piece, peer)
+      else this.cancel(now, blob, piece, peer, actions)
     }
     blob.keep(piece)
     blob.payloadAt = now
@@ -164,8 +173,8 @@ export class Swarm {
   /** Takes a source away from a blob; what was asked of it is open again. */
   private drop(now: number, blob: BlobState, peer: string, actions: SwarmAction[], cancel: boolean): void {
     for (const piece of [...blob.requests.keys()]) {
-      if (this.release(now, blob, piece, peer) && cancel)
-        actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
+      if (cancel) this.cancel(now, blob, piece, peer, actions)
+      else this.release(now, blob, piece, peer)
     }
     blob.removeSource(peer)
   }
@@ -343,6 +352,14 @@ export class Swarm {
     this.#owedBytes -= bytes
     this.#peers.get(peer)?.settle(now, bytes)
     return true
+  }
+
+  private cancel(now: number, blob: BlobState, piece: number, peer: string, actions: SwarmAction[]): void {
+    if (!blob.removeRequest(piece, peer)) return
+    const bytes = blob.bytesOf(piece)
+    this.#owedBytes -= bytes
+    this.#peers.get(peer)?.takeBack(now, bytes, this.#options.hedgeAfterMs)
+    actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
   }
 
   /** It has sources, and for a while none of them could be asked for what is missing. */

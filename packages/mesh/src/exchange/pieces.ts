@@ -42,7 +42,7 @@ const FAILURES: Readonly<Record<RejectReason, PieceFailure>> = {
 export class Pieces {
   readonly #components: PiecesComponents
   readonly #swarm: Swarm
-  readonly #wanted = new Set<Digest>()
+  /** Runs while the swarm waits for anything. */
   #ticker: NodeJS.Timeout | undefined
 
   constructor(components: PiecesComponents, options: Partial<SwarmOptions> = {}) {
@@ -54,7 +54,6 @@ export class Pieces {
   want(download: Download): void {
     const { digest, blob } = download
     if (!blob) return
-    this.#wanted.add(digest)
     this.#ticker ??= setInterval(() => this.step({ type: 'tick' }), TICK_MS)
     const { size, pieceLength } = blob
     this.step({ type: 'want', digest, size, pieceLength, held: heldPieces(blob) })
@@ -65,10 +64,6 @@ export class Pieces {
   /** No more pieces of a blob are needed. */
   stop(digest: Digest): void {
     this.step({ type: 'stop', digest })
-    this.#wanted.delete(digest)
-    if (this.#wanted.size > 0) return
-    clearInterval(this.#ticker)
-    this.#ticker = undefined
   }
 
   /** The pieces of a blob that this node brings in from an origin or from afar at this moment. */
@@ -90,7 +85,7 @@ export class Pieces {
   // --- what the channels tell
 
   progress(peerId: string, bytes: number): void {
-    if (this.#wanted.size > 0) this.step({ type: 'progress', peer: peerId, bytes })
+    if (this.#ticker) this.step({ type: 'progress', peer: peerId, bytes })
   }
 
   have(peerId: string, digest: Digest, pieces: readonly number[]): void {
@@ -143,6 +138,9 @@ export class Pieces {
 
   private step(event: SwarmEvent): void {
     for (const action of this.#swarm.step(this.#components.now(), event)) this.perform(action)
+    if (!this.#swarm.idle) return
+    clearInterval(this.#ticker)
+    this.#ticker = undefined
   }
 
   private perform(action: SwarmAction): void {
