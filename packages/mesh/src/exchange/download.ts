@@ -14,10 +14,10 @@ export class Download {
   readonly request: BlobRequest
   /** Peers that were asked in the present search. */
   readonly asked = new Set<string>()
-  /** Peers whose answer is awaited, and whether they are to be asked once more after it. */
-  readonly asking = new Map<string, 'once' | 'again'>()
-  /** Peers that asked for the blob before this download began. */
-  readonly wanters = new Set<string>()
+  /** Peers whose answer is awaited. */
+  readonly asking = new Set<string>()
+  /** Peers that want the blob too and are asked until they have something of it. */
+  readonly meeting = new Set<string>()
   /** Offers of many pieces that came before the download began. */
   readonly waiting: CheckedOffer[] = []
   /** Offers of the blob as one piece, to be tried one after the other. */

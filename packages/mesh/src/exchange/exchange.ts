@@ -3,6 +3,7 @@
  * are searched and asked to share it (join). What comes of at most one piece is taken by {@link SmallBlobs}; else the
  * first trusted offer fixes length and piece map, and {@link Pieces} brings it.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import type { BlobReader, BlobSource, ContentStore } from '@layermesh/content'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { SwarmOptions } from '@layermesh/swarm'
@@ -45,6 +46,8 @@ export interface ExchangeOptions {
 }
 
 const FINISHED_KEPT = 256
+const FIRST_MEETING_PAUSE_MS = 100
+const LAST_MEETING_PAUSE_MS = 6_400
 const WRONG_MAP_BAN_MS = 60 * 60_000
 
 export class Exchange implements ChannelsListener {
@@ -137,9 +140,7 @@ export class Exchange implements ChannelsListener {
   /** A peer wants this blob too: it will have pieces soon. */
   interested(digest: Digest, peerId: string): void {
     const download = this.#downloads.get(digest)
-    if (!download || download.joined.has(peerId)) return
-    if (download.blob) void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
-    else download.wanters.add(peerId)
+    if (download && !download.joined.has(peerId)) void this.meet(download, peerId)
   }
 
   stop(): void {
@@ -232,12 +233,8 @@ export class Exchange implements ChannelsListener {
     const { directory } = this.#components
     const { digest, asking } = download
     if (directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
-    if (asking.has(peerId)) {
-      // The answer that is on its way may be of a time before the peer had anything.
-      asking.set(peerId, 'again')
-      return []
-    }
-    asking.set(peerId, 'once')
+    if (asking.has(peerId)) return []
+    asking.add(peerId)
     try {
       const channel = await this.#channels.open(peerId, signal)
       if (channel.hasJoined(digest)) return []
@@ -250,10 +247,21 @@ export class Exchange implements ChannelsListener {
         directory.ban(peerId, 'malformed', LIMITS.malformedBanMs)
       return []
     } finally {
-      const again = asking.get(peerId) === 'again' && !download.joined.has(peerId) && !signal.aborted
       asking.delete(peerId)
-      if (again) void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
     }
+  }
+
+  /** Asks a peer that wants the blob until it has something of it to share: it may not know its length yet. */
+  private async meet(download: Download, peerId: string): Promise<void> {
+    const { meeting, joined } = download
+    if (meeting.has(peerId)) return
+    meeting.add(peerId)
+    for (let pauseMs = FIRST_MEETING_PAUSE_MS; pauseMs <= LAST_MEETING_PAUSE_MS; pauseMs *= 2) {
+      await this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+      if (download.settled || joined.has(peerId)) break
+      await wait(pauseMs, undefined, { ref: false })
+    }
+    meeting.delete(peerId)
   }
 
   private async takeAnswer(download: Download, peerId: string, answer: Joined | Refused): Promise<string[]> {
@@ -291,7 +299,6 @@ export class Exchange implements ChannelsListener {
       if (offer.map?.trusted) await content.pieceMaps.put(download.digest, offer.map.envelope)
       this.#pieces.want(download)
       for (const each of [offer, ...download.waiting.splice(0)]) this.#pieces.joined(download, each)
-      this.meetWanters(download)
     } catch (error) {
       download.fail(error instanceof Error ? error : new Error('the download could not begin', { cause: error }))
     }
@@ -320,18 +327,6 @@ export class Exchange implements ChannelsListener {
       directory.ban(map.signer, 'wrong-map', WRONG_MAP_BAN_MS)
       await content.pieceMaps.delete(digest).catch(() => {})
     }
-  }
-
-  /**
-   * Peers that asked for the blob before this node knew anything of it were refused. Being asked now, once more if need
-   * be, they ask again.
-   */
-  private meetWanters(download: Download): void {
-    for (const peerId of download.wanters) {
-      this.#channels.get(peerId)?.leave(download.digest)
-      void this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
-    }
-    download.wanters.clear()
   }
 
   private async searchAgain(download: Download): Promise<void> {
