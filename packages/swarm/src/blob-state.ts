@@ -98,6 +98,10 @@ export class BlobState {
     return scoreOf(this.#selfKey, piece)
   }
 
+  isAsked(piece: number, peer: string): boolean {
+    return this.requests.get(piece)?.some((request) => request.peer === peer) ?? false
+  }
+
   /** How many members come before this node in bringing a piece in. */
   rank(piece: number): number {
     this.#ranks ??= this.computeRanks()
@@ -176,7 +180,7 @@ export class BlobState {
   /** @returns whether it had been asked of this peer */
   removeRequest(piece: number, peer: string): boolean {
     const all = this.requests.get(piece)
-    if (!all?.some((request) => request.peer === peer)) return false
+    if (!all || !this.isAsked(piece, peer)) return false
     const others = all.filter((request) => request.peer !== peer)
     if (others.length > 0) this.requests.set(piece, others)
     else {

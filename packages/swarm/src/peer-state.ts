@@ -50,10 +50,9 @@ export class PeerState {
     if (this.#owed === 0) this.#meter.pause(now)
   }
 
-  /** A request is taken back. If the peer has been silent for `silentMs` by now, it is still to show that it lives. */
-  takeBack(now: number, bytes: number, silentMs: number): void {
+  /** A request is about to be taken back. A peer that was silent for `silentMs` by then still has to show that it lives. */
+  expectSign(now: number, silentMs: number): void {
     if (this.aheadBytes > 0 && now - this.activeAt >= silentMs) this.#owesSign = true
-    this.settle(now, bytes)
   }
 
   progress(now: number, bytes: number): void {

@@ -173,8 +173,8 @@ export class Swarm {
   /** Takes a source away from a blob; what was asked of it is open again. */
   private drop(now: number, blob: BlobState, peer: string, actions: SwarmAction[], cancel: boolean): void {
     for (const piece of [...blob.requests.keys()]) {
-      if (cancel) this.cancel(now, blob, piece, peer, actions)
-      else this.release(now, blob, piece, peer)
+      if (!cancel) this.release(now, blob, piece, peer)
+      else if (blob.isAsked(piece, peer)) this.cancel(now, blob, piece, peer, actions)
     }
     blob.removeSource(peer)
   }
@@ -355,11 +355,8 @@ export class Swarm {
   }
 
   private cancel(now: number, blob: BlobState, piece: number, peer: string, actions: SwarmAction[]): void {
-    if (!blob.removeRequest(piece, peer)) return
-    const bytes = blob.bytesOf(piece)
-    this.#owedBytes -= bytes
-    this.#peers.get(peer)?.takeBack(now, bytes, this.#options.hedgeAfterMs)
-    actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
+    this.#peers.get(peer)?.expectSign(now, this.#options.hedgeAfterMs)
+    if (this.release(now, blob, piece, peer)) actions.push({ type: 'cancel', digest: blob.digest, peer, piece })
   }
 
   /** It has sources, and for a while none of them could be asked for what is missing. */

@@ -88,8 +88,8 @@ export class UploadScheduler {
 
   private take(now: number, wanted: Requested, actions: UploadAction[]): void {
     const { request, peer, zone, scope, digest, piece, pieces, whole } = wanted
-    const asker = this.asker(peer)
-    if (asker.waiting.length >= this.#options.maxWaitingPerPeer) {
+    const waiting = this.#askers.get(peer)?.waiting.length ?? 0
+    if (waiting >= this.#options.maxWaitingPerPeer) {
       actions.push({ type: 'reject', request, reason: 'busy' })
       return
     }
@@ -103,7 +103,7 @@ export class UploadScheduler {
     }
     const upload = { wanted, takenAt: undefined }
     this.#uploads.set(request, upload)
-    asker.waiting.push(upload)
+    this.asker(peer).waiting.push(upload)
   }
 
   /** Whether something is being sent to it, and it takes nothing: nobody will get from it what it was promised. */
