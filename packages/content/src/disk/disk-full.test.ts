@@ -96,6 +96,29 @@ describe('a disk with less free than its floor', () => {
     await store.blobs.put(DIGEST, BYTES)
   })
 
+  it('goes on with a download where a killed process had written more than it claimed', async () => {
+    const directory = await temporaryDirectory()
+    const power = createFaultyFileSystem()
+    const killed = await openStore({ fileSystem: power, flushBytes: SIZE, flushMs: 1_000_000 }, directory)
+    const manual = new ManualSource()
+    const fetching = killed.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    for (const piece of [0, 1, 2]) await blob.write(piece, pieceOf(BYTES, piece))
+    power.failSync = true
+    manual.end(true)
+    await killed.close()
+
+    const disk = createFaultyFileSystem()
+    disk.freeBytes = 2 * MIB
+    const store = await openStore({ fileSystem: disk, minFreeBytes: MIB }, directory)
+    const source = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, source)
+    await store.downloads.whole(DIGEST)
+    expect(source.brought).toEqual([0, 1, 2, 3])
+    await expectWhole(store)
+  })
+
   it('is asked once a second, and what was taken is counted in between', async () => {
     let now = 0
     const disk = createFaultyFileSystem()
@@ -105,11 +128,25 @@ describe('a disk with less free than its floor', () => {
       const bytes = bytesOf(1000, seed)
       await store.blobs.put(digestOf(bytes), bytes)
     }
-    await expect(store.blobs.put(digestOf(SMALL), SMALL)).rejects.toMatchObject({ code: 'DISK_FULL' })
     expect(disk.checks).toBe(1)
-    now += 1000
-    await store.blobs.put(digestOf(SMALL), SMALL)
+    disk.freeBytes = 500
+    await expect(store.blobs.put(digestOf(SMALL), SMALL)).rejects.toMatchObject({ code: 'DISK_FULL' })
     expect(disk.checks).toBe(2)
+    now += 1000
+    disk.freeBytes = 1000
+    await store.blobs.put(digestOf(SMALL), SMALL)
+    expect(disk.checks).toBe(3)
+  })
+
+  it('is asked again before anything is refused by a count', async () => {
+    const disk = createFaultyFileSystem()
+    const store = await openStore({ fileSystem: disk, now: () => 0, minFreeBytes: 0 })
+    for (const seed of [1, 2, 3]) {
+      const bytes = bytesOf(1000, seed)
+      disk.freeBytes = 1500
+      await store.blobs.put(digestOf(bytes), bytes)
+    }
+    expect(disk.checks).toBe(3)
   })
 })
 

@@ -17,6 +17,7 @@ export interface FileHandle {
   truncate(length: number): Promise<void>
   datasync(): Promise<void>
   sync(): Promise<void>
-  stat(): Promise<{ readonly size: number }>
+  /** `blocks` are of 512 bytes. */
+  stat(): Promise<{ readonly size: number; readonly blocks: number }>
   close(): Promise<void>
 }

@@ -5,6 +5,8 @@ import type { FileHandle, FileSystem } from './file-system.ts'
 
 // Images may be private: other users of the machine have no business here.
 const OWNER_ONLY = 0o700
+/** What `stat` counts in, whatever the file system has (stat(3type)). */
+const BLOCK_BYTES = 512
 
 /**
  * The files of a store: what `fs` does, with durability spelled out, errors of a full disk made DISK_FULL, and a list
@@ -94,6 +96,23 @@ export class Files {
   async freeBytes(path: string): Promise<number> {
     const { bavail, bsize } = await this.#fileSystem.statfs(path)
     return bavail * bsize
+  }
+
+  /** Bytes of the disk that a file takes up: fewer than its size where it has holes, and none when it isn't there. */
+  async occupiedBytes(path: string): Promise<number> {
+    let handle: FileHandle
+    try {
+      handle = await this.#fileSystem.open(path, 'r')
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return 0
+      throw error
+    }
+    try {
+      const { blocks } = await handle.stat()
+      return blocks * BLOCK_BYTES
+    } finally {
+      await handle.close()
+    }
   }
 
   /** Closes every file that is open, after what is being done with it. Files can't be opened any more. */

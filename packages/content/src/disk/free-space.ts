@@ -10,7 +10,8 @@ const CHECK_INTERVAL_MS = 1000
 
 /**
  * Keeps writes from filling the disk to the last byte, where LevelDB could no longer note anything. It asks the file
- * system at most once a second, and in between counts what was taken.
+ * system once a second, and in between counts what was taken. As writes may also go where the disk has room for them
+ * already, it never refuses by that count, but asks again first.
  */
 export class FreeSpace {
   readonly #components: FreeSpaceComponents
@@ -32,14 +33,17 @@ export class FreeSpace {
 
   /** Checks that `bytes` would fit. @throws {ContentError} DISK_FULL */
   async check(bytes: number): Promise<void> {
-    if (this.#components.now() - this.#checkedAt >= CHECK_INTERVAL_MS) {
-      this.#checking ??= this.#refresh().finally(() => {
-        this.#checking = undefined
-      })
-      await this.#checking
-    }
-    if (this.#free - bytes >= this.#minFreeBytes) return
+    if (this.#components.now() - this.#checkedAt < CHECK_INTERVAL_MS && this.#fits(bytes)) return
+    this.#checking ??= this.#refresh().finally(() => {
+      this.#checking = undefined
+    })
+    await this.#checking
+    if (this.#fits(bytes)) return
     throw new ContentError('DISK_FULL', `less than ${this.#minFreeBytes} bytes would stay free on the disk`)
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#free - bytes >= this.#minFreeBytes
   }
 
   async #refresh(): Promise<void> {

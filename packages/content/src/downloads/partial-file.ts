@@ -37,7 +37,7 @@ export interface PartialFileRecord {
 
 /**
  * The file of a download that runs. A piece is here once it is written; it is claimed on disk, by a row with its hash,
- * only after its bytes are durable. That is done every few MiB and every second, for many pieces at once.
+ * only after its bytes are durable. That is done for many pieces at once, as {@link PartialFileOptions} say.
  */
 export class PartialFile implements PartialBlob {
   readonly digest: Digest

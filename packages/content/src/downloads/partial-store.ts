@@ -140,17 +140,19 @@ export class PartialStore {
   async #activate(digest: Digest, begin: BeginOptions): Promise<{ file: StoredFile; claimed: PieceHashMap }> {
     const { rows, metadata, space, files, layout } = this.#components
     const { size, cutThrough, pieceHashes } = begin
+    const path = layout.blobFile('partial', digest)
     const row = await rows.get(digest)
     if (row !== undefined && !mayResume(row, begin)) await this.#discard(digest, row.size)
     const claimed = await rows.pieces(digest)
     const foreign = [...claimed.keys()].filter((piece) => !isVouched(piece, claimed, pieceHashes))
     for (const piece of foreign) claimed.delete(piece)
-    await space.check(size - bytesOfPieces(claimed.keys(), size))
+    // A process that was killed has left more in the file than it claimed: that room may be written to again.
+    await space.check(Math.max(0, size - (await files.occupiedBytes(path))))
     const earlierVouched = claimed.size === 0 || pieceHashes !== undefined || row?.vouched === true
     const vouched = earlierVouched && cutThrough
     await metadata.write([rows.put(digest, { size, vouched }), ...rows.delPieces(digest, foreign)])
     await files.makeDirectory(layout.blobDirectory('partial', digest))
-    const file = await files.openForWriting(layout.blobFile('partial', digest))
+    const file = await files.openForWriting(path)
     try {
       if ((await file.size()) !== size) await file.truncate(size)
     } catch (error) {

@@ -1,11 +1,13 @@
 import fileSystem from 'node:fs/promises'
 import type { FileHandle, FileSystem } from '../disk/file-system.ts'
 
+const BLOCK_BYTES = 512
+
 /** A file system whose disk a test can fill. */
 export interface FaultyFileSystem extends FileSystem {
   /** Bytes that may still be written; then ENOSPC, after a part of the write when some of it fits. */
   roomBytes: number
-  /** What `statfs` tells. */
+  /** What `statfs` tells; less with every write that takes more of the disk. */
   freeBytes: number
   /** Fails the next `datasync` of a file. */
   failSync: boolean
@@ -30,12 +32,16 @@ export function createFaultyFileSystem(): FaultyFileSystem {
       checks++
       return { bavail: system.freeBytes, bsize: 1 }
     },
-    open: async (path, flags) => wrap(system, await fileSystem.open(path, flags))
+    open: async (path, flags) => {
+      const handle = await fileSystem.open(path, flags)
+      return wrap(system, handle, (await handle.stat()).blocks)
+    }
   }
   return system
 }
 
-function wrap(system: FaultyFileSystem, handle: fileSystem.FileHandle): FileHandle {
+function wrap(system: FaultyFileSystem, handle: fileSystem.FileHandle, blocksAtOpening: number): FileHandle {
+  let occupied = blocksAtOpening
   return {
     fd: handle.fd,
     write: async (bytes, offset, length, position) => {
@@ -43,6 +49,9 @@ function wrap(system: FaultyFileSystem, handle: fileSystem.FileHandle): FileHand
       if (fits === 0) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
       const { bytesWritten } = await handle.write(bytes, offset, fits, position)
       system.roomBytes -= bytesWritten
+      const { blocks } = await handle.stat()
+      system.freeBytes -= (blocks - occupied) * BLOCK_BYTES
+      occupied = blocks
       return { bytesWritten }
     },
     truncate: (length) => handle.truncate(length),
