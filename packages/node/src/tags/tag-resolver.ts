@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TagAnswer, TagClient, TagDirectory } from '@layermesh/mesh'
 import { OciError, type Repository, type Tag } from '@layermesh/oci'
 import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type TrustPolicy } from '@layermesh/trust'
@@ -30,9 +31,9 @@ export interface TagResolverComponents {
 }
 
 export interface TagResolverOptions {
-  /** A connected seed has so long to answer, in ms. */
+  /** A connected seed has so long to answer before others are asked too, in ms. */
   readonly seedDeadlineMs: number
-  /** When no seed is connected: time for finding one, for peers and for the DHT, all at once, in ms. */
+  /** When no seed has answered: time for it, for finding one, for peers and for the DHT, all at once, in ms. */
   readonly searchDeadlineMs: number
   readonly peersAsked: number
   /** A seed that did not answer is not asked again for so long, in ms. */
@@ -47,6 +48,11 @@ const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
 })
 
 const MAX_PAUSED_SEEDS = 64
+
+/** What a seed said: `tag` is undefined when it knows none. */
+interface SeedAnswer {
+  readonly tag: AcceptedTag | undefined
+}
 
 /**
  * Finds out what a tag means (DESIGN §3, Tags): a fresh signed record that is here; else the word of a seed; when none
@@ -90,58 +96,58 @@ export class TagResolver {
 
     const seeds = this.#components.trust.signersFor(repository).filter((peerId) => peerId !== this.#components.peerId)
     const connected = new Set(this.#components.connected())
-    const fromSeed = await this.askSeeds(
+    const { seedDeadlineMs, searchDeadlineMs } = this.#options
+    const asking = this.askSeeds(
       seeds.filter((seed) => connected.has(seed)),
       repository,
       tag,
-      this.#options.seedDeadlineMs
+      seedDeadlineMs + searchDeadlineMs
     )
-    if (fromSeed)
-      return this.answer(fromSeed.tag ?? here, 'seed', fromSeed.tag !== undefined || here === undefined, repository)
+    const inTime = await answerWithin(seedDeadlineMs, asking)
+    if (inTime) return this.answerOfSeed(inTime, here, repository)
 
     if (here && this.judge(here, false) === 'stale-but-allowed') return this.answer(here, 'local', false, repository)
-    return await this.search(
-      repository,
-      tag,
-      seeds.filter((seed) => !connected.has(seed)),
-      here
-    )
+    const away = seeds.filter((seed) => !connected.has(seed))
+    return await this.search(repository, tag, { away, asking, here })
   }
 
-  /** No seed is at hand: looks for one, asks peers and the DHT, all at once, and takes the newest that comes of it. */
+  /**
+   * No seed has answered yet: looks for those that are away, asks peers and the DHT, all at once, and takes the newest
+   * that comes of it, but for what a seed says after all.
+   */
   private async search(
     repository: Repository,
     tag: Tag,
-    seeds: string[],
-    here: AcceptedTag | undefined
+    { away, asking, here }: { away: string[]; asking: Promise<SeedAnswer | undefined>; here: AcceptedTag | undefined }
   ): Promise<TagResolution | undefined> {
     const deadline = AbortSignal.timeout(this.#options.searchDeadlineMs)
-    const [fromSeed, fromPeers, fromDht] = await Promise.all([
-      this.askSeeds(seeds, repository, tag, this.#options.searchDeadlineMs),
+    const found = this.askSeeds(away, repository, tag, this.#options.searchDeadlineMs)
+    const [late, fromFound, fromPeers, fromDht] = await Promise.all([
+      asking,
+      found,
       this.askPeers(repository, tag, deadline),
       this.askDht(repository, tag, deadline)
     ])
-    if (fromSeed)
-      return this.answer(fromSeed.tag ?? here, 'seed', fromSeed.tag !== undefined || here === undefined, repository)
+    const fromSeed = late ?? fromFound
+    if (fromSeed) return this.answerOfSeed(fromSeed, here, repository)
     const newest = [here, fromPeers, fromDht].reduce((best, next) =>
       (next?.record.sequence ?? -1) > (best?.record.sequence ?? -1) ? next : best
     )
     return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
   }
 
-  /** @returns what a seed said, with `tag` undefined when it knows none; undefined when no seed answered */
+  /** Undefined when no seed answered. */
   private async askSeeds(
     seeds: readonly string[],
     repository: Repository,
     tag: Tag,
     deadlineMs: number
-  ): Promise<{ tag: AcceptedTag | undefined } | undefined> {
+  ): Promise<SeedAnswer | undefined> {
     const deadline = AbortSignal.timeout(deadlineMs)
     const asked = seeds.filter((seed) => !this.#pausedSeeds.has(seed))
     const answers = await Promise.all(
       asked.map(async (seed) => {
-        const answer = await this.ask(seed, repository, tag, deadline)
-        if (!answer) this.#pausedSeeds.set(seed, true, { ttl: this.#options.seedPauseMs })
+        const answer = await this.askSeed(seed, repository, tag, deadline)
         if (!answer?.authoritative) return undefined
         if (answer.envelope === undefined) return { tag: undefined }
         const taken = await this.#components.records.take(answer.envelope, seed, 'authority', { repository, tag })
@@ -150,6 +156,22 @@ export class TagResolver {
     )
     const heard = answers.filter((answer) => answer !== undefined)
     return heard.sort((a, b) => (b.tag?.record.sequence ?? -1) - (a.tag?.record.sequence ?? -1))[0]
+  }
+
+  /** Asks one seed; while it is slow to answer, it is not asked by others. */
+  private async askSeed(
+    seed: string,
+    repository: Repository,
+    tag: Tag,
+    signal: AbortSignal
+  ): Promise<TagAnswer | undefined> {
+    const pause = () => this.#pausedSeeds.set(seed, true, { ttl: this.#options.seedPauseMs })
+    const slow = setTimeout(pause, this.#options.seedDeadlineMs)
+    const answer = await this.ask(seed, repository, tag, signal)
+    clearTimeout(slow)
+    if (answer) this.#pausedSeeds.delete(seed)
+    else pause()
+    return answer
   }
 
   private async askPeers(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
@@ -182,6 +204,10 @@ export class TagResolver {
     return judgeTag({ record, now: now(), confirmedAt, authorityAnswered, policy: freshnessOf(record.repository) })
   }
 
+  private answerOfSeed({ tag }: SeedAnswer, here: AcceptedTag | undefined, repository: Repository) {
+    return this.answer(tag ?? here, 'seed', tag !== undefined || here === undefined, repository)
+  }
+
   /** @param authorityAnswered whether a seed said this just now; else the policy decides how old it may be */
   private answer(
     found: AcceptedTag | undefined,
@@ -212,5 +238,15 @@ export class TagResolver {
     if (!stale) return { record: found.record }
     const ageSeconds = Math.round((now() - found.confirmedAt) / 1000)
     return { record: found.record, warning: `no seed answers; this tag was last confirmed ${ageSeconds} s ago` }
+  }
+}
+
+/** What the seeds answer in that time; undefined when they need longer. */
+async function answerWithin(ms: number, asking: Promise<SeedAnswer | undefined>): Promise<SeedAnswer | undefined> {
+  const timer = new AbortController()
+  try {
+    return await Promise.race([asking, sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)])
+  } finally {
+    timer.abort()
   }
 }

@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryTags } from '../testing/memory-tags.ts'
 import { TagAuthority } from './tag-authority.ts'
 import { TagRecords } from './tag-records.ts'
-import { TagResolver, type TagResolverComponents } from './tag-resolver.ts'
+import { TagResolver, type TagResolverComponents, type TagResolverOptions } from './tag-resolver.ts'
 
 const HOUR = 3_600_000
 const repository = ownRepository('team/app')
@@ -68,9 +68,10 @@ function makeSeed(tags = new MemoryTags()) {
 }
 
 function resolverOver(
-  components: Partial<TagResolverComponents> & Pick<TagResolverComponents, 'records'>
+  components: Partial<TagResolverComponents> & Pick<TagResolverComponents, 'records'>,
+  options: Partial<TagResolverOptions> = {}
 ): TagResolver {
-  return new TagResolver({
+  const defaults: TagResolverComponents = {
     peerId: 'self',
     authority: undefined,
     trust: new TrustPolicy([{ peerId: seedId }]),
@@ -81,23 +82,25 @@ function resolverOver(
     onResolved: () => {},
     now: () => now,
     ...components
-  })
+  }
+  return new TagResolver(defaults, options)
 }
 
 /** A node that is connected to the given peers, each an answer to "what does the tag mean?". */
 function makeNode(
   peers: Record<string, () => Promise<TagAnswer>>,
   tags = new MemoryTags(),
-  dht: () => Promise<Uint8Array | undefined> = async () => undefined
+  dht: () => Promise<Uint8Array | undefined> = async () => undefined,
+  options: Partial<TagResolverOptions> = {}
 ) {
   const trust = new TrustPolicy([{ peerId: seedId }])
   const records = recordsOver(tags, trust)
   const heard: string[] = []
-  const resolver = resolverOver({
+  const components = {
     records,
     trust,
     client: {
-      resolve: async (peerId) => {
+      resolve: async (peerId: string) => {
         const peer = peers[peerId]
         if (!peer) throw new Error('can not be reached')
         return await peer()
@@ -105,8 +108,9 @@ function makeNode(
     },
     directory: { get: dht },
     connected: () => Object.keys(peers),
-    onResolved: (source, result) => heard.push(`${source} ${result}`)
-  })
+    onResolved: (source: string, result: string) => heard.push(`${source} ${result}`)
+  }
+  const resolver = resolverOver(components, options)
   return { resolve: () => resolver.resolve(repository, tag), records, tags, heard }
 }
 
@@ -313,6 +317,21 @@ describe('a node', () => {
     })
     const answers = await Promise.all(Array.from({ length: 50 }, () => node.resolve()))
     expect([asked, answers.every((answer) => answer !== undefined)]).toEqual([1, true])
+  })
+
+  it('goes by what the seed says also when it says so only while others are being asked', async () => {
+    const seed = makeSeed()
+    await seed.authority.set(repository, tag, manifest('a'))
+    const othersAsked = Promise.withResolvers<void>()
+    const slowSeed = () => othersAsked.promise.then(() => seed.answer())
+    const peer = async () => {
+      othersAsked.resolve()
+      return { confirmedAt: 0, authoritative: false }
+    }
+    const options = { seedDeadlineMs: 1, searchDeadlineMs: HOUR }
+    const node = makeNode({ [seedId]: slowSeed, peer }, new MemoryTags(), undefined, options)
+    expect(await node.resolve()).toEqual({ record: expect.objectContaining(manifest('a')) })
+    expect(node.heard).toEqual(['seed ok'])
   })
 
   it('does not ask a seed that did not answer again at once', async () => {
