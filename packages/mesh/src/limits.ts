@@ -46,6 +46,11 @@ export const LIMITS = Object.freeze({
   joinDeadlineMs: 2_000,
   channelOpenDeadlineMs: 3_000,
 
+  /** Peers that are known to hold a blob have so long before others are asked too. */
+  searchHeadStartMs: 100,
+  /** The DHT is asked for more peers only when a blob has been coming for so long, from fewer than so many. */
+  walkDelayMs: 1_000,
+  sourcesWithoutWalk: 4,
   /** Connected peers that are asked for a blob besides those that are known to hold it. */
   peersAskedBlindly: 8,
   /** Providers taken from one search of the DHT. */

@@ -4,6 +4,7 @@ import type { PeerScope } from '@layermesh/swarm'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import type { CheckedOffer } from './offers.ts'
+import type { Supply } from './search.ts'
 
 /** No blob has more pieces, see `pieceLengthFor`. */
 const MAX_PIECES = 4_096
@@ -87,6 +88,12 @@ export class Download {
     let count = 0
     for (const joined of this.joined.values()) if (joined === scope) count++
     return count >= (scope === 'far' ? LIMITS.farSourcesPerBlob : LIMITS.sourcesPerBlob)
+  }
+
+  supply(): Supply {
+    if (this.#settled) return 'settled'
+    if (!this.begun) return 'none'
+    return this.joined.size < LIMITS.sourcesWithoutWalk ? 'some' : 'enough'
   }
 
   /** A peer may tell of new pieces right behind its offer, while that is still being checked. */

@@ -21,7 +21,7 @@ import { Channels, type ChannelsListener } from './channels.ts'
 import { Download } from './download.ts'
 import { type CheckedOffer, checkOffer } from './offers.ts'
 import { Pieces } from './pieces.ts'
-import { type Ask, searchPeers } from './search.ts'
+import { searchPeers, type Wanted } from './search.ts'
 import type { Serving } from './serving.ts'
 import { SmallBlobs } from './small-blobs.ts'
 
@@ -108,13 +108,19 @@ export class Exchange implements ChannelsListener {
   async confirm({ digest, repository, authorities }: MembershipQuestion, signal: AbortSignal): Promise<string[]> {
     const settled = new AbortController()
     const confirmed: string[] = []
-    const ask: Ask = async (peerId, deadline) => {
-      const has = await this.probe(peerId, digest, repository, deadline)
-      if (has) confirmed.push(peerId)
-      if (has || (has === false && authorities.includes(peerId))) settled.abort()
-      return []
+    const wanted: Wanted = {
+      digest,
+      likely: [],
+      asked: new Set(),
+      ask: async (peerId, deadline) => {
+        const has = await this.probe(peerId, digest, repository, deadline)
+        if (has) confirmed.push(peerId)
+        if (has || (has === false && authorities.includes(peerId))) settled.abort()
+        return []
+      },
+      supply: () => (settled.signal.aborted ? 'settled' : 'none')
     }
-    await this.searchPeers(digest, [], new Set(), ask, AbortSignal.any([signal, settled.signal]))
+    await this.searchPeers(wanted, AbortSignal.any([signal, settled.signal]))
     return confirmed
   }
 
@@ -183,33 +189,30 @@ export class Exchange implements ChannelsListener {
     }
   }
 
-  private search(download: Download, signal: AbortSignal): Promise<void> {
+  /** @param urgent whether those that give it now, if any, don't do */
+  private search(download: Download, signal: AbortSignal, urgent = false): Promise<void> {
     const { digest, request, asked } = download
-    return this.searchPeers(
+    const wanted: Wanted = {
       digest,
-      request.candidates ?? [],
+      likely: request.candidates ?? [],
       asked,
-      (peerId, deadline) => this.ask(download, peerId, deadline),
-      signal
-    )
+      ask: (peerId, deadline) => this.ask(download, peerId, deadline),
+      supply: () => (urgent && !download.settled ? 'none' : download.supply())
+    }
+    return this.searchPeers(wanted, signal)
   }
 
-  private searchPeers(
-    digest: Digest,
-    likely: readonly string[],
-    asked: Set<string>,
-    ask: Ask,
-    signal: AbortSignal
-  ): Promise<void> {
+  private searchPeers(wanted: Wanted, signal: AbortSignal): Promise<void> {
     const { directory, discovery, seeds } = this.#components
     const components = {
       connected: () => directory.connected(),
       seeds,
-      holders: (wanted: Digest) => discovery.holders(wanted),
-      findProviders: (wanted: Digest, deadline: AbortSignal) => discovery.findProviders(wanted, deadline),
-      random: Math.random
+      holders: (digest: Digest) => discovery.holders(digest),
+      findProviders: (digest: Digest, deadline: AbortSignal) => discovery.findProviders(digest, deadline),
+      random: Math.random,
+      pause: (ms: number, ended: AbortSignal) => wait(ms, undefined, { signal: ended, ref: false }).catch(() => {})
     }
-    return searchPeers(digest, likely, asked, ask, components, this.#options, signal)
+    return searchPeers(wanted, components, this.#options, signal)
   }
 
   /** Whether a peer holds a blob and knows it to be in the repository; undefined when it did not answer. */
@@ -331,7 +334,7 @@ export class Exchange implements ChannelsListener {
 
   private async searchAgain(download: Download): Promise<void> {
     download.asked.clear()
-    await this.search(download, AbortSignal.timeout(LIMITS.joinDeadlineMs))
+    await this.search(download, AbortSignal.timeout(LIMITS.joinDeadlineMs), true)
   }
 
   // --- what the channels tell

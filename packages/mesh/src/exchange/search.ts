@@ -12,6 +12,8 @@ export interface SearchComponents {
   findProviders(digest: Digest, signal: AbortSignal): AsyncIterable<string>
   /** A number in [0, 1). */
   random(): number
+  /** Resolves after `ms`, or when the signal is aborted. */
+  pause(ms: number, signal: AbortSignal): Promise<void>
 }
 
 export interface SearchOptions {
@@ -19,49 +21,74 @@ export interface SearchOptions {
   readonly findWithinMs: number
 }
 
-/** Asks one peer; resolves with the peers that it named. Never rejects. */
-export type Ask = (peerId: string, signal: AbortSignal) => Promise<readonly string[]>
+/**
+ * How much is done for what is wanted: nobody gives it; some do, so that there is time to find others; as many do as are
+ * needed; nobody need be asked any more.
+ */
+export type Supply = 'none' | 'some' | 'enough' | 'settled'
+
+/** What is searched for. */
+export interface Wanted {
+  readonly digest: Digest
+  /** Peers that are likely to have it. */
+  readonly likely: readonly string[]
+  /** Peers that were asked already; those that are asked now are added. */
+  readonly asked: Set<string>
+  /** Asks one peer; resolves with the peers that it named. Never rejects. */
+  ask(peerId: string, signal: AbortSignal): Promise<readonly string[]>
+  supply(): Supply
+}
 
 const MAX_ASKED = 48
 
 /**
- * Looks for peers that have a blob: those that are likely to, a few that happen to be connected, those that the DHT
- * names, and those that any of them name, all at once. Ends when everybody has answered or their time is up: connected
- * peers get as long as an answer takes at most, strangers `findWithinMs`.
+ * Looks for peers that have a blob, and asks whoever they name at once. Those that are likely to have it are asked first.
+ * When they don't settle it within a moment, a few that happen to be connected are asked too, and the DHT, whose walk
+ * dials strangers and keeps them and this node busy; when somebody is giving the blob, it is walked later, and only if
+ * more are needed. Ends when everybody has answered or their time is up: connected peers get as long as an answer takes
+ * at most, strangers `findWithinMs`.
  */
 export async function searchPeers(
-  digest: Digest,
-  likely: readonly string[],
-  asked: Set<string>,
-  ask: Ask,
+  wanted: Wanted,
   components: SearchComponents,
   options: SearchOptions,
   signal: AbortSignal
 ): Promise<void> {
-  const strangers = AbortSignal.any([signal, AbortSignal.timeout(options.findWithinMs)])
+  const { digest, asked } = wanted
+  const untilFound = () => AbortSignal.any([signal, AbortSignal.timeout(options.findWithinMs)])
+  let strangers = untilFound()
   const connected = new Set(components.connected())
   const running = new Set<Promise<void>>()
 
   const start = (peerId: string) => {
-    if (asked.has(peerId) || asked.size >= MAX_ASKED || signal.aborted) return
+    console.error("TRACE ask", peerId.slice(-5), connected.has(peerId), performance.now())
+    if (asked.has(peerId) || asked.size >= MAX_ASKED || signal.aborted || wanted.supply() === 'settled') return
     asked.add(peerId)
-    const one = ask(peerId, connected.has(peerId) ? signal : strangers)
+    const one = wanted
+      .ask(peerId, connected.has(peerId) ? signal : strangers)
       .then((named) => named.forEach(start))
       .finally(() => running.delete(one))
     running.add(one)
   }
-
-  for (const peerId of [
-    ...likely,
-    ...components.seeds().filter((seed) => connected.has(seed)),
-    ...components.holders(digest)
-  ])
-    start(peerId)
-  for (const peerId of sample([...connected], LIMITS.peersAskedBlindly, components.random)) start(peerId)
-  try {
-    for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
-  } catch {
-    // A DHT that can't be asked names nobody; the others may still answer.
+  const allAnswered = async () => {
+    while (running.size > 0) await Promise.all(running)
   }
-  while (running.size > 0) await Promise.all(running)
+
+  const trusted = components.seeds().filter((seed) => connected.has(seed))
+  for (const peerId of [...wanted.likely, ...trusted, ...components.holders(digest)]) start(peerId)
+  await Promise.race([components.pause(LIMITS.searchHeadStartMs, signal), allAnswered()])
+  for (const peerId of sample([...connected], LIMITS.peersAskedBlindly, components.random)) start(peerId)
+  if (wanted.supply() === 'some') {
+    await components.pause(LIMITS.walkDelayMs, signal)
+    strangers = untilFound()
+  }
+  if (['none', 'some'].includes(wanted.supply())) {
+    try {
+      console.error("TRACE walk", performance.now())
+      for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
+    } catch {
+      // A DHT that can't be asked names nobody; the others may still answer.
+    }
+  }
+  await allAnswered()
 }
