@@ -2,10 +2,13 @@ import { digestOf } from '@layermesh/oci'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerInfo } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { CID } from 'multiformats/cid'
 import { expect, it } from 'vitest'
 import { Discovery } from './discovery.ts'
+import { LIMITS } from './limits.ts'
 
 const digest = digestOf(Buffer.from('a blob'))
+const otherDigest = digestOf(Buffer.from('another blob'))
 const signal = new AbortController().signal
 
 async function somebody(): Promise<PeerInfo> {
@@ -39,4 +42,39 @@ it('tells nothing of a search that found nobody else', async () => {
   const { named, times } = await discoveryOf((self) => [self])
   expect(named).toEqual([])
   expect(times).toEqual([])
+})
+
+function digestOfCid({ multihash }: CID): string {
+  return `sha256:${Buffer.from(multihash.digest).toString('hex')}`
+}
+
+/** A node that announces at once, and what it announced. */
+function announcer() {
+  const provided: CID[] = []
+  const provide = async (cid: CID) => void provided.push(cid)
+  const host = { contentRouting: { provide } } as unknown as ConstructorParameters<typeof Discovery>[0]
+  return { provided, discovery: new Discovery(host, { providerFound: () => {} }, { announceAfterMs: 0 }) }
+}
+
+it('announces a blob once', async () => {
+  const { provided, discovery } = announcer()
+  discovery.announce(digest)
+  discovery.announce(digest)
+  await expect.poll(() => provided.length).toBe(1)
+  discovery.announce(digest)
+  discovery.announce(otherDigest)
+  await expect.poll(() => provided.length).toBe(2)
+  expect(provided.map(digestOfCid)).toEqual([digest, otherDigest])
+})
+
+it('does not announce what enough others hold by the time that it would', async () => {
+  const { provided, discovery } = announcer()
+  discovery.announce(digest)
+  for (let peer = 0; peer < LIMITS.enoughProviders; peer++) discovery.remember(digest, `peer ${peer}`)
+  discovery.announce(otherDigest)
+  await expect.poll(() => provided.length).toBe(1)
+  for (let peer = 0; peer < LIMITS.enoughProviders; peer++) discovery.forget(digest, `peer ${peer}`)
+  discovery.announce(digest)
+  await expect.poll(() => provided.length).toBe(2)
+  expect(provided.map(digestOfCid)).toEqual([otherDigest, digest])
 })

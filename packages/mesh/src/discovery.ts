@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { type Digest, digestAlgorithm, digestBytes } from '@layermesh/oci'
 import { LRUCache } from 'lru-cache'
 import { CID } from 'multiformats/cid'
@@ -17,18 +18,29 @@ function digestCid(digest: Digest): CID {
   return CID.createV1(raw.code, Digests.create(MULTIHASH[digestAlgorithm(digest)], digestBytes(digest)))
 }
 
+export interface DiscoveryOptions {
+  /** How long after it was wanted a blob is announced, in ms. */
+  readonly announceAfterMs: number
+}
+
 /** Who holds what: the DHT, and what was learnt on the way. A provider is a hint: ask the peer. */
 export class Discovery {
   readonly #host: MeshHost
   readonly #observer: Pick<MeshObserver, 'providerFound'>
+  readonly #options: DiscoveryOptions
   readonly #holders = new LRUCache<Digest, Set<string>>({ max: LIMITS.knownHolders })
   readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
   readonly #announced = new LRUCache<Digest, true>({ max: LIMITS.knownHolders })
   readonly #stopped = new AbortController()
 
-  constructor(host: MeshHost, observer: Pick<MeshObserver, 'providerFound'>) {
+  constructor(
+    host: MeshHost,
+    observer: Pick<MeshObserver, 'providerFound'>,
+    options: DiscoveryOptions = { announceAfterMs: LIMITS.announceAfterMs }
+  ) {
     this.#host = host
     this.#observer = observer
+    this.#options = options
   }
 
   /** Remembers that a peer holds, or is fetching, a blob. */
@@ -72,21 +84,22 @@ export class Discovery {
     }
   }
 
-  /** Tells the DHT that this node holds, or is fetching, a blob, unless enough others do; soon, not at once, and once. */
+  /**
+   * Tells the DHT that this node holds, or is fetching, a blob; once, and only after a while: it takes a walk, which
+   * would slow down the pull that the blob is for, and by then enough others may be known to hold it.
+   */
   announce(digest: Digest): void {
-    const enough = (this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders
-    if (
-      enough ||
-      this.#announced.has(digest) ||
-      this.#announcing.size >= LIMITS.announceQueue ||
-      this.#stopped.signal.aborted
-    )
-      return
+    const { signal } = this.#stopped
+    if (this.#announced.has(digest) || this.#announcing.size >= LIMITS.announceQueue || signal.aborted) return
     this.#announced.set(digest, true)
+    const later = wait(this.#options.announceAfterMs, undefined, { signal, ref: false })
+    later.catch(() => {})
     this.#announcing
       .add(async () => {
-        const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(LIMITS.announceDeadlineMs)])
-        await this.#host.contentRouting.provide(digestCid(digest), { signal })
+        await later
+        if ((this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders) return this.#announced.delete(digest)
+        const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.announceDeadlineMs)])
+        return await this.#host.contentRouting.provide(digestCid(digest), { signal: deadline })
       })
       .catch(() => this.#announced.delete(digest))
   }

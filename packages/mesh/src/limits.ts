@@ -55,7 +55,8 @@ export const LIMITS = Object.freeze({
   peersAskedBlindly: 8,
   /** Providers taken from one search of the DHT. */
   providersPerSearch: 8,
-  /** A blob that so many others offer is not announced once more. */
+  /** A blob is announced so long after it was wanted, unless so many others offer it by then. */
+  announceAfterMs: 2_000,
   enoughProviders: 10,
   announceQueue: 4_096,
   announceDeadlineMs: 10_000,

@@ -52,6 +52,7 @@ export class PartialFile implements PartialBlob {
   readonly #held: Bitfield
   readonly #writing = new Map<number, Promise<Uint8Array>>()
   readonly #digestHash: RunningHash
+  readonly #pieceHashIsDigest: boolean
   /** All pieces before this one are here. */
   #frontier = 0
   #unclaimed: number[] = []
@@ -71,7 +72,9 @@ export class PartialFile implements PartialBlob {
     this.#hashesVouched = record.pieceHashes !== undefined
     this.checks = new PieceChecks(record.pieceHashes?.slice() ?? new Uint8Array(this.pieceCount * HASH_LENGTH))
     this.#held = new Bitfield(this.pieceCount)
-    this.#digestHash = new RunningHash(components.pool, digestAlgorithm(record.digest))
+    const algorithm = digestAlgorithm(record.digest)
+    this.#pieceHashIsDigest = this.pieceCount === 1 && algorithm === 'sha256'
+    this.#digestHash = new RunningHash(components.pool, algorithm)
   }
 
   get heldPieces(): number {
@@ -175,7 +178,8 @@ export class PartialFile implements PartialBlob {
       throw new ContentError('DOWNLOAD_INCOMPLETE', message)
     }
     const { file } = this.#components
-    const [hash] = await Promise.all([this.#digestHash.finish(file, this.size), file.sync()])
+    const hashing = this.#pieceHashIsDigest ? this.checks.hash(0).slice() : this.#digestHash.finish(file, this.size)
+    const [hash] = await Promise.all([hashing, file.sync()])
     return hash
   }
 
@@ -206,7 +210,9 @@ export class PartialFile implements PartialBlob {
     this.#held.set(piece)
     count(this.#lengthOf(piece))
     while (this.has(this.#frontier)) this.#frontier++
-    this.#digestHash.follow(file, Math.min(this.#frontier * this.pieceLength, this.size))
+    if (!this.#pieceHashIsDigest) {
+      this.#digestHash.follow(file, Math.min(this.#frontier * this.pieceLength, this.size))
+    }
     waiters.settle(piece)
   }
 

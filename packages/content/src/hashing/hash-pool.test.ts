@@ -44,6 +44,30 @@ describe('hash pool', () => {
     }
   })
 
+  it('starts no thread for what is small, and checks it all the same', async () => {
+    const { pool, file } = await setUp()
+    const mac = { blob: 1, piece: 2 }
+    const small = await file.use((fd) => pool.read(fd, MIB, 1000, { hash: true, mac }))
+    const bytes = BYTES.slice(MIB, MIB + 1000)
+    expect(await pool.check(bytes, mac)).toEqual(small)
+    expect(hex(small.hash ?? [])).toBe(sha256(bytes))
+    expect(await hashThreads()).toBe(0)
+    await pool.check(BYTES.slice(0, MIB), mac)
+    expect(await hashThreads()).toBe(1)
+  })
+
+  it('makes the same MAC of bytes on a thread and off it', async () => {
+    const { pool, file } = await setUp()
+    const mac = { blob: 1, piece: 2 }
+    const length = 64 * 1024
+    const start = BYTES.byteLength - length
+    const small = await file.use((fd) => pool.read(fd, start, length, { hash: false, mac }))
+    const onThread = await file.use((fd) => pool.read(fd, start, length + 1, { hash: false, mac }))
+    expect(await hashThreads()).toBe(1)
+    expect(hex(onThread.bytes)).toBe(hex(small.bytes))
+    expect(hex(onThread.mac ?? [])).toBe(hex(small.mac ?? []))
+  })
+
   it('reads what there is when the file ends before', async () => {
     const { pool, file } = await setUp()
     const { bytes, hash } = await file.use((fd) => pool.read(fd, 20 * MIB, MIB))
@@ -61,16 +85,18 @@ describe('hash pool', () => {
     const { pool } = await setUp()
     await expect(pool.read(-1, 0, 10)).rejects.toThrow()
     const directory = await open(await temporaryDirectory(), 'r')
-    await expect(pool.read(directory.fd, 0, 10)).rejects.toMatchObject({ code: 'EISDIR' })
+    for (const length of [10, MIB]) {
+      await expect(pool.read(directory.fd, 0, length)).rejects.toMatchObject({ code: 'EISDIR' })
+    }
     await directory.close()
   })
 
   it('ends threads that have nothing to do, and starts them again', async () => {
     const { pool, file } = await setUp({ idleMs: 5 })
-    await file.use((fd) => pool.read(fd, 0, 10))
+    await file.use((fd) => pool.read(fd, 0, MIB))
     await expect.poll(hashThreads, PATIENT).toBe(0)
-    const { hash } = await file.use((fd) => pool.read(fd, 0, 10))
-    expect(hex(hash ?? [])).toBe(sha256(BYTES.subarray(0, 10)))
+    const { hash } = await file.use((fd) => pool.read(fd, 0, MIB))
+    expect(hex(hash ?? [])).toBe(sha256(BYTES.subarray(0, MIB)))
   })
 
   it('refuses work after it was closed', async () => {
@@ -107,7 +133,7 @@ describe('running hash', () => {
     const running = new RunningHash(pool, 'sha256')
     running.follow(file, 12 * MIB)
     await running.rewind(MIB)
-    for (let read = 0; read < 10; read++) await file.use((fd) => pool.read(fd, 0, 10))
+    for (let read = 0; read < 10; read++) await file.use((fd) => pool.read(fd, 0, MIB))
     expect(running.position).toBe(0)
     const changed = BYTES.slice()
     changed.fill(7, MIB, 3 * MIB)

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { read } from 'node:fs'
+import { promisify } from 'node:util'
 import type { DigestAlgorithm } from '@layermesh/oci'
 import { ContentError } from '../errors.ts'
+import { type Checksums, checksumsOf, macOf, sha256Of, type WantedChecksums } from './checksums.ts'
 import { HashStream } from './hash-stream.ts'
 import { type CheckedBytes, HashThread } from './hash-thread.ts'
-import type { Checksums } from './hash-worker.ts'
 import type { MacNonce } from './piece-checks.ts'
 
 export interface HashPoolOptions {
@@ -14,19 +16,20 @@ export interface HashPoolOptions {
 }
 
 /** Bytes of a file, and of them what was wanted. */
-export interface ReadBytes {
+export interface ReadBytes extends Checksums {
   readonly bytes: Uint8Array<ArrayBuffer>
-  readonly hash?: Uint8Array
-  readonly mac?: Uint8Array
 }
 
 const MAC_KEY_LENGTH = 32
+/** Bytes that are checked at once, in 60 µs or so: less than it takes to pass them on, and far less than a thread to start. */
+const SMALL_BYTES = 64 * 1024
+const readInto = promisify(read)
 
 /** No job should be longer than this unless one piece is, so that a reader never waits long behind somebody else's. */
 export const MAX_JOB_BYTES = 8 * 1024 * 1024
 
 /**
- * Reads and hashes off the main thread.
+ * Reads and hashes off the main thread, but for what is small.
  *
  * Measured on Node 24 with two cores, 1 GiB in pieces of 1 MiB from the page cache. The share of the main thread is
  * what counts, because that thread also carries the sockets.
@@ -61,17 +64,23 @@ export class HashPool {
     fd: number,
     position: number,
     length: number,
-    want: Checksums = { hash: true },
+    want: WantedChecksums = { hash: true },
     spare?: ArrayBuffer
   ): Promise<ReadBytes> {
+    this.#checkOpen()
+    if (length <= SMALL_BYTES) return await this.#readSmall(fd, position, length, want)
     const job = { kind: 'read', fd, position, length, want, ...(spare === undefined ? {} : { spare }) } as const
     const { bytes, ...checksums } = await this.#idlestThread().run(job, spare === undefined ? [] : [spare])
     if (bytes === undefined) throw new Error('the hashing thread left out what it read')
     return { bytes, ...checksums }
   }
 
-  /** The SHA-256 and the MAC of bytes. Their memory goes to another thread and is gone here; it comes back with them. */
+  /** The SHA-256 and the MAC of bytes. Their memory may go to another thread and be gone here; it comes back with them. */
   async check(bytes: Uint8Array<ArrayBuffer>, mac: MacNonce): Promise<CheckedBytes> {
+    this.#checkOpen()
+    if (bytes.byteLength <= SMALL_BYTES) {
+      return { bytes, hash: sha256Of(bytes), mac: macOf(bytes, mac, this.#macKey) }
+    }
     return await this.#idlestThread().check({ kind: 'check', bytes, mac })
   }
 
@@ -93,9 +102,25 @@ export class HashPool {
     await Promise.all([...this.#threads].map((thread) => thread.end()))
   }
 
+  async #readSmall(fd: number, position: number, length: number, want: WantedChecksums): Promise<ReadBytes> {
+    const whole = new Uint8Array(length)
+    let filled = 0
+    while (filled < length) {
+      const { bytesRead } = await readInto(fd, whole, filled, length - filled, position + filled)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+    const bytes = whole.subarray(0, filled)
+    return { bytes, ...checksumsOf(bytes, want, this.#macKey) }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new ContentError('STORE_CLOSED', 'the store is closed')
+  }
+
   /** The thread with the least to do; a new one when all have something and there may be more. */
   #idlestThread(): HashThread {
-    if (this.#closed) throw new ContentError('STORE_CLOSED', 'the store is closed')
+    this.#checkOpen()
     let idlest: HashThread | undefined
     for (const thread of this.#threads) {
       if (idlest === undefined || thread.load < idlest.load) idlest = thread

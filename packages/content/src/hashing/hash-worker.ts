@@ -3,11 +3,11 @@
  * belong to the process), so that no byte has to be copied from one thread to another: a verified piece is handed over
  * with its memory, and a running hash follows a file that is being written through the page cache.
  */
-import { createCipheriv, createHash, type Hash, hash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { DigestAlgorithm } from '@layermesh/oci'
-import { MAC_LENGTH } from './lengths.ts'
+import { checksumsOf, type WantedChecksums } from './checksums.ts'
 import type { MacNonce } from './piece-checks.ts'
 
 /** What a hashing thread is asked. Positions and lengths are in bytes. */
@@ -23,21 +23,13 @@ export type HashJob =
   | { readonly kind: 'finish'; readonly stream: number }
   | { readonly kind: 'drop'; readonly stream: number }
 
-/** What is to be computed of bytes. */
-export interface Checksums {
-  /** Whether their SHA-256 is. */
-  readonly hash: boolean
-  /** Their MAC is, with this nonce. */
-  readonly mac?: MacNonce
-}
-
 /** Reads `length` bytes, fewer when the file ends before, and computes what is wanted of them. */
 export interface ReadJob {
   readonly kind: 'read'
   readonly fd: number
   readonly position: number
   readonly length: number
-  readonly want: Checksums
+  readonly want: WantedChecksums
   /** Memory to read into, if there is enough of it; it comes back with the bytes. */
   readonly spare?: ArrayBuffer
 }
@@ -128,7 +120,7 @@ function read({ fd, position, length, want, spare }: ReadJob): HashResult {
     filled += got
   }
   const bytes = whole.subarray(0, filled)
-  return { bytes, ...checksums(bytes, want) }
+  return { bytes, ...checksumsOf(bytes, want, macKey) }
 }
 
 function check({ bytes, mac, stream }: CheckJob): HashResult {
@@ -137,25 +129,7 @@ function check({ bytes, mac, stream }: CheckJob): HashResult {
     running.hash.update(bytes)
     running.position += bytes.byteLength
   }
-  return { bytes, ...checksums(bytes, { hash: true, mac }) }
-}
-
-function checksums(bytes: Uint8Array, want: Checksums): Pick<HashResult, 'hash' | 'mac'> {
-  return {
-    ...(want.hash ? { hash: hash('sha256', bytes, 'buffer') } : {}),
-    ...(want.mac === undefined ? {} : { mac: macOf(bytes, want.mac) })
-  }
-}
-
-/** Poly1305 with a key of its own for each nonce (RFC 8439 §2.6, §2.8), over data that is not encrypted. */
-function macOf(bytes: Uint8Array, { blob, piece }: MacNonce): Uint8Array {
-  const nonce = Buffer.alloc(12)
-  nonce.writeUIntBE(blob, 0, 6)
-  nonce.writeUIntBE(piece, 6, 6)
-  const cipher = createCipheriv('chacha20-poly1305', macKey, nonce, { authTagLength: MAC_LENGTH })
-  cipher.setAAD(bytes, { plaintextLength: 0 })
-  cipher.final()
-  return cipher.getAuthTag()
+  return { bytes, ...checksumsOf(bytes, { hash: true, mac }, macKey) }
 }
 
 function hashPieces(

@@ -82,7 +82,8 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
         clientMode: false,
         peerInfoMapper: passthroughMapper,
         alpha: 3,
-        kBucketSize: 20,
+        // So many keep each record, and so many are asked at the end of a walk: enough where nodes stay for days.
+        kBucketSize: 8,
         initialQuerySelfInterval: 250,
         // Neighbours come by our own means; a walk through the DHT by each node every few seconds would keep all busy.
         querySelfInterval: 5 * MINUTE,
