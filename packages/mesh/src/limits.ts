@@ -61,6 +61,8 @@ export const LIMITS = Object.freeze({
   announceQueue: 4_096,
   announceDeadlineMs: 10_000,
   knownHolders: 8_192,
+  /** Peers whose addresses are remembered. */
+  knownPeers: 16_384,
   holdersPerBlob: 16,
 
   /** How long a peer that breaks the protocol is shut out. */

@@ -5,18 +5,16 @@ import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
-import { LevelDatastore } from 'datastore-level'
 import { createLibp2p } from 'libp2p'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { TagRecordRules } from '../tags/record-rules.ts'
+import { HostDatastore } from './host-datastore.ts'
 import type { Membership } from './membership.ts'
 import { tls } from './tls/encrypter.ts'
 
 const MIB = 1024 * 1024
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
-/** Peers and DHT records are few and small; LevelDB's own figures are for databases that are not. */
-const DATASTORE_MEMORY = { cacheSize: MIB, writeBufferSize: MIB }
 
 export type MeshHost = Libp2p<{ identify: Identify; identifyPush: IdentifyPush; ping: Ping; dht: KadDHT }>
 
@@ -38,8 +36,8 @@ export interface HostInit {
  * A libp2p node, not started yet. Its defaults are made for the public internet; the values here are for a cluster,
  * where hundreds of nodes start at one moment behind few addresses, and all addresses are private.
  */
-export async function createHost(init: HostInit): Promise<{ host: MeshHost; datastore: LevelDatastore }> {
-  const datastore = new LevelDatastore(init.directory, DATASTORE_MEMORY)
+export async function createHost(init: HostInit): Promise<{ host: MeshHost; datastore: HostDatastore }> {
+  const datastore = new HostDatastore(init.directory)
   await datastore.open()
   const host = await createLibp2p({
     start: false,
