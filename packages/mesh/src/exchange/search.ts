@@ -61,7 +61,6 @@ export async function searchPeers(
   const running = new Set<Promise<void>>()
 
   const start = (peerId: string) => {
-    console.error('TRACE ask', peerId.slice(-5), connected.has(peerId), performance.now())
     if (asked.has(peerId) || asked.size >= MAX_ASKED || signal.aborted || wanted.supply() === 'settled') return
     asked.add(peerId)
     const one = wanted
@@ -84,7 +83,6 @@ export async function searchPeers(
   }
   if (['none', 'some'].includes(wanted.supply())) {
     try {
-      console.error('TRACE walk', performance.now())
       for await (const peerId of components.findProviders(digest, strangers)) start(peerId)
     } catch {
       // A DHT that can't be asked names nobody; the others may still answer.
