@@ -46,8 +46,9 @@ export interface BlobStore {
   /**
    * The bytes of `range`, verified, for a peer: of a whole blob, or of one in flight whose pieces are all here.
    * Undefined when some of them are not. `range` must lie in the blob and be no longer than one piece.
+   * @param spare memory that may be used for them; the caller uses it no more
    */
-  readAt(digest: Digest, range: ByteRange): Promise<Uint8Array | undefined>
+  readAt(digest: Digest, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined>
   /** The hashes of the pieces of a whole blob, computed while it was written. */
   pieceHashes(digest: Digest): Promise<PieceHashes | undefined>
   /** Keeps small content, such as a manifest; durable when it resolves. @throws {OciError} DIGEST_INVALID on other bytes */

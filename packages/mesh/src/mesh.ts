@@ -1,6 +1,7 @@
 import type { BlobReader, ContentStore } from '@layermesh/content'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { ComponentLogger, PrivateKey } from '@libp2p/interface'
+import { BufferPool } from './buffer-pool.ts'
 import { Discovery } from './discovery.ts'
 import { Exchange } from './exchange/exchange.ts'
 import { Serving } from './exchange/serving.ts'
@@ -15,6 +16,8 @@ import type {
   TagHandler,
   TransferSummary
 } from './interfaces.ts'
+import { LIMITS } from './limits.ts'
+import { Loans } from './loans.ts'
 import { createHost, type MeshHost } from './network/host.ts'
 import { BanList, createGater, membershipOf } from './network/membership.ts'
 import { Neighbours } from './network/neighbours.ts'
@@ -23,6 +26,14 @@ import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor
 import { DhtTagDirectory } from './tags/directory.ts'
 import { type OpenTrustedRecord, tagRecordRules } from './tags/record-rules.ts'
 import { serveTags, TagProtocolClient } from './tags/tag-protocol.ts'
+
+/** What the parts of a node meet on. */
+interface Network {
+  readonly host: MeshHost
+  readonly datastore: { close(): Promise<void> }
+  readonly bans: BanList
+  readonly loans: Loans
+}
 
 export interface MeshComponents {
   readonly content: ContentStore
@@ -84,13 +95,7 @@ export class Mesh {
   readonly #tagClient: TagProtocolClient
   readonly #log: MeshLog
 
-  private constructor(
-    host: MeshHost,
-    datastore: { close(): Promise<void> },
-    bans: BanList,
-    components: MeshComponents,
-    options: MeshOptions
-  ) {
+  private constructor({ host, datastore, bans, loans }: Network, components: MeshComponents, options: MeshOptions) {
     const { content, privateKey, observer, log } = components
     this.#host = host
     this.#datastore = datastore
@@ -116,7 +121,7 @@ export class Mesh {
     const { limits } = options
     const given = limits && { bytesPerSecond: limits.upload, farBytesPerSecond: limits.farUpload }
     const taken = limits && { bytesPerSecond: limits.download, farBytesPerSecond: limits.farDownload }
-    this.#serving = new Serving({ host, directory, shelf, interest, now }, given)
+    this.#serving = new Serving({ host, directory, shelf, loans, interest, now }, given)
     this.#exchange = new Exchange(
       {
         host,
@@ -148,7 +153,9 @@ export class Mesh {
     const bans = new BanList(() => performance.now())
     const membership = membershipOf(options.secret)
     options.join.forEach(parseJoinAddress)
+    const loans = new Loans(new BufferPool(LIMITS.pooledBufferBytes))
     const { host, datastore } = await createHost({
+      loans,
       privateKey: components.privateKey,
       directory: options.directory,
       listen: options.listen,
@@ -159,7 +166,7 @@ export class Mesh {
       tagRules: tagRecordRules(components.openTrustedRecord),
       ...(components.logger === undefined ? {} : { logger: components.logger })
     })
-    return new Mesh(host, datastore, bans, components, options)
+    return new Mesh({ host, datastore, bans, loans }, components, options)
   }
 
   get peerId(): string {

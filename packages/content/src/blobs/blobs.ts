@@ -49,12 +49,12 @@ export class Blobs implements BlobStore {
     return (await openWholeReader(catalog, digest)) ?? inFlight?.reader() ?? downloads.get(digest)?.reader()
   }
 
-  async readAt(digest: Digest, range: ByteRange): Promise<Uint8Array | undefined> {
+  async readAt(digest: Digest, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
     const { catalog, downloads } = this.#components
     const blob = await catalog.acquire(digest)
-    if (blob === undefined) return downloads.get(digest)?.readAt(range)
+    if (blob === undefined) return downloads.get(digest)?.readAt(range, spare)
     try {
-      return await readWhole(blob, range)
+      return await readWhole(blob, range, spare)
     } finally {
       blob.release()
     }

@@ -94,7 +94,7 @@ export class Download {
   }
 
   /** The bytes of a range for a peer; undefined unless all of its pieces are here and may be shared. */
-  async readAt(range: ByteRange): Promise<Uint8Array | undefined> {
+  async readAt(range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
     const partial = this.#partial
     if (partial === undefined || this.shared === undefined || !partial.retain()) return undefined
     try {
@@ -103,7 +103,7 @@ export class Download {
       for (let piece = first; piece * partial.pieceLength < range.end; piece++) {
         if (!partial.has(piece)) return undefined
       }
-      return await readWhole(this.#pieces(partial), range)
+      return await readWhole(this.#pieces(partial), range, spare)
     } finally {
       partial.release()
     }

@@ -17,6 +17,7 @@ export interface VerifiedPieces {
   piece(index: number, signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array>
 }
 
+const NEVER = new AbortController().signal
 // Pieces that are read while the consumer has one: two, so that two threads work for one reader.
 const READ_AHEAD = 2
 // A reader of a blob with larger pieces than this reads none ahead.
@@ -66,8 +67,16 @@ export async function* readRange(
   }
 }
 
-/** The bytes of a range that is short enough to be held at once. */
-export async function readWhole(blob: VerifiedPieces, range: ByteRange): Promise<Uint8Array> {
+/**
+ * The bytes of a range that is short enough to be held at once.
+ * @param spare memory that may be used for them if they are of one piece
+ */
+export async function readWhole(blob: VerifiedPieces, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array> {
+  checkRange(range, blob.size)
+  const index = Math.floor(range.start / blob.pieceLength)
+  if (range.start < range.end && range.end <= (index + 1) * blob.pieceLength) {
+    return cut(await blob.piece(index, NEVER, spare), index * blob.pieceLength, range)
+  }
   const chunks: Uint8Array[] = []
   for await (const chunk of readRange(blob, range)) chunks.push(chunk)
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)

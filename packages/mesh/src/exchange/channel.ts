@@ -1,5 +1,6 @@
 import type { Digest, Repository } from '@layermesh/oci'
 import type { Stream } from '@libp2p/interface'
+import type { BufferPool } from '../buffer-pool.ts'
 import { MeshError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import {
@@ -21,7 +22,6 @@ import {
   FrameReader,
   type RejectReason
 } from '../wire/frames.ts'
-import type { BufferPool } from './buffer-pool.ts'
 import { isWritable } from './send.ts'
 
 /**

@@ -1,11 +1,11 @@
 import type { Digest } from '@layermesh/oci'
+import type { BufferPool } from '../buffer-pool.ts'
 import { MeshError } from '../errors.ts'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import { parsePeerId } from '../network/rpc.ts'
 import type { RejectReason } from '../wire/frames.ts'
-import type { BufferPool } from './buffer-pool.ts'
 import { Channel, type ChannelFault } from './channel.ts'
 
 /** What the channels tell, each with the peer it came from. */

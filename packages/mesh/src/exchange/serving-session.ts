@@ -3,6 +3,7 @@ import type { UploadRefusal } from '@layermesh/swarm'
 import type { Stream } from '@libp2p/interface'
 import { MeshError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
+import type { Loans } from '../loans.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import {
   decodeJoin,
@@ -45,6 +46,7 @@ export interface PieceWanted {
 export interface SessionComponents {
   readonly directory: Pick<PeerDirectory, 'countSent' | 'ban'>
   readonly shelf: Shelf
+  readonly loans: Loans
   readonly interest: Interest
   /** Whether one more peer may take from this node a blob that is wholly here. */
   mayJoinWhole(digest: Digest): boolean
@@ -130,7 +132,8 @@ export class ServingSession {
   async send(request: number, wanted: PieceWanted): Promise<void> {
     const { start, bytes, digest } = wanted
     this.#sending.add(request)
-    const reading = this.#components.shelf.read(digest, { start, end: start + bytes }).catch(() => undefined)
+    const { shelf, loans } = this.#components
+    const reading = shelf.read(digest, { start, end: start + bytes }, loans.memory(bytes)).catch(() => undefined)
     const before = this.#writing
     this.#writing = before
       .then(async () => this.write(request, wanted, await reading))
@@ -243,6 +246,7 @@ export class ServingSession {
       return this.refuse(wanted, 'not-held')
     }
     const { requestId } = wanted
+    this.#components.loans.lend(bytes)
     for (let offset = 0; offset < bytes.byteLength; offset += LIMITS.dataFrameBytes) {
       const payload = bytes.subarray(offset, offset + LIMITS.dataFrameBytes)
       await send(this.#stream, [encodeDataHeader(requestId, offset, payload.byteLength), payload], this.#ended.signal)

@@ -3,6 +3,7 @@ import { type UploadAction, type UploadEvent, type UploadOptions, UploadSchedule
 import type { Connection, Stream } from '@libp2p/interface'
 import { MeshError } from '../errors.ts'
 import { LIMITS, PROTOCOL } from '../limits.ts'
+import type { Loans } from '../loans.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import { type PieceWanted, ServingSession } from './serving-session.ts'
@@ -12,6 +13,7 @@ export interface ServingComponents {
   readonly host: MeshHost
   readonly directory: PeerDirectory
   readonly shelf: Shelf
+  readonly loans: Loans
   readonly interest: Interest
   /** Milliseconds of a clock that never goes back. */
   now(): number

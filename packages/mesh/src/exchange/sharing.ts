@@ -15,8 +15,11 @@ export interface Offer {
 export interface Shelf {
   /** What is here of a blob; with `within`, only if the repository is known to have it. */
   offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined>
-  /** The verified bytes of a piece; undefined when it is not here. */
-  read(digest: Digest, range: { start: number; end: number }): Promise<Uint8Array | undefined>
+  /**
+   * The verified bytes of a piece, in memory that nobody else uses; undefined when it is not here.
+   * @param spare memory that may be used for them
+   */
+  read(digest: Digest, range: { start: number; end: number }, spare?: ArrayBufferLike): Promise<Uint8Array | undefined>
 }
 
 /** Peers that lately asked for a blob; they are told of each other. */

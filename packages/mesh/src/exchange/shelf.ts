@@ -41,8 +41,12 @@ export class ContentShelf implements Shelf {
     return { size: arriving.size, held: arriving.bitfield(), pieceMap, fetching: this.#arriving.fetching(digest) }
   }
 
-  read(digest: Digest, range: { start: number; end: number }): Promise<Uint8Array | undefined> {
-    return this.#content.blobs.readAt(digest, range)
+  read(
+    digest: Digest,
+    range: { start: number; end: number },
+    spare?: ArrayBufferLike
+  ): Promise<Uint8Array | undefined> {
+    return this.#content.blobs.readAt(digest, range, spare instanceof ArrayBuffer ? spare : undefined)
   }
 
   private async isIn(repository: Repository, digest: Digest): Promise<boolean> {

@@ -7,6 +7,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { LIMITS, PROTOCOL } from '../limits.ts'
+import type { Loans } from '../loans.ts'
 import type { TagRecordRules } from '../tags/record-rules.ts'
 import { HostDatastore } from './host-datastore.ts'
 import type { Membership } from './membership.ts'
@@ -29,6 +30,8 @@ export interface HostInit {
   readonly membership: Membership
   readonly gater: ConnectionGater
   readonly tagRules: TagRecordRules
+  /** Memory that the transport gives back once it is written. */
+  readonly loans?: Loans
   readonly logger?: ComponentLogger
 }
 
@@ -48,7 +51,7 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     transports: [tcp({ backlog: 1024 })],
     // In the order of preference of the one who dials.
     connectionEncrypters: [
-      tls({ proofKeys: init.membership.proofKeys }),
+      tls({ proofKeys: init.membership.proofKeys, ...(init.loans && { loans: init.loans }) }),
       noise({ prologueBytes: init.membership.prologue })
     ],
     streamMuxers: [

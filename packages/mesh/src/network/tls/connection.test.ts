@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { MessageStream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { pEvent } from 'p-event'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { BufferPool } from '../../buffer-pool.ts'
+import { Loans } from '../../loans.ts'
 import { makeTls, TcpPair } from '../../testing/tcp-pair.ts'
 import { takeSocket } from './socket.ts'
 
@@ -10,10 +12,12 @@ const MIB = 1024 * 1024
 let pair: TcpPair
 let client: MessageStream
 let server: MessageStream
+let loans: Loans
 beforeEach(async () => {
   pair = await TcpPair.connect()
+  loans = new Loans(new BufferPool(MIB))
   const [outbound, inbound] = await Promise.all([
-    makeTls({ proofKeys: [] }).then(({ encrypter }) => encrypter.secureOutbound(pair.client)),
+    makeTls({ proofKeys: [], loans }).then(({ encrypter }) => encrypter.secureOutbound(pair.client)),
     makeTls({ proofKeys: [] }).then(({ encrypter }) => encrypter.secureInbound(pair.server))
   ])
   client = outbound.connection
@@ -65,6 +69,20 @@ describe('what is sent', () => {
     for (let offset = 0; offset < bytes.byteLength; offset += MIB) client.send(bytes.subarray(offset, offset + MIB))
     await close()
     expect((await received).equals(bytes)).toBe(true)
+  })
+
+  it('gives back memory that was lent to it once all of that is written, and not before', async () => {
+    const memory = loans.memory(MIB)
+    const bytes = new Uint8Array(memory)
+    loans.lend(bytes)
+    const received = readAll(server, MIB)
+    client.send(bytes.subarray(0, MIB / 2))
+    client.send(randomBytes(100))
+    expect(loans.isLent(bytes)).toBe(true)
+    client.send(bytes.subarray(MIB / 2))
+    await received
+    await expect.poll(() => loans.isLent(bytes)).toBe(false)
+    expect(loans.memory(MIB)).toBe(memory)
   })
 
   it('waits at the sender, who is told to stop, while the receiver does not read', async () => {

@@ -3,6 +3,7 @@ import type { AbortOptions } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, type SendResult } from '@libp2p/utils'
 import { pEvent } from 'p-event'
 import { Uint8ArrayList } from 'uint8arraylist'
+import type { Loans } from '../../loans.ts'
 import type { TcpConnection } from './socket.ts'
 
 const MAX_GATHERED_BYTES = 1024 * 1024
@@ -15,9 +16,11 @@ const MAX_GATHERED_BYTES = 1024 * 1024
 export class TlsConnection extends AbstractMultiaddrConnection {
   readonly #tcp: TcpConnection
   readonly #socket: TLSSocket
+  readonly #loans: Loans | undefined
   #gathered = new Uint8ArrayList()
 
-  constructor(tcp: TcpConnection, socket: TLSSocket) {
+  /** @param loans told what of them is written */
+  constructor(tcp: TcpConnection, socket: TLSSocket, loans?: Loans) {
     const { connection } = tcp
     super({
       log: connection.log.newScope('tls'),
@@ -28,13 +31,14 @@ export class TlsConnection extends AbstractMultiaddrConnection {
     })
     this.#tcp = tcp
     this.#socket = socket
+    this.#loans = loans
     this.watchSocket()
     this.watchTransport()
   }
 
   override sendData(data: Uint8ArrayList): SendResult {
     this.#socket.cork()
-    for (const part of data) this.#socket.write(part)
+    for (const part of data) this.writePart(part)
     this.#socket.uncork()
     return { sentBytes: data.byteLength, canSendMore: !this.#socket.writableNeedDrain }
   }
@@ -55,6 +59,13 @@ export class TlsConnection extends AbstractMultiaddrConnection {
 
   override sendResume(): void {
     this.#socket.resume()
+  }
+
+  private writePart(part: Uint8Array): void {
+    if (!this.#loans?.isLent(part)) return void this.#socket.write(part)
+    this.#socket.write(part, (error) => {
+      if (!error) this.#loans?.written(part)
+    })
   }
 
   /**

@@ -17,6 +17,7 @@ import type {
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { MeshError } from '../../errors.ts'
 import { LIMITS } from '../../limits.ts'
+import type { Loans } from '../../loans.ts'
 import { type Certificate, createCertificate, verifyCertificate } from './certificate.ts'
 import { TlsConnection } from './connection.ts'
 import { type Role, readExactly, shakeHands } from './handshake.ts'
@@ -41,6 +42,8 @@ export interface TlsComponents {
 export interface TlsOptions {
   /** Keys for the proof of membership: the first makes ours, each is good for a peer's. None: an open mesh. */
   readonly proofKeys: readonly Uint8Array[]
+  /** Memory that is given back once it is written. */
+  readonly loans?: Loans
   /** How long handshake and proofs may take. @default LIMITS.handshakeDeadlineMs */
   readonly deadlineMs?: number
 }
@@ -55,6 +58,7 @@ class TlsEncrypter implements ConnectionEncrypter {
   readonly #components: TlsComponents
   readonly #self: PeerId
   readonly #proofKeys: readonly Uint8Array[]
+  readonly #loans: Loans | undefined
   readonly #deadlineMs: number
   #certificate: Promise<Certificate> | undefined
 
@@ -62,6 +66,7 @@ class TlsEncrypter implements ConnectionEncrypter {
     this.#components = components
     this.#self = peerIdFromPrivateKey(components.privateKey)
     this.#proofKeys = options.proofKeys
+    this.#loans = options.loans
     this.#deadlineMs = options.deadlineMs ?? LIMITS.handshakeDeadlineMs
     this.protocol = options.proofKeys.length === 0 ? TLS_PROTOCOL.open : TLS_PROTOCOL.members
   }
@@ -93,7 +98,7 @@ class TlsEncrypter implements ConnectionEncrypter {
       await this.proveMembership(socket, role, remotePeer, signal)
       if (socket.destroyed) throw socket.errored ?? new Error('the connection ended')
       const streamMuxer = agreedMuxer(socket.alpnProtocol, muxers)
-      const secured = { connection: new TlsConnection(tcp, socket), remotePeer }
+      const secured = { connection: new TlsConnection(tcp, socket, this.#loans), remotePeer }
       return streamMuxer ? { ...secured, streamMuxer } : secured
     } catch (cause) {
       const error = asMeshError(cause, deadline)
