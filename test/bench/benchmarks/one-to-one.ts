@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { MeshNode } from '../../support/node.ts'
-import { runOk } from '../../support/process.ts'
 import { RemoteModule } from '../../support/remote-module.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
 import type { Benchmark, Options, Report } from '../benchmark.ts'
 import { pullInto } from '../clients/admin-pull.ts'
 import { type Layer, layerContent, makeLayer, pushLayer } from '../clients/layer.ts'
 import { type CpuUse, withCpu } from '../measure/cpu.ts'
-import { writeContent } from '../measure/disk.ts'
+import { settleDisk, writeContent } from '../measure/disk.ts'
 import { GOALS, reached } from '../report/goals.ts'
 import { median } from '../report/statistics.ts'
 import { formatSeconds, formatShare, formatThroughput, GIB } from '../report/units.ts'
@@ -46,7 +45,7 @@ async function measureLayermesh(sandbox: Sandbox, layer: Layer): Promise<Use> {
   const seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed' })
   const node = await MeshNode.start(sandbox, { name: 'node', join: [seed], seed })
   await pushLayer(seed.registryUrl, layer)
-  await runOk('sync', [])
+  await settleDisk(sandbox, 2 * layer.size)
   const { cpu } = await withCpu({ giving: [seed.process.pid], taking: [node.process.pid] }, () => pullInto(node, layer))
   const received = await node.receivedFromPeers()
   if (received < layer.size) throw new Error(`${received} bytes came from the peer, not ${layer.size}`)
@@ -60,7 +59,7 @@ async function measureHttps(sandbox: Sandbox, layer: Layer): Promise<Use> {
   const server = await RemoteModule.start<Server>(sandbox, new URL('../yardsticks/https-server.ts', import.meta.url))
   const client = await RemoteModule.start<Client>(sandbox, new URL('../yardsticks/https-client.ts', import.meta.url))
   const url = await server.call('serve', source, layer.size, key, cert)
-  await runOk('sync', [])
+  await settleDisk(sandbox, 2 * layer.size)
   const { value, cpu } = await withCpu({ giving: [server.pid], taking: [client.pid] }, () =>
     client.call('fetchInto', join(sandbox.directory, 'taken'), url, cert)
   )
@@ -91,7 +90,8 @@ function report({ sizeBytes }: Options, runs: readonly Run[]): Report {
       reached(GOALS.oneToOneCpu, median(runs.map(({ layermesh, https }) => bothEnds(layermesh) / bothEnds(https))))
     ],
     notes: [
-      'Both write to the directory of TMPDIR and sync the file; ratios are those of runs that followed each other.'
+      'Both write to the directory of TMPDIR and sync the file; ratios are those of runs that followed each other.',
+      'Before each, a file of twice the size was written and removed, so that the machine has the memory at hand.'
     ],
     runs
   }

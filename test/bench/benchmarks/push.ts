@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { request } from '../../support/http.ts'
 import { MeshNode } from '../../support/node.ts'
-import { runOk } from '../../support/process.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
 import type { Benchmark, Options, Report } from '../benchmark.ts'
 import { upload } from '../clients/curl.ts'
 import { type Layer, layerContent, makeLayer } from '../clients/layer.ts'
 import { type CpuUse, withCpu } from '../measure/cpu.ts'
-import { writeContent } from '../measure/disk.ts'
+import { settleDisk, writeContent } from '../measure/disk.ts'
 import { GOALS, reached } from '../report/goals.ts'
 import { median } from '../report/statistics.ts'
 import { formatSeconds, formatShare, formatThroughput, GIB } from '../report/units.ts'
@@ -69,7 +68,7 @@ async function pushOnce(sandbox: Sandbox, name: string, way: Way, layer: Layer):
   await writeContent(file, layerContent(layer))
   const server = await SERVERS[name]?.(sandbox)
   if (server === undefined) throw new Error(`there is no server ${name}`)
-  await runOk('sync', [])
+  await settleDisk(sandbox, 2 * layer.size)
   const { cpu } = await withCpu({ server: [server.pid] }, () => pushFile(server.url, layer, file, way))
   return { server: name, way, cpu }
 }
@@ -112,6 +111,7 @@ function report({ sizeBytes }: Options, servers: readonly string[], runs: readon
         : [],
     notes: [
       'Both sync the file before they answer; layermesh also the directory in which it gets its name, docker-registry does not.',
+      'Before each, a file of twice the size was written and removed, so that the machine has the memory at hand.',
       ...(missing === undefined ? [] : [missing])
     ],
     runs
