@@ -32,6 +32,8 @@ interface Network {
   readonly host: MeshHost
   readonly datastore: { close(): Promise<void> }
   readonly bans: BanList
+  /** Memory of pieces that come and go, used again. */
+  readonly buffers: BufferPool
   readonly loans: Loans
 }
 
@@ -95,7 +97,11 @@ export class Mesh {
   readonly #tagClient: TagProtocolClient
   readonly #log: MeshLog
 
-  private constructor({ host, datastore, bans, loans }: Network, components: MeshComponents, options: MeshOptions) {
+  private constructor(
+    { host, datastore, bans, buffers, loans }: Network,
+    components: MeshComponents,
+    options: MeshOptions
+  ) {
     const { content, privateKey, observer, log } = components
     this.#host = host
     this.#datastore = datastore
@@ -130,6 +136,7 @@ export class Mesh {
         discovery,
         observer,
         serving: this.#serving,
+        buffers,
         mayVouch: components.mayVouch,
         seeds: components.seeds,
         now
@@ -153,7 +160,8 @@ export class Mesh {
     const bans = new BanList(() => performance.now())
     const membership = membershipOf(options.secret)
     options.join.forEach(parseJoinAddress)
-    const loans = new Loans(new BufferPool(LIMITS.pooledBufferBytes))
+    const buffers = new BufferPool(LIMITS.pooledBufferBytes)
+    const loans = new Loans(buffers)
     const { host, datastore } = await createHost({
       loans,
       privateKey: components.privateKey,
@@ -166,7 +174,7 @@ export class Mesh {
       tagRules: tagRecordRules(components.openTrustedRecord),
       ...(components.logger === undefined ? {} : { logger: components.logger })
     })
-    return new Mesh({ host, datastore, bans, loans }, components, options)
+    return new Mesh({ host, datastore, bans, buffers, loans }, components, options)
   }
 
   get peerId(): string {

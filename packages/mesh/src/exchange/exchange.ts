@@ -8,7 +8,7 @@ import type { BlobReader, BlobSource, ContentStore } from '@layermesh/content'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { SwarmOptions } from '@layermesh/swarm'
 import { LRUCache } from 'lru-cache'
-import { BufferPool } from '../buffer-pool.ts'
+import type { BufferPool } from '../buffer-pool.ts'
 import type { Discovery } from '../discovery.ts'
 import { MeshError } from '../errors.ts'
 import type { BlobRequest, MembershipQuestion, MeshObserver, TransferSummary } from '../interfaces.ts'
@@ -31,6 +31,8 @@ export interface ExchangeComponents {
   readonly directory: PeerDirectory
   readonly discovery: Discovery
   readonly serving: Pick<Serving, 'pieceKept' | 'piecesFetching'>
+  /** Memory for pieces that come. */
+  readonly buffers: BufferPool
   readonly observer: MeshObserver
   /** Whether pieces may be used, and streamed to clients, on the word of this signer alone. */
   mayVouch(signer: string): boolean
@@ -54,7 +56,6 @@ export class Exchange implements ChannelsListener {
   readonly #components: ExchangeComponents
   readonly #options: ExchangeOptions
   readonly #channels: Channels
-  readonly #buffers = new BufferPool(LIMITS.pooledBufferBytes)
   readonly #small: SmallBlobs
   readonly #pieces: Pieces
   readonly #downloads = new Map<Digest, Download>()
@@ -63,7 +64,7 @@ export class Exchange implements ChannelsListener {
   constructor(components: ExchangeComponents, options: ExchangeOptions) {
     this.#components = components
     this.#options = options
-    this.#channels = new Channels({ ...components, buffers: this.#buffers }, this)
+    this.#channels = new Channels(components, this)
     const channel = (peerId: string) => this.#channels.get(peerId)
     this.#small = new SmallBlobs({ ...components, channel })
     const download = (digest: Digest) => this.#downloads.get(digest)
@@ -355,7 +356,9 @@ export class Exchange implements ChannelsListener {
   piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void {
     this.#components.directory.countReceived(peerId, bytes.byteLength)
     if (this.#small.settle(peerId, digest, bytes)) return
-    void this.#pieces.keep(peerId, digest, piece, bytes).then((memory) => memory && this.#buffers.give(memory))
+    void this.#pieces
+      .keep(peerId, digest, piece, bytes)
+      .then((memory) => memory && this.#components.buffers.give(memory))
   }
 
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void {

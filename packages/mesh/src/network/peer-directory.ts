@@ -146,8 +146,13 @@ export class PeerDirectory {
     return others.map((peer) => peer.peerId)
   }
 
-  /** Remembers where a peer is said to listen; addresses that can't be read are passed over. */
+  /**
+   * Remembers where a peer is said to listen, unless it is connected, which tells more; addresses that can't be read are
+   * passed over.
+   */
   async learn({ peerId, addresses }: PeerAddresses): Promise<void> {
+    const peer = parsePeerId(peerId)
+    if (this.#host.getConnections(peer).length > 0) return
     const readable = addresses.flatMap((address) => {
       try {
         return [multiaddr(address)]
@@ -155,7 +160,7 @@ export class PeerDirectory {
         return []
       }
     })
-    if (readable.length > 0) await this.#host.peerStore.merge(parsePeerId(peerId), { multiaddrs: readable })
+    if (readable.length > 0) await this.#host.peerStore.merge(peer, { multiaddrs: readable })
   }
 
   summaries(): PeerSummary[] {
