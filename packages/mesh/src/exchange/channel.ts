@@ -22,7 +22,7 @@ import {
   FrameReader,
   type RejectReason
 } from '../wire/frames.ts'
-import { isWritable } from './send.ts'
+import { isWritable } from './stream-sender.ts'
 
 /**
  * `malformed`: the peer broke the protocol. `left-early`: it ended the stream while it owed pieces, as a liar does and

@@ -25,8 +25,8 @@ import {
   FrameReader,
   type PieceRequest
 } from '../wire/frames.ts'
-import { isWritable, send } from './send.ts'
 import type { Interest, Shelf } from './sharing.ts'
+import { isWritable, StreamSender } from './stream-sender.ts'
 
 /** A piece that a peer asks for. */
 export interface PieceWanted {
@@ -81,23 +81,25 @@ const MAX_UNTOLD = 4_096
 export class ServingSession {
   readonly peerId: string
   readonly #stream: Stream
+  readonly #sender: StreamSender
   readonly #components: SessionComponents
   readonly #reader = new FrameReader()
   readonly #blobs = new Map<number, SharedBlob>()
   /** Requests that were neither answered nor refused: their number here, by the peer's. */
   readonly #requests = new Map<number, number>()
   readonly #sending = new Set<number>()
-  readonly #ended = new AbortController()
   /** Joins that are being looked up; a piece that comes meanwhile is noted here, or nobody would tell of it. */
   readonly #joining = new Map<number, { digest: Digest; untold: News }>()
   /** The last piece that is being written; the next one waits for it, so that each is soon whole. */
   #writing: Promise<void> = Promise.resolve()
+  #ended = false
   #tellTimer: NodeJS.Timeout | undefined
   #signOfLife: NodeJS.Timeout | undefined
 
   constructor(peerId: string, stream: Stream, components: SessionComponents) {
     this.peerId = peerId
     this.#stream = stream
+    this.#sender = new StreamSender(stream)
     this.#components = components
     stream.addEventListener('message', ({ data }) => {
       try {
@@ -148,8 +150,8 @@ export class ServingSession {
   }
 
   end(error: MeshError): void {
-    if (this.#ended.signal.aborted) return
-    this.#ended.abort(error)
+    if (this.#ended) return
+    this.#ended = true
     clearTimeout(this.#tellTimer)
     clearInterval(this.#signOfLife)
     this.#requests.clear()
@@ -197,7 +199,7 @@ export class ServingSession {
     // Before the look at what is here: of what begins meanwhile, whoever is refused is told afterwards.
     if (within === undefined) interest.asked(digest, this.peerId)
     const [offer, peers] = await Promise.all([shelf.offer(digest, within), interest.peers(digest, this.peerId)])
-    if (this.#ended.signal.aborted) return
+    if (this.#ended) return
     // Whoever may not be told of the blob is not told who asks for it either.
     if (within !== undefined && offer) interest.asked(digest, this.peerId)
     if (!offer) {
@@ -239,7 +241,7 @@ export class ServingSession {
   }
 
   private async write(request: number, wanted: PieceWanted, bytes: Uint8Array | undefined): Promise<void> {
-    if (this.#ended.signal.aborted) return
+    if (this.#ended) return
     if (!bytes) {
       this.#sending.delete(request)
       this.#components.cancelled(request)
@@ -249,7 +251,7 @@ export class ServingSession {
     this.#components.loans.lend(bytes)
     for (let offset = 0; offset < bytes.byteLength; offset += LIMITS.dataFrameBytes) {
       const payload = bytes.subarray(offset, offset + LIMITS.dataFrameBytes)
-      await send(this.#stream, [encodeDataHeader(requestId, offset, payload.byteLength), payload], this.#ended.signal)
+      await this.#sender.send([encodeDataHeader(requestId, offset, payload.byteLength), payload])
       this.#components.directory.countSent(this.peerId, payload.byteLength)
       this.#components.sent(request, payload.byteLength)
     }

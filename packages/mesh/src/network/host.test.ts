@@ -13,7 +13,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { pEvent } from 'p-event'
 import { afterEach, describe, expect, it } from 'vitest'
-import { send } from '../exchange/send.ts'
+import { StreamSender } from '../exchange/stream-sender.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
 import { until } from '../testing/mesh-fixture.ts'
 import { createHost } from './host.ts'
@@ -23,7 +23,6 @@ const ECHO = '/test/echo'
 const MIB = 1024 * 1024
 const secret = Buffer.alloc(32, 1)
 const otherSecret = Buffer.alloc(32, 2)
-const never = new AbortController().signal
 
 const started: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -91,8 +90,9 @@ async function readToEnd(stream: Stream): Promise<Buffer> {
 }
 
 async function write(stream: Stream, bytes: Uint8Array): Promise<void> {
+  const sender = new StreamSender(stream)
   for (let offset = 0; offset < bytes.byteLength; offset += 64 * 1024) {
-    await send(stream, [bytes.subarray(offset, offset + 64 * 1024)], never)
+    await sender.send([bytes.subarray(offset, offset + 64 * 1024)])
   }
 }
 

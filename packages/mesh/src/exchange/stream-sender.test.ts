@@ -1,6 +1,6 @@
 import { AbstractStream, multiaddrConnectionPair, type SendResult } from '@libp2p/utils'
 import { expect, it } from 'vitest'
-import { send } from './send.ts'
+import { StreamSender } from './stream-sender.ts'
 
 const ROOM = 10
 const [{ log }] = multiaddrConnectionPair()
@@ -28,12 +28,10 @@ class NarrowStream extends AbstractStream {
   override async sendCloseRead(): Promise<void> {}
 }
 
-const never = new AbortController().signal
-
 it('bytes are sent only when the stream has taken all of them, however often it tells of room before', async () => {
   const stream = new NarrowStream()
   let sent = false
-  const sending = send(stream, [Buffer.alloc(15), Buffer.alloc(20)], never).then(() => {
+  const sending = new StreamSender(stream).send([Buffer.alloc(15), Buffer.alloc(20)]).then(() => {
     sent = true
   })
   for (let held = 25; held > 0; held -= ROOM) {
@@ -46,10 +44,23 @@ it('bytes are sent only when the stream has taken all of them, however often it 
 
 it('a stream that ends meanwhile is told from one that stalls', async () => {
   const stream = new NarrowStream()
-  const sending = send(stream, [Buffer.alloc(100)], never)
+  const sending = new StreamSender(stream).send([Buffer.alloc(100)])
   stream.abort(new Error('gone'))
   await expect(sending).rejects.toMatchObject({ code: 'PEER_UNREACHABLE' })
-  await expect(send(new NarrowStream(), [Buffer.alloc(100)], AbortSignal.abort())).rejects.toMatchObject({
-    code: 'DEADLINE'
-  })
+  await expect(new StreamSender(stream).send([Buffer.alloc(1)])).rejects.toMatchObject({ code: 'PEER_UNREACHABLE' })
+  const stalled = new StreamSender(new NarrowStream(), 1).send([Buffer.alloc(100)])
+  await expect(stalled).rejects.toMatchObject({ code: 'DEADLINE' })
+})
+
+it('nothing is left of what was sent', async () => {
+  const stream = new NarrowStream()
+  const sender = new StreamSender(stream)
+  const listeners = () => (['drain', 'idle', 'close'] as const).map((event) => stream.listenerCount(event))
+  const before = listeners()
+  for (let round = 0; round < 10; round++) {
+    const sending = sender.send([Buffer.alloc(ROOM)])
+    await stream.drain()
+    await sending
+  }
+  expect(listeners()).toEqual(before)
 })
