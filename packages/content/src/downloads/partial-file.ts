@@ -56,6 +56,7 @@ export class PartialFile implements PartialBlob {
   /** All pieces before this one are here. */
   #frontier = 0
   #unclaimed: number[] = []
+  readonly #unrecorded: PieceHashMap = new Map()
   #unclaimedBytes = 0
   #claiming: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -75,6 +76,11 @@ export class PartialFile implements PartialBlob {
     const algorithm = digestAlgorithm(record.digest)
     this.#pieceHashIsDigest = this.pieceCount === 1 && algorithm === 'sha256'
     this.#digestHash = new RunningHash(components.pool, algorithm)
+  }
+
+  /** Pieces that are durable and not claimed, because there was no room to note them. Complete once it is closed. */
+  get unrecorded(): PieceHashMap {
+    return this.#unrecorded
   }
 
   get heldPieces(): number {
@@ -126,15 +132,19 @@ export class PartialFile implements PartialBlob {
     await file.write(checked.bytes, piece * this.pieceLength)
     this.#add(piece, hash)
     this.checks.keepMac(piece, mac)
-    this.#unclaimed.push(piece)
-    this.#unclaimedBytes += bytes.byteLength
-    this.#claimSoon()
+    this.#claimLater(piece)
     return giveMemory ? checked.bytes : bytes
   }
 
-  /** Takes pieces of an earlier attempt, which are claimed and verified, for being here. */
-  restore(pieces: PieceHashMap): void {
-    for (const [piece, hash] of pieces) this.#add(piece, hash)
+  /**
+   * Takes verified pieces of an earlier attempt for being here.
+   * @param unrecorded those that are not claimed yet
+   */
+  restore(pieces: PieceHashMap, unrecorded: PieceHashMap): void {
+    for (const [piece, hash] of pieces) {
+      this.#add(piece, hash)
+      if (unrecorded.has(piece)) this.#claimLater(piece)
+    }
   }
 
   /** The bytes of a piece that is here, verified; undefined when the disk can't give them back. */
@@ -200,8 +210,20 @@ export class PartialFile implements PartialBlob {
     await Promise.allSettled(this.#writing.values())
     while (this.#unclaimed.length > 0 && this.#failure === undefined) await this.#claim().catch(() => {})
     await this.#claiming?.catch(() => {})
+    await this.#saveUnrecorded()
     await this.#digestHash.reset()
     this.release()
+  }
+
+  /** What came after the disk was too full for notes is good for the next attempt too, if it is durable. */
+  async #saveUnrecorded(): Promise<void> {
+    if (this.#unrecorded.size === 0 || this.#unclaimed.length === 0) return
+    try {
+      await this.#components.file.sync()
+      for (const piece of this.#unclaimed) if (this.has(piece)) this.#unrecorded.set(piece, this.checks.hash(piece))
+    } catch {
+      // Then nobody knows what of it is on the disk.
+    }
   }
 
   #add(piece: number, hash: Uint8Array): void {
@@ -216,7 +238,10 @@ export class PartialFile implements PartialBlob {
     waiters.settle(piece)
   }
 
-  #claimSoon(): void {
+  #claimLater(piece: number): void {
+    this.#unclaimed.push(piece)
+    this.#unclaimedBytes += this.#lengthOf(piece)
+    if (this.#failure !== undefined) return
     if (this.#unclaimedBytes >= this.#options.flushBytes) {
       this.#claim().catch(() => {})
       return
@@ -250,7 +275,12 @@ export class PartialFile implements PartialBlob {
       await file.sync()
       const held = pieces.filter((piece) => this.has(piece))
       const hashes = new Map(held.map((piece) => [piece, this.checks.hash(piece)]))
-      await metadata.write(rows.putPieces(this.digest, hashes), false)
+      try {
+        await metadata.write(rows.putPieces(this.digest, hashes), false)
+      } catch (error) {
+        for (const [piece, hash] of hashes) this.#unrecorded.set(piece, hash.slice())
+        throw error
+      }
     }
   }
 

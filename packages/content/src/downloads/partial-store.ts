@@ -30,6 +30,8 @@ export interface PartialStoreOptions extends PartialFileOptions {
   readonly maxBlobBytes: number
 }
 
+const MAX_UNRECORDED = 64
+
 /**
  * Unfinished downloads: a sparse file as long as the blob will be, and rows that tell which pieces of it are durable.
  * A download that runs is active: only its {@link PartialFile} touches its file and rows. Others are dormant.
@@ -39,6 +41,8 @@ export class PartialStore {
   readonly #options: PartialStoreOptions
   readonly #active = new Set<Digest>()
   readonly #heldBytes = new Map<Digest, number>()
+  /** Durable pieces of dormant downloads that the metadata had no room for. */
+  readonly #unrecorded = new Map<Digest, PieceHashMap>()
 
   constructor(components: PartialStoreComponents, options: PartialStoreOptions) {
     this.#components = components
@@ -72,7 +76,7 @@ export class PartialStore {
   async open(digest: Digest, begin: BeginOptions, waiters: PieceWaiters, signal: AbortSignal): Promise<PartialFile> {
     checkBegin(begin, this.#options.maxBlobBytes)
     const { pool, lock, rows, metadata } = this.#components
-    const { file, claimed } = await lock.run(digest, () => this.#activate(digest, begin))
+    const { file, claimed, unrecorded } = await lock.run(digest, () => this.#activate(digest, begin))
     try {
       const sound = await soundPieces(pool, file, begin.size, claimed, signal)
       const lost = [...claimed.keys()].filter((piece) => !sound.has(piece))
@@ -83,7 +87,7 @@ export class PartialStore {
         ...begin,
         digest
       })
-      partial.restore(sound)
+      partial.restore(sound, unrecorded)
       return partial
     } catch (error) {
       file.release()
@@ -95,7 +99,17 @@ export class PartialStore {
   /** Ends an attempt; what came of the blob stays for the next. */
   async close(partial: PartialFile): Promise<void> {
     await partial.close()
+    this.#remember(partial)
     this.#active.delete(partial.digest)
+  }
+
+  #remember({ digest, unrecorded }: PartialFile): void {
+    if (unrecorded.size === 0) return
+    this.#unrecorded.set(digest, unrecorded)
+    for (const oldest of this.#unrecorded.keys()) {
+      if (this.#unrecorded.size <= MAX_UNRECORDED) break
+      this.#unrecorded.delete(oldest)
+    }
   }
 
   /** Ends an attempt whose file has become a blob, and whose rows are gone. */
@@ -137,13 +151,17 @@ export class PartialStore {
     await files.move(path, layout.blobFile('partial', digest))
   }
 
-  async #activate(digest: Digest, begin: BeginOptions): Promise<{ file: StoredFile; claimed: PieceHashMap }> {
+  async #activate(
+    digest: Digest,
+    begin: BeginOptions
+  ): Promise<{ file: StoredFile; claimed: PieceHashMap; unrecorded: PieceHashMap }> {
     const { rows, metadata, space, files, layout } = this.#components
     const { size, cutThrough, pieceHashes } = begin
     const path = layout.blobFile('partial', digest)
     const row = await rows.get(digest)
     if (row !== undefined && !mayResume(row, begin)) await this.#discard(digest, row.size)
-    const claimed = await rows.pieces(digest)
+    const unrecorded: PieceHashMap = this.#unrecorded.get(digest) ?? new Map()
+    const claimed: PieceHashMap = new Map([...(await rows.pieces(digest)), ...unrecorded])
     const foreign = [...claimed.keys()].filter((piece) => !isVouched(piece, claimed, pieceHashes))
     for (const piece of foreign) claimed.delete(piece)
     // A process that was killed has left more in the file than it claimed: that room may be written to again.
@@ -159,8 +177,9 @@ export class PartialStore {
       file.release()
       throw error
     }
+    this.#unrecorded.delete(digest)
     this.#active.add(digest)
-    return { file, claimed }
+    return { file, claimed, unrecorded }
   }
 
   async #discard(digest: Digest, size: number): Promise<void> {
@@ -168,6 +187,7 @@ export class PartialStore {
     await metadata.write(rows.removal(digest, size))
     await files.remove(layout.blobFile('partial', digest))
     this.#heldBytes.delete(digest)
+    this.#unrecorded.delete(digest)
   }
 }
 
