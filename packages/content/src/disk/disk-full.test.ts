@@ -70,6 +70,19 @@ describe('a full disk', () => {
     await expectWhole(store)
   })
 
+  it('is asked nothing more for once it was found full, however much was free a moment ago', async () => {
+    const disk = createFaultyFileSystem()
+    const store = await openStore({ fileSystem: disk, now: () => 0 })
+    disk.roomBytes = MIB + 5
+    const first = sourceOf(BYTES)
+    await store.downloads.fetch(DIGEST, first)
+    await expect(store.downloads.whole(DIGEST)).rejects.toMatchObject({ cause: { code: 'DISK_FULL' } })
+    disk.freeBytes = 0
+    const second = sourceOf(BYTES)
+    await expect(store.downloads.fetch(DIGEST, second)).rejects.toMatchObject({ cause: { code: 'DISK_FULL' } })
+    expect(second.brought).toEqual([])
+  })
+
   it('still serves what is here', async () => {
     const { disk, store } = await storeWithFaults()
     await store.blobs.put(DIGEST, BYTES)

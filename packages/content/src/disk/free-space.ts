@@ -42,6 +42,11 @@ export class FreeSpace {
     throw new ContentError('DISK_FULL', `less than ${this.#minFreeBytes} bytes would stay free on the disk`)
   }
 
+  /** A write found the disk full, whatever was counted: the next check asks the file system. */
+  distrust(): void {
+    this.#checkedAt = Number.NEGATIVE_INFINITY
+  }
+
   #fits(bytes: number): boolean {
     return this.#free - bytes >= this.#minFreeBytes
   }

@@ -129,7 +129,7 @@ export class PartialFile implements PartialBlob {
     if (this.#hashesVouched && !equalBytes(hash, this.checks.hash(piece))) {
       throw new ContentError('PIECE_MISMATCH', `these are not the bytes of piece ${piece} of ${this.digest}`)
     }
-    await file.write(checked.bytes, piece * this.pieceLength)
+    await this.#orDistrust(file.write(checked.bytes, piece * this.pieceLength))
     this.#add(piece, hash)
     this.checks.keepMac(piece, mac)
     this.#claimLater(piece)
@@ -276,11 +276,21 @@ export class PartialFile implements PartialBlob {
       const held = pieces.filter((piece) => this.has(piece))
       const hashes = new Map(held.map((piece) => [piece, this.checks.hash(piece)]))
       try {
-        await metadata.write(rows.putPieces(this.digest, hashes), false)
+        await this.#orDistrust(metadata.write(rows.putPieces(this.digest, hashes), false))
       } catch (error) {
         for (const [piece, hash] of hashes) this.#unrecorded.set(piece, hash.slice())
         throw error
       }
+    }
+  }
+
+  /** An attempt that began on a disk that is full already would only have pieces sent in vain. */
+  async #orDistrust(write: Promise<void>): Promise<void> {
+    try {
+      await write
+    } catch (error) {
+      if (isContentError(error, 'DISK_FULL')) this.#components.space.distrust()
+      throw error
     }
   }
 
