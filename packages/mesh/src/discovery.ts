@@ -92,14 +92,16 @@ export class Discovery {
     const { signal } = this.#stopped
     if (this.#announced.has(digest) || this.#announcing.size >= LIMITS.announceQueue || signal.aborted) return
     this.#announced.set(digest, true)
-    const later = wait(this.#options.announceAfterMs, undefined, { signal, ref: false })
-    later.catch(() => {})
+    const due = performance.now() + this.#options.announceAfterMs
     this.#announcing
       .add(async () => {
-        await later
-        if ((this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders) return this.#announced.delete(digest)
+        await wait(Math.max(0, due - performance.now()), undefined, { signal, ref: false })
+        if ((this.#holders.peek(digest)?.size ?? 0) >= LIMITS.enoughProviders) {
+          this.#announced.delete(digest)
+          return
+        }
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.announceDeadlineMs)])
-        return await this.#host.contentRouting.provide(digestCid(digest), { signal: deadline })
+        await this.#host.contentRouting.provide(digestCid(digest), { signal: deadline })
       })
       .catch(() => this.#announced.delete(digest))
   }

@@ -220,7 +220,8 @@ export class PartialFile implements PartialBlob {
     if (this.#unrecorded.size === 0 || this.#unclaimed.length === 0) return
     try {
       await this.#components.file.sync()
-      for (const piece of this.#unclaimed) if (this.has(piece)) this.#unrecorded.set(piece, this.checks.hash(piece))
+      for (const piece of this.#unclaimed)
+        if (this.has(piece)) this.#unrecorded.set(piece, this.checks.hash(piece).slice())
     } catch {
       // Then nobody knows what of it is on the disk.
     }

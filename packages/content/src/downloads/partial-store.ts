@@ -88,6 +88,7 @@ export class PartialStore {
         digest
       })
       partial.restore(sound, unrecorded)
+      this.#unrecorded.delete(digest)
       return partial
     } catch (error) {
       file.release()
@@ -177,7 +178,6 @@ export class PartialStore {
       file.release()
       throw error
     }
-    this.#unrecorded.delete(digest)
     this.#active.add(digest)
     return { file, claimed, unrecorded }
   }

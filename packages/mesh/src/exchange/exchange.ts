@@ -236,7 +236,7 @@ export class Exchange implements ChannelsListener {
   private async ask(download: Download, peerId: string, signal: AbortSignal): Promise<string[]> {
     const { directory } = this.#components
     const { digest, asking } = download
-    if (directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
+    if (download.settled || directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
     if (asking.has(peerId)) return []
     asking.add(peerId)
     try {

@@ -29,8 +29,9 @@ export class StreamSender {
     if (!isWritable(this.#stream)) throw ended(this.#stream)
     const [first, ...rest] = parts
     if (first === undefined || this.#stream.send(rest.length === 0 ? first : new Uint8ArrayList(first, ...rest))) return
-    do await this.#change()
-    while (this.#stream.status === 'open' && (this.#stream.writeBufferLength > 0 || this.#stream.writableNeedsDrain))
+    while (this.#stream.status === 'open' && (this.#stream.writeBufferLength > 0 || this.#stream.writableNeedsDrain)) {
+      await this.#change()
+    }
     // An aborted stream is idle too: it has thrown away what it held.
     if (this.#stream.status !== 'open') throw ended(this.#stream)
   }

@@ -26,6 +26,7 @@ export class HostDatastore extends LevelDatastore {
   })
   readonly #changed = new Map<string, Key>()
   #timer: NodeJS.Timeout | undefined
+  #closed = false
   #writing: Promise<void> = Promise.resolve()
 
   constructor(directory: string) {
@@ -77,6 +78,7 @@ export class HostDatastore extends LevelDatastore {
   }
 
   override async close(): Promise<void> {
+    this.#closed = true
     clearTimeout(this.#timer)
     await this.#writing
     await this.#write()
@@ -85,6 +87,7 @@ export class HostDatastore extends LevelDatastore {
 
   #change(name: string, key: Key): void {
     this.#changed.set(name, key)
+    if (this.#closed) return
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#writing = this.#writing.then(() => this.#write())
@@ -105,7 +108,8 @@ export class HostDatastore extends LevelDatastore {
     try {
       await batch.commit()
     } catch {
-      for (const [name, key] of changes) this.#change(name, key)
+      // Those that are forgotten meanwhile may stay on the disk: they are hints, and have no bound here.
+      for (const [name, key] of changes) if (this.#peers.has(name)) this.#change(name, key)
     }
   }
 }
