@@ -2,19 +2,26 @@ import type { ImageSummary, NodeStatus, PeerSummary, PullEvent, TransferSummary 
 import { CliFailure } from './failure.ts'
 
 const DEADLINE_MS = 10_000
+/** A little more than the node itself takes at most. */
+const ACTION_DEADLINE_MS = 35_000
 const MAX_LINE_LENGTH = 1024 * 1024
 
 /** Asks the admin API of a running node. Every failure is a {@link CliFailure} that says what to do. */
 export class AdminClient {
   readonly #base: URL
+  readonly #token: string | undefined
 
-  /** @param url `http://HOST:PORT`; `http://` may be left out */
-  constructor(url: string) {
+  /**
+   * @param url `http://HOST:PORT`; `http://` may be left out
+   * @param token the node's admin token, for {@link act}
+   */
+  constructor(url: string, token?: string) {
     const text = /^[a-z]+:\/\//i.test(url) ? url : `http://${url}`
     if (!URL.canParse(text)) {
       throw new CliFailure('USAGE', `${url} is no address of an admin listener, such as http://127.0.0.1:5001`)
     }
     this.#base = new URL(text)
+    this.#token = token
   }
 
   status(): Promise<NodeStatus> {
@@ -40,8 +47,28 @@ export class AdminClient {
     for await (const line of this.lines(response)) yield parseJson<PullEvent>(line, this.#base)
   }
 
-  private async get<T>(name: string): Promise<T> {
-    const response = await this.ask(name, { signal: AbortSignal.timeout(DEADLINE_MS) })
+  /**
+   * Has the node do what only holders of its admin token may ask for.
+   * @param input query parameters of a `GET`, else the JSON body
+   */
+  async act<T>(method: 'GET' | 'POST' | 'DELETE', path: string, input: Readonly<Record<string, unknown>>): Promise<T> {
+    const signal = AbortSignal.timeout(ACTION_DEADLINE_MS)
+    const headers = { authorization: `Bearer ${this.#token ?? ''}` }
+    if (method === 'GET') {
+      const query = new URLSearchParams()
+      for (const [name, value] of Object.entries(input)) if (value !== undefined) query.set(name, String(value))
+      return this.read<T>(`${path}?${query}`, { method, headers, signal })
+    }
+    const body = JSON.stringify(input)
+    return this.read<T>(path, { method, headers: { ...headers, 'content-type': 'application/json' }, body, signal })
+  }
+
+  private get<T>(name: string): Promise<T> {
+    return this.read<T>(name, { signal: AbortSignal.timeout(DEADLINE_MS) })
+  }
+
+  private async read<T>(name: string, init: RequestInit): Promise<T> {
+    const response = await this.ask(name, init)
     return parseJson<T>(await response.text().catch((cause: unknown) => this.fail(cause)), this.#base)
   }
 
@@ -71,7 +98,7 @@ export class AdminClient {
 
   private fail(cause: unknown): never {
     const late = cause instanceof Error && cause.name === 'TimeoutError'
-    const what = late ? `does not answer within ${DEADLINE_MS / 1000} s` : 'can not be reached'
+    const what = late ? 'does not answer in time' : 'can not be reached'
     throw new CliFailure(
       'FAILED',
       `the node at ${this.#base.origin} ${what}; start one with \`layermesh node\`, or say where it is with --admin URL`,

@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Where a running node can be reached; also the content of its file `node.json`. */
@@ -24,4 +24,13 @@ export async function writeNodeFile(dataDir: string, info: NodeInfo): Promise<vo
 
 export async function removeNodeFile(dataDir: string): Promise<void> {
   await rm(join(dataDir, FILE), { force: true })
+}
+
+/** Where the node that runs on this data directory is; undefined when none does. A node that was killed leaves its note. */
+export async function readNodeFile(dataDir: string): Promise<NodeInfo | undefined> {
+  try {
+    return JSON.parse(await readFile(join(dataDir, FILE), 'utf8')) as NodeInfo
+  } catch {
+    return undefined
+  }
 }

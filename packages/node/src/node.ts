@@ -6,6 +6,7 @@ import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import { createRegistry, createRegistryServer, type RegistryEvent } from '@layermesh/registry'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { createAdmin } from './admin/admin.ts'
+import { loadOrCreateAdminToken } from './admin/admin-token.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
 import { readClusterSecret } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
@@ -104,7 +105,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   })
   await view.start()
   started.add(() => view.stop())
-  const adminApp = createAdmin({ view, metrics, log }, config.admin)
+  const token = await loadOrCreateAdminToken(config.dataDir)
+  const adminApp = createAdmin({ view, metrics, log, actions: [] }, { ...config.admin, token })
   const admin = await listen(adminApp, config.admin.listen)
   started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
 

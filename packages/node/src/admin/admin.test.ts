@@ -73,7 +73,8 @@ async function serve(options: { hosts?: string[]; maxPulls?: number } = {}) {
   const node = new FakeNode()
   const metrics = { expose: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'metric 1\n' }) }
   const log = createLog({ level: 'silent', format: 'json' })
-  listening = await listen(createAdmin({ view: node, metrics, log }, { listen: LOOPBACK, ...options }), LOOPBACK)
+  const app = createAdmin({ view: node, metrics, log, actions: [] }, { token: 'none', listen: LOOPBACK, ...options })
+  listening = await listen(app, LOOPBACK)
   return { node, url: listening.url }
 }
 

@@ -4,9 +4,11 @@ import type { ListenAddress } from '../config/addresses.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { VERSION } from '../version.ts'
+import { type AdminAction, type AdminActionEvent, serveActions } from './action.ts'
 import { browserGuard } from './browser-guard.ts'
 import { AdminError, answerErrors } from './errors.ts'
 import { indexHtml, indexText } from './index-page.ts'
+import { refuseMethod } from './methods.ts'
 import { describeApi } from './openapi.ts'
 import { streamPull } from './pull-stream.ts'
 import { pullRequestSchema } from './schemas.ts'
@@ -16,9 +18,15 @@ export interface AdminComponents {
   readonly view: NodeView
   readonly metrics: Pick<NodeMetrics, 'expose'>
   readonly log: Logger
+  /** What it can be told to do by those who have the token. */
+  readonly actions: readonly AdminAction[]
+  /** Told of each action, done or refused by itself. */
+  readonly onAction?: (event: AdminActionEvent) => void
 }
 
 export interface AdminOptions {
+  /** What the actions require. */
+  readonly token: string
   /** Where it listens; it may be asked by this name. */
   readonly listen: ListenAddress
   /** Other names by which it may be asked; localhost and IP addresses always may. @default [] */
@@ -28,6 +36,7 @@ export interface AdminOptions {
 }
 
 const DEFAULTS = Object.freeze({ hosts: [], maxPulls: 8 })
+const ACTION_DEADLINE_MS = 30_000
 const MAX_BODY_BYTES = 16 * 1024
 const HEADERS = Object.freeze({
   'cache-control': 'no-store',
@@ -39,25 +48,31 @@ const HEADERS = Object.freeze({
 
 /** The admin listener: health, metrics and the API by which a running node is looked at and told what to do. */
 export function createAdmin(components: AdminComponents, options: AdminOptions): Express {
-  const { view, log } = components
-  const { listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
+  const { view, log, actions, onAction } = components
+  const { token, listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
   const app = express().disable('x-powered-by').disable('etag').set('query parser', 'simple')
   app.use((_request, response, next) => {
     response.set(HEADERS)
     next()
   })
   app.use(browserGuard([listen.host, ...hosts]))
-  get(app, '/', index)
+  get(app, '/', index(actions))
   health(app, components)
   get(app, '/api/v1/status', (_request, response) => void response.json(view.status()))
   get(app, '/api/v1/peers', (_request, response) => void response.json(view.peers()))
   get(app, '/api/v1/images', async (_request, response) => void response.json(await view.images()))
   get(app, '/api/v1/transfers', (_request, response) => void response.json(view.transfers()))
-  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(VERSION)))
+  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(VERSION, actions)))
   app
     .route('/api/v1/pull')
     .post(express.json({ limit: MAX_BODY_BYTES }), pull(components, maxPulls))
     .all(refuseMethod('POST'))
+  serveActions(app, actions, {
+    token,
+    maxBodyBytes: MAX_BODY_BYTES,
+    deadlineMs: ACTION_DEADLINE_MS,
+    ...(onAction && { onAction })
+  })
   app.use((request) => {
     throw new AdminError(404, 'NOT_FOUND', `there is nothing at ${request.path}`)
   })
@@ -81,9 +96,11 @@ function health(app: Express, { view, metrics }: AdminComponents): void {
   })
 }
 
-const index: RequestHandler = (request, response) => {
-  const html = request.accepts(['text/plain', 'text/html']) === 'text/html'
-  response.type(html ? 'html' : 'text').send(html ? indexHtml(VERSION) : indexText(VERSION))
+function index(actions: readonly AdminAction[]): RequestHandler {
+  return (request, response) => {
+    const html = request.accepts(['text/plain', 'text/html']) === 'text/html'
+    response.type(html ? 'html' : 'text').send(html ? indexHtml(VERSION, actions) : indexText(VERSION, actions))
+  }
 }
 
 function pull({ view, log }: AdminComponents, maxPulls: number): RequestHandler {
@@ -112,11 +129,4 @@ function readPullRequest(body: unknown) {
 
 function get(app: Express, path: string, handler: RequestHandler): void {
   app.route(path).get(handler).all(refuseMethod('GET'))
-}
-
-function refuseMethod(allowed: string): RequestHandler {
-  return (request, response) => {
-    response.set('allow', allowed)
-    throw new AdminError(405, 'METHOD_NOT_ALLOWED', `${request.method} can not be asked here, ${allowed} can`)
-  }
 }

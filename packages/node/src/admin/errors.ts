@@ -14,6 +14,17 @@ export class AdminError extends Error {
   }
 }
 
+/** The file with the admin token can't be used. */
+export class AdminTokenError extends Error {
+  override readonly name = 'AdminTokenError'
+  readonly code: 'ADMIN_TOKEN_EXPOSED' | 'ADMIN_TOKEN_INVALID'
+
+  constructor(code: AdminTokenError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
 /** What is told of a failure: a code for programs, a line for people. */
 export interface Failure {
   readonly code: string

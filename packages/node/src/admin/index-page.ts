@@ -1,5 +1,7 @@
+import type { AdminAction } from './action.ts'
+
 /** What there is at the admin listener, a line each: method and path, then what it tells. */
-const ENTRIES = [
+const ENTRIES: readonly Entry[] = [
   ['GET', '/livez', 'whether the process runs'],
   ['GET', '/readyz', 'whether clients can be served'],
   ['GET', '/metrics', 'metrics for Prometheus'],
@@ -9,21 +11,32 @@ const ENTRIES = [
   ['GET', '/api/v1/transfers', 'the blobs that are arriving'],
   ['POST', '/api/v1/pull', 'brings an image into this node: {"reference": "team/app:1"}'],
   ['GET', '/api/v1/openapi.json', 'the description of this API']
-] as const
+]
 
-const PATH_WIDTH = Math.max(...ENTRIES.map(([, path]) => path.length))
+type Entry = readonly [method: string, path: string, what: string]
 
 /** The page for terminals. */
-export function indexText(version: string): string {
-  const lines = ENTRIES.map(([method, path, what]) => `${method.padEnd(4)} ${path.padEnd(PATH_WIDTH)}  ${what}\n`)
+export function indexText(version: string, actions: readonly AdminAction[]): string {
+  const entries = [...ENTRIES, ...actions.map(entryOf)]
+  const methodWidth = Math.max(...entries.map(([method]) => method.length))
+  const pathWidth = Math.max(...entries.map(([, path]) => path.length))
+  const lines = entries.map(
+    ([method, path, what]) => `${method.padEnd(methodWidth)} ${path.padEnd(pathWidth)}  ${what}\n`
+  )
   return `layermesh ${version}\n\n${lines.join('')}`
 }
 
 /** The page for browsers; it loads nothing else. */
-export function indexHtml(version: string): string {
-  const rows = ENTRIES.map(([method, path, what]) => {
-    const name = method === 'GET' ? `<a href="${path}">${path}</a>` : path
+export function indexHtml(version: string, actions: readonly AdminAction[]): string {
+  const free = new Set(ENTRIES)
+  const rows = [...ENTRIES, ...actions.map(entryOf)].map((entry) => {
+    const [method, path, what] = entry
+    const name = free.has(entry) && method === 'GET' ? `<a href="${path}">${path}</a>` : path
     return `<tr><td>${method}<td>${name}<td>${what}`
   })
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>layermesh</title><h1>layermesh ${version}</h1><table>${rows.join('\n')}</table></html>\n`
+}
+
+function entryOf({ method, path, summary }: AdminAction): Entry {
+  return [method, `/api/v1/${path}`, `${summary} (needs the admin token)`]
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { AdminAction } from './action.ts'
 import {
   errorSchema,
   imageSchema,
@@ -12,7 +13,7 @@ import {
 type Json = Record<string, unknown>
 
 /** The OpenAPI 3.1 description of the admin API. */
-export function describeApi(version: string): Json {
+export function describeApi(version: string, actions: readonly AdminAction[]): Json {
   return {
     openapi: '3.1.0',
     info: {
@@ -20,6 +21,7 @@ export function describeApi(version: string): Json {
       version,
       description: 'What a running layermesh node knows, and what it can be told to do.'
     },
+    components: { securitySchemes: { adminToken: { type: 'http', scheme: 'bearer' } } },
     paths: {
       '/livez': { get: operation('Whether the process runs', { 200: text('It runs.') }) },
       '/readyz': {
@@ -34,9 +36,39 @@ export function describeApi(version: string): Json {
       '/api/v1/transfers': {
         get: operation('The blobs that are arriving', { 200: json('Transfers', z.array(transferSchema)) })
       },
-      '/api/v1/pull': { post: pullOperation() }
+      '/api/v1/pull': { post: pullOperation() },
+      ...actionPaths(actions)
     }
   }
+}
+
+function actionPaths(actions: readonly AdminAction[]): Json {
+  const byPath = Map.groupBy(actions, ({ path }) => `/api/v1/${path}`)
+  return Object.fromEntries(
+    [...byPath].map(([path, methods]) => [
+      path,
+      Object.fromEntries(methods.map((action) => [action.method.toLowerCase(), actionOperation(action)]))
+    ])
+  )
+}
+
+function actionOperation({ method, summary, input, output }: AdminAction): Json {
+  const described = {
+    ...operation(summary, { 200: json('Done', output), 401: json('The admin token is missing or wrong', errorSchema) }),
+    security: [{ adminToken: [] }]
+  }
+  const schema = toSchema(input, 'input')
+  if (method === 'GET') return { ...described, parameters: queryParameters(schema) }
+  return { ...described, requestBody: { required: true, content: { 'application/json': { schema } } } }
+}
+
+function queryParameters({ properties = {}, required = [] }: Json): Json[] {
+  return Object.entries(properties as Json).map(([name, schema]) => ({
+    in: 'query',
+    name,
+    required: (required as string[]).includes(name),
+    schema
+  }))
 }
 
 function pullOperation(): Json {
