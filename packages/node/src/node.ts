@@ -158,13 +158,13 @@ async function startRegistry(
   metrics: NodeMetrics,
   log: Logger
 ): Promise<{ server: Server; url: string }> {
-  const onEvent = ({ action, target, digest, bytes }: RegistryEvent) => {
+  const record = async ({ action, target, digest, bytes }: RegistryEvent) => {
     if (action === 'pull') metrics.sent('client', 'zone', bytes)
     // A blob is shared as soon as it was pushed, before the manifest that names it.
     if (action === 'push' && target === 'blob' && digest !== undefined) mesh.announce(digest)
   }
   const { ownHosts, readOnly, deletes } = config.registry
-  const app = createRegistry({ backend: backend.registry, log, onEvent }, { ownHosts, readOnly, deletes })
+  const app = createRegistry({ backend: backend.registry, log, events: { record } }, { ownHosts, readOnly, deletes })
   return await listen(createRegistryServer(app), config.registry.listen)
 }
 

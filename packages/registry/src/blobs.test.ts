@@ -46,7 +46,7 @@ describe('pulling blobs', () => {
     expect(answer.headers).not.toHaveProperty('content-encoding')
     expect(answer.headers).not.toHaveProperty('transfer-encoding')
     expect(answer.headers).not.toHaveProperty('x-powered-by')
-    expect(events).toEqual([{ action: 'pull', target: 'blob', repository: APP, digest, bytes: 300_000 }])
+    expect(events).toMatchObject([{ action: 'pull', target: 'blob', repository: APP, digest, bytes: 300_000 }])
   })
 
   it('answers HEAD with the length and no body, and counts no bytes', async () => {
@@ -136,7 +136,7 @@ describe('pulling blobs', () => {
     expect((await client.head(`/v2/team/app/blobs/${digest}`)).status).toBe(404)
     expect((await client.send('DELETE', `/v2/team/app/blobs/${digest}`)).status).toBe(404)
     expect((await client.head(`/v2/team/other/blobs/${digest}`)).status).toBe(200)
-    expect(events).toEqual([{ action: 'delete', target: 'blob', repository: APP, digest, bytes: 0 }])
+    expect(events).toMatchObject([{ action: 'delete', target: 'blob', repository: APP, digest, bytes: 0 }])
   })
 })
 

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Repository } from '@layermesh/oci'
 import { AnswerTimeoutError, ClientGoneError } from './errors.ts'
-import type { RegistryBackend, RegistryEvent } from './interfaces.ts'
+import type { EventReporter } from './event-reporter.ts'
+import type { Caller, RegistryAccess, RegistryBackend } from './interfaces.ts'
 import type { RegistryLog } from './log.ts'
 import type { ResolvedRegistryOptions } from './options.ts'
 import { formatQuery, type Query } from './query.ts'
@@ -11,10 +12,12 @@ import type { BodyGate } from './request-body.ts'
 export interface Services {
   readonly backend: RegistryBackend
   readonly log: RegistryLog
+  /** Undefined when everybody may do everything. */
+  readonly access: RegistryAccess | undefined
   readonly options: ResolvedRegistryOptions
   readonly blobBodies: BodyGate
   readonly manifestBodies: BodyGate
-  readonly emit: (event: RegistryEvent) => void
+  readonly events: EventReporter
 }
 
 /** One request and its answer. */
@@ -22,6 +25,7 @@ export interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly query: Query
+  readonly caller: Caller
   /** Aborts when the client leaves, and when the answer to a pull does not begin in time. */
   readonly signal: AbortSignal
 }

@@ -26,6 +26,8 @@ export interface RegistryOptions {
   readonly maxDiscardedBytes?: number
   /** How long such a body is read. @default 5 000 */
   readonly discardTimeoutMs?: number
+  /** How long the answer to a push or deletion waits for its event to be recorded. @default 10 000 */
+  readonly recordTimeoutMs?: number
 }
 
 /** {@link RegistryOptions} with nothing left open. */
@@ -46,7 +48,8 @@ export const REGISTRY_DEFAULTS: ResolvedRegistryOptions = Object.freeze({
   maxConcurrentUploadBodies: 256,
   maxConcurrentManifestBodies: 32,
   maxDiscardedBytes: MIB,
-  discardTimeoutMs: 5_000
+  discardTimeoutMs: 5_000,
+  recordTimeoutMs: 10_000
 })
 
 /** Limits of the HTTP server around the API. */

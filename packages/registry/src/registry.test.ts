@@ -175,7 +175,7 @@ describe('failures', () => {
     expect((await client.send('POST', SESSIONS)).status).toBe(push)
   })
 
-  it('of a listener for events change no answer', async () => {
+  it('of a listener for events change no answer to a pull', async () => {
     const { client, backend, log } = await startRegistry({}, undefined, () => {
       throw new Error('the listener failed')
     })

@@ -4,8 +4,15 @@ import { addressRepository, parseOwnHosts } from './addressing.ts'
 import { sendError } from './answer.ts'
 import { globalMethods, isEnabled, type Methods, repositoryMethods } from './endpoints.ts'
 import { asAnsweredToPull, ClientGoneError, failureOf, StatusError } from './errors.ts'
+import { EventReporter } from './event-reporter.ts'
 import { type Exchange, exchangeSignal, type Services, unlessAborted } from './exchange.ts'
-import type { RegistryBackend, RegistryEvent } from './interfaces.ts'
+import {
+  type Caller,
+  OPEN_CALLER,
+  type RegistryAccess,
+  type RegistryBackend,
+  type RegistryListener
+} from './interfaces.ts'
 import type { RegistryLog } from './log.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
 import { Query } from './query.ts'
@@ -16,11 +23,13 @@ import { parseRoute, type Route } from './route.ts'
 export interface RegistryComponents {
   readonly backend: RegistryBackend
   readonly log: RegistryLog
+  /** Who may do what. @default everybody everything */
+  readonly access?: RegistryAccess
   /**
    * Told of every request that moved, mounted or deleted content. A chunk of a push comes without a digest; it and
    * the request that completes the blob each tell of the bytes that they themselves brought.
    */
-  readonly onEvent?: (event: RegistryEvent) => void
+  readonly events?: RegistryListener
 }
 
 /**
@@ -44,20 +53,17 @@ export function createRegistry(components: RegistryComponents, options: Registry
   return app.use(onError)
 }
 
-function createServices({ backend, log, onEvent }: RegistryComponents, given: RegistryOptions): Services {
+function createServices(
+  { backend, log, access, events: listener }: RegistryComponents,
+  given: RegistryOptions
+): Services {
   const options = { ...REGISTRY_DEFAULTS, ...given, ownHosts: parseOwnHosts(given.ownHosts ?? []) }
-  const emit = (event: RegistryEvent) => {
-    try {
-      onEvent?.(event)
-    } catch (error) {
-      log.error({ event, err: error }, 'a listener for registry events failed')
-    }
-  }
   return {
     backend,
     log,
+    access,
     options,
-    emit,
+    events: new EventReporter({ listener, log }, options.recordTimeoutMs),
     blobBodies: new BodyGate(options.maxConcurrentUploadBodies),
     manifestBodies: new BodyGate(options.maxConcurrentManifestBodies)
   }
@@ -89,7 +95,8 @@ async function route(services: Services, request: Request, response: Response, s
   const [path = '', search = ''] = splitTarget(request.originalUrl)
   const target = parseRoute(path)
   if (target === undefined) throw noEndpoint()
-  const exchange: Exchange = { request, response, query: new Query(search), signal }
+  const caller = await identify(services, request, signal)
+  const exchange: Exchange = { request, response, query: new Query(search), caller, signal }
   const methods = methodsOf(services, exchange, target)
   const allowed = Object.keys(methods).filter((method) => isEnabled(method, target.endpoint, services.options))
   const act = allowed.includes(request.method) ? methods[request.method] : undefined
@@ -98,6 +105,12 @@ async function route(services: Services, request: Request, response: Response, s
     throw new OciError('UNSUPPORTED', `${request.method} is not allowed here`)
   }
   await act()
+}
+
+function identify({ access }: Services, request: Request, signal: AbortSignal): Caller | Promise<Caller> {
+  if (access === undefined) return OPEN_CALLER
+  const address = request.socket.remoteAddress ?? ''
+  return access.identify({ authorization: request.headers.authorization, certificate: undefined, address }, signal)
 }
 
 function methodsOf(services: Services, exchange: Exchange, target: Route): Methods {

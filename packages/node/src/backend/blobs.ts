@@ -1,7 +1,7 @@
 import type { BlobReader, ContentStore } from '@layermesh/content'
 import type { BlobRequest } from '@layermesh/mesh'
 import type { Digest, Repository } from '@layermesh/oci'
-import type { OpenBlob, RegistryBlobs } from '@layermesh/registry'
+import type { Caller, OpenBlob, RegistryBlobs } from '@layermesh/registry'
 import { ResumingBlob } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
 
@@ -47,7 +47,7 @@ export class MeshBlobs implements RegistryBlobs {
   }
 
   /** At a node, bytes that only the seed has come here first, so that the mount holds on both. */
-  async mount(repository: Repository, digest: Digest, from: Repository | undefined): Promise<boolean> {
+  async mount(repository: Repository, digest: Digest, from: Repository | undefined, _caller: Caller): Promise<boolean> {
     const { repositories, blobs } = this.#components.content
     const source = from ?? (await repositories.findBlob(digest, repository))
     if (source === undefined || !(await repositories.hasBlob(source, digest)) || !(await blobs.stat(digest)))
@@ -56,7 +56,7 @@ export class MeshBlobs implements RegistryBlobs {
     return true
   }
 
-  async delete(repository: Repository, digest: Digest): Promise<boolean> {
+  async delete(repository: Repository, digest: Digest, _caller: Caller): Promise<boolean> {
     const { content, router } = this.#components
     const here = await content.repositories.unlinkBlob(repository, digest)
     if (router.isAuthority(repository)) return here

@@ -10,7 +10,7 @@ import {
   referencedDescriptors,
   type Tag
 } from '@layermesh/oci'
-import type { RegistryManifests, StoredManifest } from '@layermesh/registry'
+import type { Caller, RegistryManifests, StoredManifest } from '@layermesh/registry'
 import type { FetchFromMesh, PullResult } from './blobs.ts'
 import { keepManifest } from './keep-manifest.ts'
 import type { PushService } from './push-service.ts'
@@ -48,12 +48,18 @@ export class MeshManifests implements RegistryManifests {
     }
   }
 
-  put(repository: Repository, manifest: StoredManifest, tags: readonly Tag[], signal: AbortSignal): Promise<void> {
-    return this.#components.pushes.push(repository, manifest, tags, signal)
+  put(
+    repository: Repository,
+    manifest: StoredManifest,
+    tags: readonly Tag[],
+    caller: Caller,
+    signal: AbortSignal
+  ): Promise<void> {
+    return this.#components.pushes.push(repository, manifest, tags, caller, signal)
   }
 
-  delete(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.deleteManifest(repository, digest, signal)
+  delete(repository: Repository, digest: Digest, caller: Caller, signal: AbortSignal): Promise<boolean> {
+    return this.#components.pushes.deleteManifest(repository, digest, caller, signal)
   }
 
   referrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]> {

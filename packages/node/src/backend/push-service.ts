@@ -13,7 +13,7 @@ import {
   referencedDescriptors,
   type Tag
 } from '@layermesh/oci'
-import type { StoredManifest } from '@layermesh/registry'
+import type { Caller, StoredManifest } from '@layermesh/registry'
 import PQueue from 'p-queue'
 import type { TagAuthority } from '../tags/tag-authority.ts'
 import type { TagRecords } from '../tags/tag-records.ts'
@@ -51,7 +51,13 @@ export class PushService {
   }
 
   /** A client pushed a manifest here. @throws {OciError} MANIFEST_BLOB_UNKNOWN, DENIED, UNAVAILABLE */
-  async push(repository: Repository, pushed: StoredManifest, tags: readonly Tag[], signal: AbortSignal): Promise<void> {
+  async push(
+    repository: Repository,
+    pushed: StoredManifest,
+    tags: readonly Tag[],
+    _caller: Caller,
+    signal: AbortSignal
+  ): Promise<void> {
     const { content, records, announce } = this.#components
     const manifest = { ...parseManifest(pushed.bytes, pushed.mediaType), mediaType: pushed.mediaType }
     const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
@@ -70,6 +76,7 @@ export class PushService {
   async takePush(
     from: string,
     { repository, manifest: descriptor, tags }: PushRequest,
+    _caller: Caller,
     signal: AbortSignal
   ): Promise<Uint8Array[]> {
     const { content, fetch, announce, permits } = this.#components
@@ -94,7 +101,7 @@ export class PushService {
   }
 
   /** False when there is no such manifest. */
-  async deleteManifest(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  async deleteManifest(repository: Repository, digest: Digest, _caller: Caller, signal: AbortSignal): Promise<boolean> {
     const { content, router } = this.#components
     const authority = this.authorityFor(repository)
     const there = authority ? false : await router.delete({ repository, kind: 'manifest', reference: digest }, signal)
@@ -107,7 +114,7 @@ export class PushService {
   }
 
   /** False when there is no such tag. */
-  async deleteTag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
+  async deleteTag(repository: Repository, tag: Tag, _caller: Caller, signal: AbortSignal): Promise<boolean> {
     const authority = this.authorityFor(repository)
     if (authority) return (await authority.remove(repository, tag)) !== undefined
     // The tombstone comes back over the mesh like any changed record.
@@ -115,12 +122,16 @@ export class PushService {
   }
 
   /** A node passed on a deletion to this seed. @throws {OciError} DENIED */
-  async takeDelete({ repository, kind, reference }: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+  async takeDelete(
+    { repository, kind, reference }: DeleteRequest,
+    caller: Caller,
+    signal: AbortSignal
+  ): Promise<boolean> {
     if (!this.#components.permits.deletes) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
     if (!this.authorityFor(repository))
       throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
-    if (kind === 'tag') return await this.deleteTag(repository, parseTag(reference), signal)
-    if (kind === 'manifest') return await this.deleteManifest(repository, parseDigest(reference), signal)
+    if (kind === 'tag') return await this.deleteTag(repository, parseTag(reference), caller, signal)
+    if (kind === 'manifest') return await this.deleteManifest(repository, parseDigest(reference), caller, signal)
     return await this.#components.content.repositories.unlinkBlob(repository, parseDigest(reference))
   }
 

@@ -1,6 +1,6 @@
 import type { ContentStore } from '@layermesh/content'
 import type { Repository, Tag } from '@layermesh/oci'
-import type { RegistryTags, ResolvedTag } from '@layermesh/registry'
+import type { Caller, RegistryTags, ResolvedTag } from '@layermesh/registry'
 import type { TagResolver } from '../tags/tag-resolver.ts'
 import type { Lists } from './lists.ts'
 import type { PushService } from './push-service.ts'
@@ -24,8 +24,8 @@ export class MeshTags implements RegistryTags {
     return { digest, mediaType, size, ...(resolved.warning === undefined ? {} : { warning: resolved.warning }) }
   }
 
-  delete(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.deleteTag(repository, tag, signal)
+  delete(repository: Repository, tag: Tag, caller: Caller, signal: AbortSignal): Promise<boolean> {
+    return this.#components.pushes.deleteTag(repository, tag, caller, signal)
   }
 
   list(

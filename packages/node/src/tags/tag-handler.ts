@@ -1,6 +1,7 @@
 import type { ContentStore } from '@layermesh/content'
 import type { DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer, TagHandler } from '@layermesh/mesh'
 import type { Digest, Repository, Tag } from '@layermesh/oci'
+import { OPEN_CALLER } from '@layermesh/registry'
 import type { Lists } from '../backend/lists.ts'
 import type { PushService } from '../backend/push-service.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
@@ -60,10 +61,10 @@ export class NodeTagHandler implements TagHandler {
   }
 
   push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    return this.#components.pushes.takePush(from, push, signal)
+    return this.#components.pushes.takePush(from, push, OPEN_CALLER, signal)
   }
 
   delete(_from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.takeDelete(target, signal)
+    return this.#components.pushes.takeDelete(target, OPEN_CALLER, signal)
   }
 }

@@ -46,17 +46,24 @@ export async function getBlob(services: Services, exchange: RepositoryExchange, 
     })
   } finally {
     if (response.headersSent && response.statusCode < 300) {
-      services.emit({ action: 'pull', target: 'blob', repository, digest, bytes: sent })
+      services.events.tell(exchange, {
+        action: 'pull',
+        target: 'blob',
+        repository,
+        digest,
+        size: blob.size,
+        bytes: sent
+      })
     }
   }
 }
 
 /** DELETE /v2/NAME/blobs/DIGEST */
 export async function deleteBlob(services: Services, exchange: RepositoryExchange, digest: Digest): Promise<void> {
-  const { repository, response } = exchange
-  if (!(await services.backend.blobs.delete(repository, digest))) throw unknownBlob(digest)
+  const { repository, response, caller } = exchange
+  if (!(await services.backend.blobs.delete(repository, digest, caller))) throw unknownBlob(digest)
+  await services.events.record(exchange, { action: 'delete', target: 'blob', repository, digest, bytes: 0 })
   sendEmpty(response, 202)
-  services.emit({ action: 'delete', target: 'blob', repository, digest, bytes: 0 })
 }
 
 function blobHeaders(digest: Digest, length: number): OutgoingHttpHeaders {

@@ -11,6 +11,7 @@ import {
 import { sendBytes, sendEmpty } from '../answer.ts'
 import { StatusError } from '../errors.ts'
 import { locate, type RepositoryExchange, type Services } from '../exchange.ts'
+import type { StoredManifest } from '../interfaces.ts'
 import { RequestBody } from '../request-body.ts'
 import type { Reference } from '../route.ts'
 import { contentHeaders, isHeldByClient } from './content-headers.ts'
@@ -37,12 +38,13 @@ export async function getManifest(
   sendBytes(response, 200, { ...headers, 'Content-Type': manifest.mediaType }, manifest.bytes)
   if (request.method === 'HEAD') return
   const { tag } = reference
-  services.emit({
+  services.events.tell(exchange, {
     action: 'pull',
     target: 'manifest',
     repository,
     digest,
     ...(tag === undefined ? {} : { tag }),
+    ...described(manifest),
     bytes: manifest.bytes.byteLength
   })
 }
@@ -53,7 +55,7 @@ export async function putManifest(
   exchange: RepositoryExchange,
   reference: Reference
 ): Promise<void> {
-  const { request, response, repository, signal } = exchange
+  const { request, response, repository, caller, signal } = exchange
   const tags = reference.tag === undefined ? tagParameters(services, exchange) : [reference.tag]
   const bytes = await receiveManifest(services, exchange)
   const manifest = parseManifest(bytes, request.headers['content-type'])
@@ -63,17 +65,20 @@ export async function putManifest(
       detail: { told: reference.digest, found: digest }
     })
   }
-  await services.backend.manifests.put(repository, { digest, mediaType: manifest.mediaType, bytes }, tags, signal)
+  const stored = { digest, mediaType: manifest.mediaType, bytes }
+  await services.backend.manifests.put(repository, stored, tags, caller, signal)
+  const pushed = { action: 'push', target: 'manifest', repository, digest, ...described(stored) } as const
+  const [first, ...others] = tags
+  await services.events.record(
+    exchange,
+    { ...pushed, ...(first === undefined ? {} : { tag: first }), bytes: bytes.byteLength },
+    ...others.map((tag) => ({ ...pushed, tag, bytes: 0 }))
+  )
   sendEmpty(response, 201, {
     Location: locate(exchange, `manifests/${digest}`),
     'Docker-Content-Digest': digest,
     ...(manifest.subject === undefined ? {} : { 'OCI-Subject': manifest.subject.digest }),
     ...(reference.digest === undefined || tags.length === 0 ? {} : { 'OCI-Tag': tags })
-  })
-  const pushed = { action: 'push', target: 'manifest', repository, digest } as const
-  if (tags.length === 0) services.emit({ ...pushed, bytes: bytes.byteLength })
-  tags.forEach((tag, index) => {
-    services.emit({ ...pushed, tag, bytes: index === 0 ? bytes.byteLength : 0 })
   })
 }
 
@@ -83,15 +88,17 @@ export async function deleteManifest(
   exchange: RepositoryExchange,
   reference: Reference
 ): Promise<void> {
-  const { repository, response, signal } = exchange
+  const { repository, response, caller, signal } = exchange
   const { manifests, tags } = services.backend
   const { tag, digest } = reference
   const existed =
-    tag === undefined ? await manifests.delete(repository, digest, signal) : await tags.delete(repository, tag, signal)
+    tag === undefined
+      ? await manifests.delete(repository, digest, caller, signal)
+      : await tags.delete(repository, tag, caller, signal)
   if (!existed) throw unknownManifest(reference)
+  const deleted = tag === undefined ? ({ target: 'manifest', digest } as const) : ({ target: 'tag', tag } as const)
+  await services.events.record(exchange, { action: 'delete', repository, ...deleted, bytes: 0 })
   sendEmpty(response, 202)
-  if (tag === undefined) services.emit({ action: 'delete', target: 'manifest', repository, digest, bytes: 0 })
-  else services.emit({ action: 'delete', target: 'tag', repository, tag, bytes: 0 })
 }
 
 async function resolve(
@@ -123,6 +130,11 @@ const MAX_WARNING_LENGTH = 1024
 function warningHeader(text: string): string {
   const plain = text.slice(0, MAX_WARNING_LENGTH).replace(/[^\x20-\x7e]/g, '?')
   return `299 - "${plain.replace(/["\\]/g, '\\$&')}"`
+}
+
+/** What an event tells of a manifest. */
+function described({ mediaType, bytes }: StoredManifest): { mediaType: string; size: number } {
+  return { mediaType, size: bytes.byteLength }
 }
 
 function unknownManifest({ tag, digest }: Reference): OciError {

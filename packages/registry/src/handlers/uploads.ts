@@ -31,7 +31,7 @@ export async function appendToUpload(services: Services, exchange: RepositoryExc
   const session = await openSession(services, exchange, id)
   const { offset, bytes } = await append(services, exchange, session)
   sendProgress(exchange, id, offset, 202)
-  services.emit({ action: 'push', target: 'blob', repository: exchange.repository, bytes })
+  services.events.tell(exchange, { action: 'push', target: 'blob', repository: exchange.repository, bytes })
 }
 
 /** PUT of a session: perhaps a last chunk, then the digest of the whole. */
@@ -57,11 +57,12 @@ export async function cancelUpload(services: Services, exchange: RepositoryExcha
 
 /** True when the blob was mounted and the client told so. A source that can't be mounted from is no error: the client pushes. */
 async function mountBlob(services: Services, exchange: RepositoryExchange, digest: Digest): Promise<boolean> {
-  const { repository, response } = exchange
+  const { repository, response, caller } = exchange
   const from = mountSource(services, exchange)
-  if (from === 'unknown' || !(await services.backend.blobs.mount(repository, digest, from))) return false
+  if (from === 'unknown' || !(await services.backend.blobs.mount(repository, digest, from, caller))) return false
+  const source = from === undefined ? {} : { from }
+  await services.events.record(exchange, { action: 'mount', target: 'blob', repository, digest, ...source, bytes: 0 })
   sendEmpty(response, 201, createdHeaders(exchange, digest))
-  services.emit({ action: 'mount', target: 'blob', repository, digest, bytes: 0 })
   return true
 }
 
@@ -100,9 +101,9 @@ async function finish(
   const { request, response, repository } = exchange
   const ranged = request.headers['content-range'] !== undefined
   const { bytes } = hasBody(request) || ranged ? await append(services, exchange, session) : { bytes: 0 }
-  await session.commit(digest)
+  const { size } = await session.commit(digest)
+  await services.events.record(exchange, { action: 'push', target: 'blob', repository, digest, size, bytes })
   sendEmpty(response, 201, createdHeaders(exchange, digest))
-  services.emit({ action: 'push', target: 'blob', repository, digest, bytes })
 }
 
 async function append(

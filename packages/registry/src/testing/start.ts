@@ -32,17 +32,17 @@ export interface TestRegistry {
 export async function startRegistry(
   options: RegistryOptions & RegistryServerOptions = {},
   wrap: (backend: MemoryBackend) => RegistryBackend = (backend) => backend,
-  listener: (event: RegistryEvent) => void = () => {}
+  listener: (event: RegistryEvent) => void | Promise<void> = () => {}
 ): Promise<TestRegistry> {
   const backend = new MemoryBackend()
   const events: RegistryEvent[] = []
   const lines: LogLine[] = []
   const log = collectingLog(lines)
-  const onEvent = (event: RegistryEvent) => {
+  const record = async (event: RegistryEvent) => {
     events.push(event)
-    listener(event)
+    await listener(event)
   }
-  const app = createRegistry({ backend: wrap(backend), log, onEvent }, { deletes: true, ...options })
+  const app = createRegistry({ backend: wrap(backend), log, events: { record } }, { deletes: true, ...options })
   const server = createRegistryServer(app, options).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(async () => {

@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { OciError } from '@layermesh/oci'
+import type { Caller, RegistryActivity, RegistryEvent, RegistryListener } from './interfaces.ts'
+import type { RegistryLog } from './log.ts'
+
+/** A request and who sent it. */
+interface Origin {
+  readonly request: IncomingMessage
+  readonly caller: Caller
+}
+
+/** Tells a listener of what clients did, and who they were. */
+export class EventReporter {
+  readonly #listener: RegistryListener | undefined
+  readonly #log: RegistryLog
+  readonly #timeoutMs: number
+
+  constructor(components: { listener: RegistryListener | undefined; log: RegistryLog }, timeoutMs: number) {
+    this.#listener = components.listener
+    this.#log = components.log
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** Tells of what needs no record; a failure of the listener changes nothing. */
+  tell(origin: Origin, activity: RegistryActivity): void {
+    if (this.#listener === undefined) return
+    const event = eventOf(origin, activity)
+    this.#record(event).catch((error) => this.#logFailure(event, error))
+  }
+
+  /**
+   * Resolves once the listener has recorded what one request did, before its answer may be sent.
+   * @throws {OciError} UNAVAILABLE when it could not, or not in time: the change was made all the same
+   */
+  async record(origin: Origin, ...activities: readonly RegistryActivity[]): Promise<void> {
+    if (this.#listener === undefined) return
+    const id = randomUUID()
+    const events = activities.map((activity) => eventOf(origin, activity, id))
+    await Promise.all(events.map((event) => this.#recordInTime(event)))
+  }
+
+  async #recordInTime(event: RegistryEvent): Promise<void> {
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => reject(new Error(`not recorded within ${this.#timeoutMs} ms`)), this.#timeoutMs)
+    try {
+      await Promise.race([this.#record(event), late])
+    } catch (cause) {
+      this.#logFailure(event, cause)
+      throw new OciError('UNAVAILABLE', 'this was done but could not be recorded; send it again', { cause })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #record(event: RegistryEvent): Promise<void> {
+    await this.#listener?.record(event)
+  }
+
+  #logFailure(event: RegistryEvent, error: unknown): void {
+    this.#log.error({ event, err: error }, 'a listener for registry events failed')
+  }
+}
+
+function eventOf({ request, caller }: Origin, activity: RegistryActivity, id: string = randomUUID()): RegistryEvent {
+  return {
+    ...activity,
+    id,
+    actor: caller.name,
+    method: request.method ?? '',
+    host: request.headers.host,
+    remoteAddress: request.socket.remoteAddress ?? '',
+    userAgent: request.headers['user-agent']
+  }
+}
