@@ -42,6 +42,8 @@ export interface TagHandler {
   push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
   /** A node asks this seed to delete a tag, a manifest or a blob link. @throws {OciError} */
   delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
+  /** A node asks this seed for a token for one of its clients. @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS, UNSUPPORTED */
+  authenticate(from: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string>
 }
 
 export interface TagAnswer {
@@ -67,12 +69,26 @@ export interface PushRequest {
   /** The manifest; the seed fetches its bytes, and the blobs that it lacks, from the node that asks. */
   readonly manifest: { readonly digest: Digest; readonly mediaType: string; readonly size: number }
   readonly tags: readonly Tag[]
+  /** What the client showed, as the value of an Authorization header; undefined when it is anonymous. */
+  readonly credential?: string
 }
 export interface DeleteRequest {
   readonly repository: Repository
   readonly kind: 'tag' | 'manifest' | 'blob'
   /** A tag for `tag`, else a digest. */
   readonly reference: string
+  /** As in {@link PushRequest}. */
+  readonly credential?: string
+}
+
+/** What a client showed to a node that asks a seed to make a token of it. */
+export interface AuthenticateRequest {
+  /** Value of an Authorization header. */
+  readonly authorization: string
+  /** As the token protocol has them: `repository:team/app:pull,push`. */
+  readonly scopes: readonly string[]
+  /** The client's address, by the word of the node. */
+  readonly address: string
 }
 
 /** Asks one peer; every call has a deadline of its own besides `signal`. @throws {MeshError} PEER_UNREACHABLE, PEER_MISBEHAVED, DEADLINE */
@@ -90,6 +106,8 @@ export interface TagClient {
   push(peerId: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]>
   /** @throws {OciError} what the seed answered */
   delete(peerId: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
+  /** @returns a token that the seed accepts as a credential @throws {OciError} what the seed answered */
+  authenticate(peerId: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string>
   /** Tells all connected peers of a changed record; does not wait for them. */
   announce(envelope: Uint8Array): void
 }

@@ -19,6 +19,11 @@ export const LIMITS = Object.freeze({
   rpcDeadlineMs: 2_000,
   /** A push makes the seed fetch what it lacks; the pusher waits so long. */
   pushDeadlineMs: 30 * 60_000,
+  /** A seed that makes a token may have to hash a password or to ask an identity provider. */
+  authenticateDeadlineMs: 10_000,
+  /** Tokens that one peer may ask for: so many at once, then so many per second. */
+  authenticateBurst: 32,
+  authenticatePerSecond: 8,
   /** Streams that one peer may have open here, for each of our protocols. */
   inboundStreamsPerPeer: 32,
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BlobStore, type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver, type TagHandler } from '@layermesh/mesh'
-import { type Digest, ownRepository, pieceLengthFor } from '@layermesh/oci'
+import { type Digest, OciError, ownRepository, pieceLengthFor } from '@layermesh/oci'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 
 export interface LiarInit {
@@ -44,7 +44,10 @@ const silent: TagHandler = {
   listRepositories: async () => ({ authoritative: false }),
   listReferrers: async () => ({ descriptors: Buffer.from('[]'), authoritative: false }),
   push: async () => [],
-  delete: async () => false
+  delete: async () => false,
+  authenticate: async () => {
+    throw new OciError('UNSUPPORTED', 'makes no tokens')
+  }
 }
 
 const unobserved: MeshObserver = {

@@ -10,7 +10,7 @@ import {
   type Repository,
   type Tag
 } from '@layermesh/oci'
-import type { DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer } from '../interfaces.ts'
+import type { AuthenticateRequest, DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer } from '../interfaces.ts'
 import { encodeFields, Fields, malformed, readValue } from '../wire/fields.ts'
 
 /** A signed tag record is far smaller; this is the bound before it is looked at. */
@@ -19,6 +19,10 @@ const MAX_RECORD_BYTES = 8_192
 const MAX_LIST = 1_001
 const MAX_TAGS_PER_PUSH = 64
 const MAX_REFERRERS_BYTES = 768 * 1024
+/** What a client shows of itself, and a token made of it: what fits into an HTTP header. */
+const MAX_CREDENTIAL_LENGTH = 8_192
+const MAX_SCOPES = 32
+const MAX_ADDRESS_LENGTH = 64
 
 /** One request of the tag protocol (PROTOCOL.md §Tag). */
 export type TagRequest =
@@ -29,6 +33,7 @@ export type TagRequest =
   | { readonly op: 'list-referrers'; readonly repository: Repository; readonly subject: Digest }
   | { readonly op: 'push'; readonly push: PushRequest }
   | { readonly op: 'delete'; readonly target: DeleteRequest }
+  | { readonly op: 'authenticate'; readonly request: AuthenticateRequest }
 
 export function encodeTagRequest(request: TagRequest): Uint8Array {
   switch (request.op) {
@@ -41,11 +46,13 @@ export function encodeTagRequest(request: TagRequest): Uint8Array {
     case 'list-repositories':
       return encodeFields({ op: request.op, ...request.page })
     case 'push': {
-      const { repository, manifest, tags } = request.push
-      return encodeFields({ op: 'push', repository, ...manifest, tags })
+      const { repository, manifest, tags, credential } = request.push
+      return encodeFields({ op: 'push', repository, ...manifest, tags, credential })
     }
     case 'delete':
       return encodeFields({ op: 'delete', ...request.target })
+    case 'authenticate':
+      return encodeFields({ op: 'authenticate', ...request.request })
   }
 }
 
@@ -71,13 +78,23 @@ export function decodeTagRequest(bytes: Uint8Array): TagRequest {
         size: fields.integer('size')
       }
       const tags = fields.texts('tags', MAX_TAGS_PER_PUSH).map((tag) => readValue(parseTag, tag))
-      return { op, push: { repository: repository(fields), manifest, tags } }
+      return { op, push: { repository: repository(fields), manifest, tags, ...credential(fields) } }
     }
     case 'delete': {
       const kind = (['tag', 'manifest', 'blob'] as const).find((known) => known === fields.text('kind'))
       if (kind === undefined) throw malformed('kind of what is to be deleted')
-      return { op, target: { repository: repository(fields), kind, reference: fields.text('reference') } }
+      const reference = fields.text('reference')
+      return { op, target: { repository: repository(fields), kind, reference, ...credential(fields) } }
     }
+    case 'authenticate':
+      return {
+        op,
+        request: {
+          authorization: fields.text('authorization', MAX_CREDENTIAL_LENGTH),
+          scopes: fields.texts('scopes', MAX_SCOPES),
+          address: fields.text('address', MAX_ADDRESS_LENGTH)
+        }
+      }
     default:
       throw malformed(`operation ${op}`)
   }
@@ -143,6 +160,14 @@ export function decodeDeleteAnswer(bytes: Uint8Array): boolean {
   return answer(bytes).flag('deleted')
 }
 
+export function encodeTokenAnswer(token: string): Uint8Array {
+  return encodeFields({ token })
+}
+
+export function decodeTokenAnswer(bytes: Uint8Array): string {
+  return answer(bytes).text('token', MAX_CREDENTIAL_LENGTH)
+}
+
 /** What went wrong at the other side; an error of the registry keeps its code, any other is told as UNAVAILABLE. */
 export function encodeFailure(error: unknown): Uint8Array {
   const known = isOciError(error) ? error : undefined
@@ -162,6 +187,11 @@ function answer(bytes: Uint8Array): Fields {
 
 function repository(fields: Fields): Repository {
   return readValue(parseRepository, fields.text('repository'))
+}
+
+function credential(fields: Fields): { credential?: string } {
+  const shown = fields.optional('credential', (f, name) => f.text(name, MAX_CREDENTIAL_LENGTH))
+  return shown === undefined ? {} : { credential: shown }
 }
 
 function page(fields: Fields): ListPage {

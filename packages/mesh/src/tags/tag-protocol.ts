@@ -1,6 +1,7 @@
-import type { Digest, Repository, Tag } from '@layermesh/oci'
+import { type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import PQueue from 'p-queue'
 import type {
+  AuthenticateRequest,
   DeleteRequest,
   ListAnswer,
   ListPage,
@@ -19,6 +20,7 @@ import {
   decodeReferrersAnswer,
   decodeTagAnswer,
   decodeTagRequest,
+  decodeTokenAnswer,
   encodeDeleteAnswer,
   encodeFailure,
   encodeListAnswer,
@@ -26,8 +28,10 @@ import {
   encodeReferrersAnswer,
   encodeTagAnswer,
   encodeTagRequest,
+  encodeTokenAnswer,
   type TagRequest
 } from './messages.ts'
+import { PeerRate } from './peer-rate.ts'
 
 const ANNOUNCE_CONCURRENCY = 16
 const ANNOUNCE_QUEUE = 4_096
@@ -71,6 +75,12 @@ export class TagProtocolClient implements TagClient {
     return decodeDeleteAnswer(await this.ask(peerId, { op: 'delete', target }, signal))
   }
 
+  async authenticate(peerId: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string> {
+    return decodeTokenAnswer(
+      await this.ask(peerId, { op: 'authenticate', request }, signal, LIMITS.authenticateDeadlineMs)
+    )
+  }
+
   announce(envelope: Uint8Array): void {
     for (const peer of this.#host.getPeers()) {
       if (this.#announcing.size >= ANNOUNCE_QUEUE) return
@@ -103,8 +113,15 @@ export async function serveTags(
   handler: TagHandler,
   onFailure: (peerId: string, error: unknown) => void
 ): Promise<void> {
+  const authentications = new PeerRate(
+    { perSecond: LIMITS.authenticatePerSecond, burst: LIMITS.authenticateBurst },
+    () => performance.now()
+  )
   const answer = async (peerId: string, bytes: Uint8Array, signal: AbortSignal): Promise<Uint8Array> => {
     const request = decodeTagRequest(bytes)
+    if (request.op === 'authenticate' && !authentications.allows(peerId)) {
+      return encodeFailure(new OciError('TOOMANYREQUESTS', 'this node asks for too many tokens; try again in a while'))
+    }
     return await answerRequest(handler, peerId, request, signal).catch(encodeFailure)
   }
   await serve(host, PROTOCOL.tag, answer, { deadlineMs: LIMITS.pushDeadlineMs, onFailure })
@@ -132,5 +149,7 @@ async function answerRequest(
       return encodePushAnswer(await handler.push(peerId, request.push, signal))
     case 'delete':
       return encodeDeleteAnswer(await handler.delete(peerId, request.target, signal))
+    case 'authenticate':
+      return encodeTokenAnswer(await handler.authenticate(peerId, request.request, signal))
   }
 }

@@ -2,7 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlobReader, type ContentStore, openContentStore } from '@layermesh/content'
-import { type Digest, digestAlgorithm, digestHex, digestOf, ownRepository, type Repository } from '@layermesh/oci'
+import {
+  type Digest,
+  digestAlgorithm,
+  digestHex,
+  digestOf,
+  OciError,
+  ownRepository,
+  type Repository
+} from '@layermesh/oci'
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -48,14 +56,17 @@ export interface TestNode {
 
 const repository: Repository = ownRepository('team/app')
 /** Answers nothing: these tests are about blobs. */
-const silentTags: TagHandler = {
+export const silentTags: TagHandler = {
   resolve: async () => ({ confirmedAt: 0, authoritative: false }),
   offer: async () => {},
   listTags: async () => ({ authoritative: false }),
   listRepositories: async () => ({ authoritative: false }),
   listReferrers: async () => ({ descriptors: Buffer.from('[]'), authoritative: false }),
   push: async () => [],
-  delete: async () => false
+  delete: async () => false,
+  authenticate: async () => {
+    throw new OciError('UNSUPPORTED', 'makes no tokens')
+  }
 }
 
 /** Meshes in this process, each with a store of its own; all is gone after `dispose`. */

@@ -9,7 +9,7 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { type PrivateKey, TagAuthority } from '../tags/tag-authority.ts'
-import { NodeTagHandler } from '../tags/tag-handler.ts'
+import { NodeTagHandler, type TokenIssuer } from '../tags/tag-handler.ts'
 import { TagPublisher } from '../tags/tag-publisher.ts'
 import { TagRecords } from '../tags/tag-records.ts'
 import { TagResolver } from '../tags/tag-resolver.ts'
@@ -29,6 +29,7 @@ export interface BackendComponents {
   readonly peerId: string
   readonly metrics: NodeMetrics
   readonly log: Logger
+  readonly tokens?: TokenIssuer
 }
 
 /** What stands between the registry's API and the mesh. */
@@ -53,7 +54,8 @@ export function createBackend({
   privateKey,
   peerId,
   metrics,
-  log
+  log,
+  tokens
 }: BackendComponents): NodeBackend {
   const connected = () => mesh.connected()
   const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
@@ -135,7 +137,7 @@ export function createBackend({
       uploads: content.uploads,
       catalog: (page, signal) => lists.repositories(page, signal)
     },
-    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes }),
+    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes, tokens }),
     records,
     puller: new ImagePuller({
       content,

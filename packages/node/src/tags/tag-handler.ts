@@ -1,12 +1,26 @@
 import type { ContentStore } from '@layermesh/content'
-import type { DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer, TagHandler } from '@layermesh/mesh'
-import type { Digest, Repository, Tag } from '@layermesh/oci'
+import type {
+  AuthenticateRequest,
+  DeleteRequest,
+  ListAnswer,
+  ListPage,
+  PushRequest,
+  TagAnswer,
+  TagHandler
+} from '@layermesh/mesh'
+import { type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import { OPEN_CALLER } from '@layermesh/registry'
 import type { Lists } from '../backend/lists.ts'
 import type { PushService } from '../backend/push-service.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { TagRecords } from './tag-records.ts'
+
+/** Makes tokens at a seed for the clients of other nodes. */
+export interface TokenIssuer {
+  /** @param from the peer that asks @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS */
+  issue(request: AuthenticateRequest, from: string, signal: AbortSignal): Promise<string>
+}
 
 export interface NodeTagHandlerComponents {
   readonly content: ContentStore
@@ -15,6 +29,8 @@ export interface NodeTagHandlerComponents {
   readonly router: SeedRouter
   readonly lists: Lists
   readonly pushes: PushService
+  /** Undefined where clients need no credentials, and on a node that is no seed. */
+  readonly tokens: TokenIssuer | undefined
 }
 
 /** What this node answers peers that ask about tags: what is here, no more; it asks nobody on their behalf. */
@@ -62,6 +78,12 @@ export class NodeTagHandler implements TagHandler {
 
   push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
     return this.#components.pushes.takePush(from, push, OPEN_CALLER, signal)
+  }
+
+  async authenticate(from: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string> {
+    const { tokens } = this.#components
+    if (tokens === undefined) throw new OciError('UNSUPPORTED', 'this node makes no tokens for others')
+    return await tokens.issue(request, from, signal)
   }
 
   delete(_from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
