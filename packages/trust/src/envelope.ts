@@ -32,12 +32,13 @@ export async function sealEnvelope(kind: RecordKind, payload: Uint8Array, privat
 
 /**
  * Checks length, form and signature, in this order, and gives the payload and the peer id that signed it. Whether that
- * peer may say so is another question.
- * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID
+ * peer may say so is another question, unless `maySign` answers it: then it is asked before anything costs time.
+ * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
 export async function openEnvelope(
   kind: RecordKind,
-  bytes: Uint8Array
+  bytes: Uint8Array,
+  maySign: (signer: string) => boolean = () => true
 ): Promise<{ payload: Uint8Array; signer: string }> {
   checkFrame(kind, bytes)
   const envelope = decodeEnvelope(bytes)
@@ -47,10 +48,14 @@ export async function openEnvelope(
   if (Buffer.compare(envelope.payloadType, Buffer.from(kind.payloadType)) !== 0) {
     throw new TrustError('RECORD_MALFORMED', `a signed envelope does not hold a ${kind.payloadType}`)
   }
+  const signer = peerIdOf(envelope)
+  if (!maySign(signer)) {
+    throw new TrustError('SIGNER_NOT_TRUSTED', `${signer} is not trusted to sign a ${kind.payloadType}`)
+  }
   if (!(await hasValidSignature(envelope, kind.domain))) {
     throw new TrustError('SIGNATURE_INVALID', `the signature of a ${kind.payloadType} does not hold`)
   }
-  return { payload: envelope.payload, signer: peerIdOf(envelope) }
+  return { payload: envelope.payload, signer }
 }
 
 /** Bounds the work before any decoder sees the bytes; the key's type too, since other types cost more to read. */

@@ -4,8 +4,10 @@ export type TrustErrorCode =
   | 'RECORD_MALFORMED'
   /** The bytes were not signed by the key that they name, or not as this kind of record. */
   | 'SIGNATURE_INVALID'
-  /** The signature holds, but its signer may not sign for this repository. */
+  /** Its signer may not sign for this repository, or not this kind of record. */
   | 'SIGNER_NOT_TRUSTED'
+  /** A ticket that does not admit who shows it: of somebody else, past its time, ahead of it, or revoked. */
+  | 'TICKET_REFUSED'
   /** The node's key file is no key, or can't be read. */
   | 'KEY_UNREADABLE'
   /** The node's key file can be read by other users of the machine. */

@@ -4,7 +4,9 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { describe, expect, it } from 'vitest'
 import { peerIdOf } from './keys.ts'
 import { openPieceMap, type PieceMap, sealPieceMap } from './piece-map.ts'
+import { openRoster, type Roster, sealRoster } from './roster.ts'
 import { openTagRecord, sealTagRecord, type TagMapping, type TagTombstone } from './tag-record.ts'
+import { openTicket, sealTicket, type Ticket } from './ticket.ts'
 
 /**
  * The bytes of records as peers and disks hold them. They are written out as RECORDS.md lays them down; a change here
@@ -91,9 +93,69 @@ const PIECE_MAP = {
     b6bcb3fb0987b170e8d28cd86c1b81b6ab3033ef0e60200bf7b84ce237a6c00e`
 }
 
+const REVOKED = '12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5'
+const roster: Roster = {
+  sequence: 3,
+  ...times,
+  revokedPeers: [REVOKED],
+  revokedTickets: [],
+  revokedKeys: ['k0'],
+  apiKeys: [
+    {
+      id: 'k1',
+      hash: new Uint8Array(32).fill(9),
+      name: 'ci',
+      user: 'alice',
+      scopes: [{ repositories: 'team/**', actions: ['pull', 'create'] }],
+      createdAt: times.issuedAt,
+      expiresAt: times.expiresAt
+    }
+  ]
+}
+const ROSTER = {
+  payload: `
+    a7
+    67 ${hex('apiKeys')} 81 a7
+      62 ${hex('id')} 62 ${hex('k1')}
+      64 ${hex('hash')} 58 20 ${'09'.repeat(32)}
+      64 ${hex('name')} 62 ${hex('ci')}
+      64 ${hex('user')} 65 ${hex('alice')}
+      66 ${hex('scopes')} 81 a2
+        67 ${hex('actions')} 82 64 ${hex('pull')} 66 ${hex('create')}
+        6c ${hex('repositories')} 67 ${hex('team/**')}
+      69 ${hex('createdAt')} 1b 000001a3185c5000
+      69 ${hex('expiresAt')} 1b 000001a33c68d400
+    68 ${hex('issuedAt')} 1b 000001a3185c5000
+    68 ${hex('sequence')} 03
+    69 ${hex('expiresAt')} 1b 000001a33c68d400
+    6b ${hex('revokedKeys')} 81 62 ${hex('k0')}
+    6c ${hex('revokedPeers')} 81 78 34 ${hex(REVOKED)}
+    6e ${hex('revokedTickets')} 80`,
+  payloadField: '1a b702',
+  signature: `
+    0fc095e0ea4ea69abb30646d26636b7e14fc671f275933f188b7ff49acb4ac80
+    3d6e7867e695029a861a625c1d1252fb3a8b5b6bf70f94bb336e0d6cfa49940b`
+}
+
+const ticket: Ticket = { id: 't1', peerId: REVOKED, ...times }
+const TICKET = {
+  payload: `
+    a4
+    62 ${hex('id')} 62 ${hex('t1')}
+    66 ${hex('peerId')} 78 34 ${hex(REVOKED)}
+    68 ${hex('issuedAt')} 1b 000001a3185c5000
+    69 ${hex('expiresAt')} 1b 000001a33c68d400`,
+  payloadField: '1a 69',
+  signature: `
+    8807101b7b4a752ae7ccf4bf474a74164b7d0d19d532e9943fbdbd969eca3019
+    c9f067b1eb260352c0d69cc72e27aed308b08a9bea7269e5e2879a288a499509`
+}
+
 type Golden = typeof MAPPING
 const TAG_RECORD_TYPE = '/layermesh/tag-record/1'
 const PIECE_MAP_TYPE = '/layermesh/piece-map/1'
+const ROSTER_TYPE = '/layermesh/roster/1'
+const TICKET_TYPE = '/layermesh/ticket/1'
 
 function envelopeBytes(golden: Golden, payloadType: string): Buffer {
   const typeField = `12 ${Buffer.of(payloadType.length).toString('hex')} ${hex(payloadType)}`
@@ -116,6 +178,18 @@ describe('golden bytes', () => {
     expect(await openPieceMap(bytes)).toEqual({ map: pieceMap, signer: SIGNER })
   })
 
+  it('of a roster', async () => {
+    const bytes = envelopeBytes(ROSTER, ROSTER_TYPE)
+    expect(hex(await sealRoster(roster, key))).toBe(hex(bytes))
+    expect(await openRoster(bytes, (signer) => signer === SIGNER)).toEqual({ roster, signer: SIGNER })
+  })
+
+  it('of an admission ticket', async () => {
+    const bytes = envelopeBytes(TICKET, TICKET_TYPE)
+    expect(hex(await sealTicket(ticket, key))).toBe(hex(bytes))
+    expect(await openTicket(bytes, (signer) => signer === SIGNER)).toEqual({ ticket, signer: SIGNER })
+  })
+
   it('of a peer id', () => {
     expect(peerIdOf(key)).toBe(SIGNER)
   })
@@ -123,7 +197,9 @@ describe('golden bytes', () => {
   it.each([
     ['layermesh-tag-record', TAG_RECORD_TYPE, MAPPING],
     ['layermesh-tag-record', TAG_RECORD_TYPE, TOMBSTONE],
-    ['layermesh-piece-map', PIECE_MAP_TYPE, PIECE_MAP]
+    ['layermesh-piece-map', PIECE_MAP_TYPE, PIECE_MAP],
+    ['layermesh-roster', ROSTER_TYPE, ROSTER],
+    ['layermesh-ticket', TICKET_TYPE, TICKET]
   ])('are signed over domain %s, type %s and payload, each after its length', (domain, payloadType, golden) => {
     const signedBytes = bytesOf(`
       ${Buffer.of(domain.length).toString('hex')} ${hex(domain)}

@@ -2,7 +2,17 @@ import { encode } from 'cborg'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isTrustError } from './errors.ts'
-import { bytesField, checkCanonical, decodePayload, encodePayload, numberField, textField } from './payload.ts'
+import {
+  asFields,
+  asText,
+  bytesField,
+  checkCanonical,
+  decodePayload,
+  encodePayload,
+  listField,
+  numberField,
+  textField
+} from './payload.ts'
 
 const malformed = expect.objectContaining({ code: 'RECORD_MALFORMED' })
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -19,6 +29,30 @@ describe('a payload', () => {
     expect(textField(decoded, 'text')).toBe('ä')
     expect(numberField(decoded, 'number')).toBe(2 ** 53 - 1)
     expect(bytesField(decoded, 'bytes')).toEqual(Uint8Array.of(1, 2))
+  })
+
+  it('gives back lists of texts and of maps, the maps encoded the same whatever their order', () => {
+    const list = [
+      { b: 'x', a: 1 },
+      { a: 2, b: 'y' }
+    ]
+    const bytes = encodePayload({ list, texts: ['p', 'q'], none: [] })
+    expect(bytes).toEqual(encodePayload({ none: [], texts: ['p', 'q'], list: list.map(({ a, b }) => ({ a, b })) }))
+    const decoded = decodePayload(bytes)
+    expect(listField(decoded, 'texts', 2, asText)).toEqual(['p', 'q'])
+    expect(listField(decoded, 'none', 0, asText)).toEqual([])
+    const numbers = listField(decoded, 'list', 2, (item) => numberField(asFields(item), 'a'))
+    expect(numbers).toEqual([1, 2])
+  })
+
+  it('is refused when a list is longer than it may be, is none, or holds something else', () => {
+    const decoded = decodePayload(encodePayload({ texts: ['p', 'q'], text: 'p', maps: [{ a: 1 }], lists: [['p']] }))
+    expect(() => listField(decoded, 'texts', 1, asText)).toThrow(malformed)
+    for (const name of ['text', 'missing', 'maps', 'lists']) {
+      expect(() => listField(decoded, name, 9, asText)).toThrow(malformed)
+    }
+    for (const name of ['texts', 'lists'])
+      expect(() => listField(decoded, name, 9, (item) => asFields(item))).toThrow(malformed)
   })
 
   it('is refused when a field is missing or of another type', () => {

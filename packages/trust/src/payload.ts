@@ -2,12 +2,18 @@ import { decode, encode, rfc8949EncodeOptions } from 'cborg'
 import { TrustError } from './errors.ts'
 
 /**
- * Payloads are flat CBOR maps in the core deterministic encoding of RFC 8949 §4.2.1. A reader takes the fields that it
- * knows, encodes them again and compares: only the one canonical encoding, without any other field, comes back equal.
+ * Payloads are CBOR maps in the core deterministic encoding of RFC 8949 §4.2.1; most are flat, some hold lists of texts
+ * or of maps. A reader takes the fields that it knows, encodes them again and compares: only the one canonical encoding,
+ * without any other field, comes back equal.
  */
 
+/** What a field of a payload may hold. */
+export type PayloadValue = string | number | boolean | Uint8Array | PayloadFields | readonly PayloadValue[]
+
 /** The fields of a payload by name. */
-export type PayloadFields = Readonly<Record<string, string | number | boolean | Uint8Array>>
+export interface PayloadFields {
+  readonly [name: string]: PayloadValue
+}
 
 /** Fields as they were decoded, each still to be checked. */
 export type UncheckedFields = ReadonlyMap<unknown, unknown>
@@ -30,9 +36,7 @@ export function encodePayload(fields: PayloadFields): Uint8Array {
 
 /** Decodes the map of fields. @throws {TrustError} RECORD_MALFORMED */
 export function decodePayload(bytes: Uint8Array): UncheckedFields {
-  const value = decodeCbor(bytes)
-  if (value instanceof Map) return value
-  throw malformed('the payload is no map')
+  return asFields(decodeCbor(bytes), 'the payload')
 }
 
 /** Makes sure that `fields` are all that `bytes` say, said in the canonical way. @throws {TrustError} RECORD_MALFORMED */
@@ -60,6 +64,34 @@ export function bytesField(fields: UncheckedFields, name: string): Uint8Array {
   const value = fields.get(name)
   if (value instanceof Uint8Array) return value
   throw malformed(`${name} must be a byte string`)
+}
+
+/**
+ * The items of a list, each read by `read`.
+ * @throws {TrustError} RECORD_MALFORMED when the field is no list, or longer than `maxLength`
+ */
+export function listField<T>(
+  fields: UncheckedFields,
+  name: string,
+  maxLength: number,
+  read: (item: unknown) => T
+): T[] {
+  const value = fields.get(name)
+  if (!Array.isArray(value)) throw malformed(`${name} must be a list`)
+  if (value.length > maxLength) throw malformed(`${name} has at most ${maxLength} entries`)
+  return value.map(read)
+}
+
+/** An item of a list that is a text. @throws {TrustError} RECORD_MALFORMED */
+export function asText(item: unknown): string {
+  if (typeof item === 'string') return item
+  throw malformed('an entry of a list must be a text')
+}
+
+/** A map within a payload. @throws {TrustError} RECORD_MALFORMED */
+export function asFields(value: unknown, what = 'an entry of a list'): UncheckedFields {
+  if (value instanceof Map) return value
+  throw malformed(`${what} must be a map`)
 }
 
 /** A record that says what no record can say. */

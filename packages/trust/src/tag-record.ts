@@ -21,6 +21,7 @@ import {
   textField,
   type UncheckedFields
 } from './payload.ts'
+import { checkLifetime, checkSequence, isNatural } from './statement.ts'
 
 /** What every statement about a tag tells. All times are in ms since 1970. */
 interface TagStatement {
@@ -132,11 +133,8 @@ function readTagRecord(fields: UncheckedFields): TagRecord {
 
 function checkTagRecord(record: TagRecord): void {
   checkNames(record)
-  if (!isNatural(record.sequence) || record.sequence === 0) throw malformed('sequence must be 1 or more')
-  if (!isNatural(record.issuedAt)) throw malformed('issuedAt must be a time in ms')
-  if (!isNatural(record.expiresAt) || record.expiresAt <= record.issuedAt) {
-    throw malformed('expiresAt must be a time in ms after issuedAt')
-  }
+  checkSequence(record)
+  checkLifetime(record)
   if (isTombstone(record)) return
   if (!isDigest(record.digest)) throw malformed('digest must be a sha256 or sha512 digest')
   if (!MEDIA_TYPE.test(record.mediaType)) throw malformed('mediaType must be a media type')
@@ -153,8 +151,4 @@ function checkNames(record: TagRecord): void {
     throw error
   }
   throw malformed('repository must be in its canonical form')
-}
-
-function isNatural(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0
 }

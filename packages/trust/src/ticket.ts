@@ -1,0 +1,107 @@
+import type { PrivateKey } from '@libp2p/interface'
+import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
+import { TrustError } from './errors.ts'
+import { DEFAULT_FRESHNESS } from './freshness.ts'
+import {
+  checkCanonical,
+  decodePayload,
+  encodePayload,
+  malformed,
+  numberField,
+  type PayloadFields,
+  textField
+} from './payload.ts'
+import { checkId, checkLifetime, checkPeerId } from './statement.ts'
+
+/** A seed's word that a peer may be in the mesh. It is no secret: only who has the peer's key can make use of it. */
+export interface Ticket {
+  /** 1 to 64 letters and digits; by it the ticket can be revoked. */
+  readonly id: string
+  /** Whom it admits. */
+  readonly peerId: string
+  /** In ms since 1970. */
+  readonly issuedAt: number
+  /** From this moment on it admits nobody. */
+  readonly expiresAt: number
+}
+
+/** A ticket whose signature holds, and the peer id that signed it. */
+export interface OpenedTicket {
+  readonly ticket: Ticket
+  readonly signer: string
+}
+
+/** The longest envelope of a ticket, in bytes. */
+export const MAX_TICKET_BYTES = 512
+const BASE64URL = /^[A-Za-z0-9_-]+$/
+
+const KIND: RecordKind = {
+  domain: 'layermesh-ticket',
+  payloadType: '/layermesh/ticket/1',
+  maxEnvelopeBytes: MAX_TICKET_BYTES
+}
+
+/** Signs a ticket. @throws {TrustError} RECORD_MALFORMED when {@link openTicket} would refuse it */
+export async function sealTicket(ticket: Ticket, privateKey: PrivateKey): Promise<Uint8Array> {
+  checkTicket(ticket)
+  return await sealEnvelope(KIND, encodePayload(payloadFields(ticket)), privateKey)
+}
+
+/**
+ * Reads a ticket of a signer who may sign any, and checks its form and signature; not whom it admits, see {@link checkAdmission}.
+ * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
+ */
+export async function openTicket(envelope: Uint8Array, maySign: (signer: string) => boolean): Promise<OpenedTicket> {
+  const { payload, signer } = await openEnvelope(KIND, envelope, maySign)
+  const fields = decodePayload(payload)
+  const ticket: Ticket = {
+    id: textField(fields, 'id'),
+    peerId: textField(fields, 'peerId'),
+    issuedAt: numberField(fields, 'issuedAt'),
+    expiresAt: numberField(fields, 'expiresAt')
+  }
+  checkTicket(ticket)
+  checkCanonical(payload, payloadFields(ticket))
+  return { ticket, signer }
+}
+
+/**
+ * Makes sure that a ticket admits a peer now.
+ * @param now in ms since 1970
+ * @throws {TrustError} TICKET_REFUSED
+ */
+export function checkAdmission(ticket: Ticket, peerId: string, now: number): void {
+  if (ticket.peerId !== peerId) throw refused(`the ticket is for ${ticket.peerId}`)
+  if (now >= ticket.expiresAt) throw refused(`the ticket expired at ${new Date(ticket.expiresAt).toISOString()}`)
+  if (ticket.issuedAt > now + DEFAULT_FRESHNESS.clockSkewMs) {
+    throw refused(
+      `the ticket is of the future; is the clock right? it was issued at ${new Date(ticket.issuedAt).toISOString()}`
+    )
+  }
+}
+
+/** A ticket as it stands in a file: one line of base64url. */
+export function formatTicket(envelope: Uint8Array): string {
+  return Buffer.from(envelope).toString('base64url')
+}
+
+/** @throws {TrustError} RECORD_MALFORMED */
+export function parseTicket(text: string): Uint8Array {
+  const line = text.trim()
+  if (line.length <= 2 * MAX_TICKET_BYTES && BASE64URL.test(line)) return new Uint8Array(Buffer.from(line, 'base64url'))
+  throw malformed('the text is no ticket, which is one line of base64url')
+}
+
+function payloadFields({ id, peerId, issuedAt, expiresAt }: Ticket): PayloadFields {
+  return { id, peerId, issuedAt, expiresAt }
+}
+
+function checkTicket(ticket: Ticket): void {
+  checkId(ticket.id)
+  checkPeerId(ticket.peerId)
+  checkLifetime(ticket)
+}
+
+function refused(message: string): TrustError {
+  return new TrustError('TICKET_REFUSED', message)
+}
