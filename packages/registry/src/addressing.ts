@@ -24,9 +24,14 @@ export function addressRepository(
   namespace: string | undefined,
   ownHosts: readonly string[]
 ): Repository {
-  const isOwn = (host: string) => LOOPBACK_HOST.test(host) || ownHosts.includes(host)
+  const isOwn = (host: string) => isOwnHost(host, ownHosts)
   if (namespace === undefined || isOwn(namespace.toLowerCase())) return parseRepository(withoutOwnHosts(name, isOwn))
   return mirroredRepository(parseNamespace(namespace), name)
+}
+
+/** Tells whether a host, in lower case, names this registry itself. */
+export function isOwnHost(host: string, ownHosts: readonly string[]): boolean {
+  return LOOPBACK_HOST.test(host) || ownHosts.includes(host)
 }
 
 /** A name may bring the host more than once, from a mirror of a mirror; none of them is an upstream. */

@@ -26,7 +26,7 @@ export function sendJson(response: ServerResponse, value: unknown, headers: Outg
 }
 
 /** Answers with an error (distribution-spec §Error Codes). Headers that were set before stay. */
-export function sendError(response: ServerResponse, error: OciError): void {
+export function sendError(response: ServerResponse, error: OciError, headers: OutgoingHttpHeaders = {}): void {
   const retry = error.status === 429 ? { 'Retry-After': RETRY_AFTER_SECONDS } : {}
-  sendBytes(response, error.status, { 'Content-Type': 'application/json', ...retry }, errorBody(error))
+  sendBytes(response, error.status, { 'Content-Type': 'application/json', ...retry, ...headers }, errorBody(error))
 }

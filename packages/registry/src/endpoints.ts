@@ -61,6 +61,6 @@ export function repositoryMethods(services: Services, exchange: RepositoryExchan
 /** Tells whether the options let this method be used here. Cancelling an upload is part of pushing, not a deletion. */
 export function isEnabled(method: string, endpoint: Route['endpoint'], options: Services['options']): boolean {
   if (method === 'GET' || method === 'HEAD') return true
-  if (options.readOnly) return false
+  if (options.readOnly || options.face === 'mirror') return false
   return method !== 'DELETE' || endpoint === 'upload' || options.deletes
 }

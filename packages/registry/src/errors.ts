@@ -61,16 +61,6 @@ export function failureOf(thrown: unknown): Failure {
   }
 }
 
-/**
- * A pull is never answered with 401 or 429: classic Docker would send its Docker Hub password to a mirror that asks,
- * and containerd would try the same host again at once. Both mean that the content can't be had here.
- */
-export function asAnsweredToPull(error: OciError): OciError {
-  if (error.status === 401) return new OciError('NAME_UNKNOWN', 'the repository can not be had here', { cause: error })
-  if (error.status === 429) return new OciError('UNAVAILABLE', error.message, { cause: error })
-  return error
-}
-
 /** Of an error and its causes the deepest that can be told says best what went wrong. */
 function toldOf(thrown: unknown): (typeof TOLD)[string] | undefined {
   if (!(thrown instanceof Error)) return undefined

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@layermesh/oci'
+import { clientAddress } from './access/client-proof.ts'
 import type { Caller, RegistryActivity, RegistryEvent, RegistryListener } from './interfaces.ts'
 import type { RegistryLog } from './log.ts'
+import type { ResolvedRegistryOptions } from './options.ts'
 
 /** A request and who sent it. */
 interface Origin {
@@ -10,22 +12,25 @@ interface Origin {
   readonly caller: Caller
 }
 
+/** The options of the registry that matter here. */
+export type EventReporterOptions = Pick<ResolvedRegistryOptions, 'recordTimeoutMs' | 'behindTlsProxy'>
+
 /** Tells a listener of what clients did, and who they were. */
 export class EventReporter {
   readonly #listener: RegistryListener | undefined
   readonly #log: RegistryLog
-  readonly #timeoutMs: number
+  readonly #options: EventReporterOptions
 
-  constructor(components: { listener: RegistryListener | undefined; log: RegistryLog }, timeoutMs: number) {
+  constructor(components: { listener: RegistryListener | undefined; log: RegistryLog }, options: EventReporterOptions) {
     this.#listener = components.listener
     this.#log = components.log
-    this.#timeoutMs = timeoutMs
+    this.#options = options
   }
 
   /** Tells of what needs no record; a failure of the listener changes nothing. */
   tell(origin: Origin, activity: RegistryActivity): void {
     if (this.#listener === undefined) return
-    const event = eventOf(origin, activity)
+    const event = this.#eventOf(origin, activity)
     this.#record(event).catch((error) => this.#logFailure(event, error))
   }
 
@@ -36,13 +41,14 @@ export class EventReporter {
   async record(origin: Origin, ...activities: readonly RegistryActivity[]): Promise<void> {
     if (this.#listener === undefined) return
     const id = randomUUID()
-    const events = activities.map((activity) => eventOf(origin, activity, id))
+    const events = activities.map((activity) => this.#eventOf(origin, activity, id))
     await Promise.all(events.map((event) => this.#recordInTime(event)))
   }
 
   async #recordInTime(event: RegistryEvent): Promise<void> {
+    const { recordTimeoutMs } = this.#options
     const { promise: late, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => reject(new Error(`not recorded within ${this.#timeoutMs} ms`)), this.#timeoutMs)
+    const timer = setTimeout(() => reject(new Error(`not recorded within ${recordTimeoutMs} ms`)), recordTimeoutMs)
     try {
       await Promise.race([this.#record(event), late])
     } catch (cause) {
@@ -60,16 +66,16 @@ export class EventReporter {
   #logFailure(event: RegistryEvent, error: unknown): void {
     this.#log.error({ event, err: error }, 'a listener for registry events failed')
   }
-}
 
-function eventOf({ request, caller }: Origin, activity: RegistryActivity, id: string = randomUUID()): RegistryEvent {
-  return {
-    ...activity,
-    id,
-    actor: caller.name,
-    method: request.method ?? '',
-    host: request.headers.host,
-    remoteAddress: request.socket.remoteAddress ?? '',
-    userAgent: request.headers['user-agent']
+  #eventOf({ request, caller }: Origin, activity: RegistryActivity, id: string = randomUUID()): RegistryEvent {
+    return {
+      ...activity,
+      id,
+      actor: caller.name,
+      method: request.method ?? '',
+      host: request.headers.host,
+      remoteAddress: clientAddress(request, this.#options.behindTlsProxy),
+      userAgent: request.headers['user-agent']
+    }
   }
 }

@@ -1,19 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Repository } from '@layermesh/oci'
+import type { Guard } from './access/guard.ts'
+import type { Seal } from './access/seal.ts'
+import type { UploadIds } from './access/upload-ids.ts'
 import { AnswerTimeoutError, ClientGoneError } from './errors.ts'
 import type { EventReporter } from './event-reporter.ts'
-import type { Caller, RegistryAccess, RegistryBackend } from './interfaces.ts'
+import type { Caller, RegistryBackend } from './interfaces.ts'
 import type { RegistryLog } from './log.ts'
 import type { ResolvedRegistryOptions } from './options.ts'
 import { formatQuery, type Query } from './query.ts'
 import type { BodyGate } from './request-body.ts'
+import type { Target } from './target.ts'
 
 /** What every handler works with. */
 export interface Services {
   readonly backend: RegistryBackend
   readonly log: RegistryLog
-  /** Undefined when everybody may do everything. */
-  readonly access: RegistryAccess | undefined
+  readonly guard: Guard
+  /** Hides what a client need not understand. */
+  readonly seal: Seal
+  /** Undefined where a session is whoever's that knows its id. */
+  readonly uploadIds: UploadIds | undefined
   readonly options: ResolvedRegistryOptions
   readonly blobBodies: BodyGate
   readonly manifestBodies: BodyGate
@@ -24,6 +31,7 @@ export interface Services {
 export interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  readonly target: Target
   readonly query: Query
   readonly caller: Caller
   /** Aborts when the client leaves, and when the answer to a pull does not begin in time. */

@@ -11,6 +11,11 @@ export interface Caller {
   /** By the rules as they are now. */
   may(action: RepositoryAction, repository: Repository): boolean
   /**
+   * Whether it may not only because the token that it showed covers too little: it should ask for another one.
+   * @default never
+   */
+  mayWithAnotherToken?(action: RepositoryAction, repository: Repository): boolean
+  /**
    * What of the credential can be shown to a seed when a push is passed on, as the value of an Authorization header;
    * undefined when there is none.
    */

@@ -2,6 +2,16 @@
 export interface RegistryOptions {
   /** `host[:port]` names by which clients may know this registry, beside loopback ones. @default [] */
   readonly ownHosts?: readonly string[]
+  /**
+   * The registry asks clients who they are where access control wants it; a mirror asks nobody, and refuses every push
+   * and deletion. @default 'registry'
+   */
+  readonly face?: 'registry' | 'mirror'
+  /**
+   * Whether every client comes through a proxy that ends TLS and tells the client's address in `X-Forwarded-For`.
+   * @default false
+   */
+  readonly behindTlsProxy?: boolean
   /** Refuses every push and delete with UNSUPPORTED. @default false */
   readonly readOnly?: boolean
   /** Whether blobs, manifests and tags can be deleted; one switch for all three. @default false */
@@ -10,6 +20,8 @@ export interface RegistryOptions {
   readonly maxTagParams?: number
   /** Most names in one page of tags or repositories, and how many come when the client does not say. @default 1000 */
   readonly maxPageSize?: number
+  /** Most repositories that are looked through for one page of those that a caller may see. @default 10 000 */
+  readonly maxCatalogScan?: number
   /** Most bytes in one page of referrers; a single referrer may exceed it. @default 4 MiB */
   readonly maxReferrersBytes?: number
   /** How long the answer to a pull may take to begin; clients give up after 30 s. @default 25 000 */
@@ -37,10 +49,13 @@ const MIB = 1024 * 1024
 
 export const REGISTRY_DEFAULTS: ResolvedRegistryOptions = Object.freeze({
   ownHosts: Object.freeze([]),
+  face: 'registry',
+  behindTlsProxy: false,
   readOnly: false,
   deletes: false,
   maxTagParams: 32,
   maxPageSize: 1000,
+  maxCatalogScan: 10_000,
   maxReferrersBytes: 4 * MIB,
   answerTimeoutMs: 25_000,
   bodyIdleTimeoutMs: 60_000,

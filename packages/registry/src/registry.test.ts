@@ -160,7 +160,7 @@ describe('failures', () => {
   })
 
   it.each([
-    ['UNAUTHORIZED', 404, 401],
+    ['UNAUTHORIZED', 404, 403],
     ['TOOMANYREQUESTS', 503, 429],
     ['DENIED', 403, 403],
     ['UNAVAILABLE', 503, 503]

@@ -1,23 +1,22 @@
-import { OciError, registryHostOf } from '@layermesh/oci'
+import { randomBytes } from 'node:crypto'
+import { OciError } from '@layermesh/oci'
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express'
-import { addressRepository, parseOwnHosts } from './addressing.ts'
+import { Guard } from './access/guard.ts'
+import { Seal } from './access/seal.ts'
+import { UploadIds } from './access/upload-ids.ts'
+import { parseOwnHosts } from './addressing.ts'
 import { sendError } from './answer.ts'
 import { globalMethods, isEnabled, type Methods, repositoryMethods } from './endpoints.ts'
-import { asAnsweredToPull, ClientGoneError, failureOf, StatusError } from './errors.ts'
+import { ClientGoneError, failureOf, StatusError } from './errors.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Exchange, exchangeSignal, type Services, unlessAborted } from './exchange.ts'
-import {
-  type Caller,
-  OPEN_CALLER,
-  type RegistryAccess,
-  type RegistryBackend,
-  type RegistryListener
-} from './interfaces.ts'
-import type { RegistryLog } from './log.ts'
+import type { RegistryAccess, RegistryBackend, RegistryListener } from './interfaces.ts'
+import { loggedTarget, type RegistryLog } from './log.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
-import { Query } from './query.ts'
 import { BodyGate, discardBody, hasBody } from './request-body.ts'
-import { parseRoute, type Route } from './route.ts'
+import { parseTarget, type Target } from './target.ts'
+
+const SEALING_KEY_BYTES = 32
 
 /** What the registry is built on. */
 export interface RegistryComponents {
@@ -25,6 +24,11 @@ export interface RegistryComponents {
   readonly log: RegistryLog
   /** Who may do what. @default everybody everything */
   readonly access?: RegistryAccess
+  /**
+   * With access control: secret bytes by which ids of uploads are bound to whoever began them. The same key lets uploads
+   * go on after a restart. @default random bytes
+   */
+  readonly sealingKey?: Uint8Array
   /**
    * Told of every request that moved, mounted or deleted content. A chunk of a push comes without a digest; it and
    * the request that completes the blob each tell of the bytes that they themselves brought.
@@ -45,25 +49,26 @@ export function createRegistry(components: RegistryComponents, options: Registry
   app.set('query parser', false)
   app.all(/^\/v2(?:\/.*)?$/, (request, response) => handle(services, request, response))
   app.use((request, response) => {
-    answerFailure(services, request, response, noEndpoint())
+    answerFailure(services, request, response, noEndpoint(), undefined)
   })
   const onError: ErrorRequestHandler = (error, request, response, _next) => {
-    answerFailure(services, request, response, error)
+    answerFailure(services, request, response, error, undefined)
   }
   return app.use(onError)
 }
 
-function createServices(
-  { backend, log, access, events: listener }: RegistryComponents,
-  given: RegistryOptions
-): Services {
+function createServices(components: RegistryComponents, given: RegistryOptions): Services {
+  const { backend, log, access, events: listener, sealingKey = randomBytes(SEALING_KEY_BYTES) } = components
   const options = { ...REGISTRY_DEFAULTS, ...given, ownHosts: parseOwnHosts(given.ownHosts ?? []) }
+  const seal = new Seal(sealingKey)
   return {
     backend,
     log,
-    access,
     options,
-    events: new EventReporter({ listener, log }, options.recordTimeoutMs),
+    guard: new Guard(access, options),
+    seal,
+    uploadIds: access === undefined ? undefined : new UploadIds(seal),
+    events: new EventReporter({ listener, log }, options),
     blobBodies: new BodyGate(options.maxConcurrentUploadBodies),
     manifestBodies: new BodyGate(options.maxConcurrentManifestBodies)
   }
@@ -76,66 +81,55 @@ async function handle(services: Services, request: Request, response: Response):
   response.setHeader('X-Content-Type-Options', 'nosniff')
   const startedAt = performance.now()
   response.once('finish', () => {
-    const { method, originalUrl: path } = request
+    const { method, originalUrl } = request
     const durationMs = Math.round(performance.now() - startedAt)
-    services.log.debug({ method, path, status: response.statusCode, durationMs }, 'answered')
+    services.log.debug({ method, path: loggedTarget(originalUrl), status: response.statusCode, durationMs }, 'answered')
   })
+  let target: Target | undefined
   try {
-    await unlessAborted(route(services, request, response, signal), signal)
+    target = parseTarget(request.originalUrl, services.options.ownHosts)
+    if (target === undefined) throw noEndpoint()
+    await unlessAborted(act(services, target, request, response, signal), signal)
   } catch (error) {
-    answerFailure(services, request, response, error)
+    answerFailure(services, request, response, error, target)
   } finally {
     const { maxDiscardedBytes: maxBytes, discardTimeoutMs: timeoutMs } = services.options
     if (hasBody(request)) discardBody(request, { maxBytes, timeoutMs })
   }
 }
 
-/** From the raw target of the request to the function that answers it. */
-async function route(services: Services, request: Request, response: Response, signal: AbortSignal): Promise<void> {
-  const [path = '', search = ''] = splitTarget(request.originalUrl)
-  const target = parseRoute(path)
-  if (target === undefined) throw noEndpoint()
-  const caller = await identify(services, request, signal)
-  const exchange: Exchange = { request, response, query: new Query(search), caller, signal }
-  const methods = methodsOf(services, exchange, target)
-  const allowed = Object.keys(methods).filter((method) => isEnabled(method, target.endpoint, services.options))
-  const act = allowed.includes(request.method) ? methods[request.method] : undefined
-  if (act === undefined) {
+/** Does what the request asks for, once it is clear who asks and that they may. */
+async function act(
+  services: Services,
+  target: Target,
+  request: Request,
+  response: Response,
+  signal: AbortSignal
+): Promise<void> {
+  const { namespace, query, route } = target
+  if (namespace !== undefined && route.endpoint !== 'base') response.setHeader('OCI-Namespace', namespace)
+  const caller = await services.guard.identify(request, target, signal)
+  const methods = methodsOf(services, { request, response, target, query, caller, signal })
+  const allowed = Object.keys(methods).filter((method) => isEnabled(method, route.endpoint, services.options))
+  const answer = allowed.includes(request.method) ? methods[request.method] : undefined
+  if (answer === undefined) {
     response.setHeader('Allow', allowed.join(', '))
     throw new OciError('UNSUPPORTED', `${request.method} is not allowed here`)
   }
-  await act()
+  services.guard.authorize(request, target, caller)
+  await answer()
 }
 
-function identify({ access }: Services, request: Request, signal: AbortSignal): Caller | Promise<Caller> {
-  if (access === undefined) return OPEN_CALLER
-  const address = request.socket.remoteAddress ?? ''
-  return access.identify({ authorization: request.headers.authorization, certificate: undefined, address }, signal)
-}
-
-function methodsOf(services: Services, exchange: Exchange, target: Route): Methods {
-  const { ownHosts } = services.options
-  const namespace = namespaceOf(exchange.query)
-  if (target.endpoint === 'base') return globalMethods(services, exchange, target.endpoint)
-  const name = target.endpoint === 'catalog' ? 'any' : target.name
-  const repository = addressRepository(name, namespace, ownHosts)
-  if (namespace !== undefined) exchange.response.setHeader('OCI-Namespace', namespace)
-  if (target.endpoint !== 'catalog') {
-    return repositoryMethods(services, { ...exchange, repository, name: target.name, namespace }, target)
+function methodsOf(services: Services, exchange: Exchange): Methods {
+  const { target } = exchange
+  if (target.repository === undefined) {
+    if (target.route.endpoint === 'base' || !target.isMirrored) {
+      return globalMethods(services, exchange, target.route.endpoint)
+    }
+    throw new OciError('NAME_UNKNOWN', 'the repositories of other registries can not be listed here')
   }
-  if (registryHostOf(repository) === undefined) return globalMethods(services, exchange, target.endpoint)
-  throw new OciError('NAME_UNKNOWN', 'the repositories of other registries can not be listed here')
-}
-
-function namespaceOf(query: Query): string | undefined {
-  const [namespace, ...more] = query.all('ns')
-  if (more.length === 0) return namespace
-  throw new OciError('NAME_UNKNOWN', 'ns can be given once')
-}
-
-function splitTarget(target: string): [string, string] {
-  const mark = target.indexOf('?')
-  return mark < 0 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)]
+  const { route, repository, namespace } = target
+  return repositoryMethods(services, { ...exchange, repository, name: route.name, namespace }, route)
 }
 
 function noEndpoint(): OciError {
@@ -143,8 +137,15 @@ function noEndpoint(): OciError {
 }
 
 /** Tells the client what went wrong, or, when the answer has begun already, cuts it off so that it can't pass for whole. */
-function answerFailure(services: Services, request: Request, response: Response, thrown: unknown): void {
-  const { method, originalUrl: path } = request
+function answerFailure(
+  services: Services,
+  request: Request,
+  response: Response,
+  thrown: unknown,
+  target: Target | undefined
+): void {
+  const { method } = request
+  const path = loggedTarget(request.originalUrl)
   if (thrown instanceof ClientGoneError || response.destroyed) {
     services.log.debug({ method, path }, 'the client left before its answer was complete')
     return
@@ -158,5 +159,6 @@ function answerFailure(services: Services, request: Request, response: Response,
   }
   services.log[level](fields, error.message)
   if (error.status === 408 || request.headers.expect !== undefined) response.setHeader('Connection', 'close')
-  sendError(response, method === 'GET' || method === 'HEAD' ? asAnsweredToPull(error) : error)
+  const told = services.guard.answerTo(request, target, error)
+  sendError(response, told.error, told.headers)
 }

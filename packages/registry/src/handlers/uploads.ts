@@ -17,7 +17,7 @@ export async function startUpload(services: Services, exchange: RepositoryExchan
   const digest = query.get('digest')
   const wanted = mount === undefined && digest !== undefined ? parseDigest(digest) : undefined
   const session = await services.backend.uploads.create(repository)
-  if (wanted === undefined) return sendProgress(exchange, session.id, session.offset, 202)
+  if (wanted === undefined) return sendProgress(services, exchange, session, 202)
   try {
     await finish(services, exchange, session, wanted)
   } catch (error) {
@@ -29,8 +29,8 @@ export async function startUpload(services: Services, exchange: RepositoryExchan
 /** PATCH of a session: the next chunk, or a stream of unknown length. */
 export async function appendToUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
   const session = await openSession(services, exchange, id)
-  const { offset, bytes } = await append(services, exchange, session)
-  sendProgress(exchange, id, offset, 202)
+  const { bytes } = await append(services, exchange, session)
+  sendProgress(services, exchange, session, 202)
   services.events.tell(exchange, { action: 'push', target: 'blob', repository: exchange.repository, bytes })
 }
 
@@ -45,7 +45,7 @@ export async function finishUpload(services: Services, exchange: RepositoryExcha
 /** GET of a session: how far it is. */
 export async function showUpload(services: Services, exchange: RepositoryExchange, id: string): Promise<void> {
   const session = await openSession(services, exchange, id)
-  sendProgress(exchange, id, session.offset, 204)
+  sendProgress(services, exchange, session, 204)
 }
 
 /** DELETE of a session. */
@@ -59,32 +59,37 @@ export async function cancelUpload(services: Services, exchange: RepositoryExcha
 async function mountBlob(services: Services, exchange: RepositoryExchange, digest: Digest): Promise<boolean> {
   const { repository, response, caller } = exchange
   const from = mountSource(services, exchange)
-  if (from === 'unknown' || !(await services.backend.blobs.mount(repository, digest, from, caller))) return false
+  if (from === 'closed' || !(await services.backend.blobs.mount(repository, digest, from, caller))) return false
   const source = from === undefined ? {} : { from }
   await services.events.record(exchange, { action: 'mount', target: 'blob', repository, digest, ...source, bytes: 0 })
   sendEmpty(response, 201, createdHeaders(exchange, digest))
   return true
 }
 
+/**
+ * Where a blob is mounted from; undefined when any repository will do. What the caller may not pull from is as if it did
+ * not exist, and with access control no other repository is searched on its behalf.
+ */
 function mountSource(
-  { options }: Services,
-  { query, namespace }: RepositoryExchange
-): Repository | undefined | 'unknown' {
+  { options, guard }: Services,
+  { query, namespace, caller }: RepositoryExchange
+): Repository | undefined | 'closed' {
   const from = query.get('from')
-  if (from === undefined) return undefined
+  if (from === undefined) return guard.isOpen ? undefined : 'closed'
   try {
-    return addressRepository(from, namespace, options.ownHosts)
-  } catch {
-    return 'unknown'
+    const source = addressRepository(from, namespace, options.ownHosts)
+    return caller.may('pull', source) ? source : 'closed'
+  } catch (error) {
+    if (isOciError(error)) return 'closed'
+    throw error
   }
 }
 
-async function openSession(
-  { backend }: Services,
-  { repository }: RepositoryExchange,
-  id: string
-): Promise<UploadSession> {
-  const session = await backend.uploads.get(repository, id)
+/** The session of that id, if it is this client's. */
+async function openSession(services: Services, exchange: RepositoryExchange, id: string): Promise<UploadSession> {
+  const { repository, caller } = exchange
+  const own = services.uploadIds === undefined ? id : services.uploadIds.fromClient(repository, caller, id)
+  const session = own === undefined ? undefined : await services.backend.uploads.get(repository, own)
   if (session !== undefined) return session
   throw new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload; it may have ended or expired', {
     detail: { id }
@@ -110,15 +115,15 @@ async function append(
   services: Services,
   exchange: RepositoryExchange,
   session: UploadSession
-): Promise<{ offset: number; bytes: number }> {
-  const chunk = readChunk(exchange, session)
+): Promise<{ bytes: number }> {
+  const chunk = readChunk(services, exchange, session)
   const body = new RequestBody(exchange, services.options.bodyIdleTimeoutMs)
   const leave = services.blobBodies.enter()
   try {
-    const offset = await session.append(body, { ...chunk, signal: exchange.signal })
-    return { offset, bytes: body.bytes }
+    await session.append(body, { ...chunk, signal: exchange.signal })
+    return { bytes: body.bytes }
   } catch (error) {
-    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(exchange, session.id, session.offset)
+    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(services, exchange, session)
     throw error
   } finally {
     leave()
@@ -126,7 +131,11 @@ async function append(
 }
 
 /** Where the body has to go and how long it has to be, if the client tells. */
-function readChunk(exchange: RepositoryExchange, session: UploadSession): { start?: number; length?: number } {
+function readChunk(
+  services: Services,
+  exchange: RepositoryExchange,
+  session: UploadSession
+): { start?: number; length?: number } {
   const header = exchange.request.headers['content-range']
   if (header === undefined) return {}
   try {
@@ -135,21 +144,28 @@ function readChunk(exchange: RepositoryExchange, session: UploadSession): { star
     if (length === undefined || length === end - start) return { start, length: end - start }
     throw new OciError('SIZE_INVALID', `the chunk tells of ${end - start} bytes but has ${length}`)
   } catch (error) {
-    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(exchange, session.id, session.offset)
+    if (isOciError(error, 'RANGE_INVALID')) setProgressHeaders(services, exchange, session)
     throw error
   }
 }
 
-function sendProgress(exchange: RepositoryExchange, id: string, offset: number, status: 202 | 204): void {
-  setProgressHeaders(exchange, id, offset)
+function sendProgress(
+  services: Services,
+  exchange: RepositoryExchange,
+  session: UploadSession,
+  status: 202 | 204
+): void {
+  setProgressHeaders(services, exchange, session)
   sendEmpty(exchange.response, status)
 }
 
 /** With nothing received the range is `0-0` too: it must end in a number, and there is no other way to write it. */
-function setProgressHeaders(exchange: RepositoryExchange, id: string, offset: number): void {
-  exchange.response.setHeader('Location', locate(exchange, `blobs/uploads/${id}`))
-  exchange.response.setHeader('Range', `0-${Math.max(0, offset - 1)}`)
-  exchange.response.setHeader('Docker-Upload-UUID', id)
+function setProgressHeaders(services: Services, exchange: RepositoryExchange, { id, offset }: UploadSession): void {
+  const { repository, caller, response } = exchange
+  const told = services.uploadIds?.toClient(repository, caller, id) ?? id
+  response.setHeader('Location', locate(exchange, `blobs/uploads/${told}`))
+  response.setHeader('Range', `0-${Math.max(0, offset - 1)}`)
+  response.setHeader('Docker-Upload-UUID', told)
 }
 
 function createdHeaders(exchange: RepositoryExchange, digest: Digest): Record<string, string> {

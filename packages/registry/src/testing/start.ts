@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest'
 import type { RegistryBackend, RegistryEvent } from '../interfaces.ts'
 import type { RegistryLog } from '../log.ts'
 import type { RegistryOptions, RegistryServerOptions } from '../options.ts'
-import { createRegistry } from '../registry.ts'
+import { createRegistry, type RegistryComponents } from '../registry.ts'
 import { createRegistryServer } from '../server.ts'
 import { TestClient } from './client.ts'
 import { MemoryBackend } from './memory-backend.ts'
@@ -24,13 +24,16 @@ export interface TestRegistry {
   readonly log: readonly LogLine[]
 }
 
+/** Access control of a test's registry. */
+type TestAccess = Pick<RegistryComponents, 'access' | 'sealingKey'>
+
 /**
  * Starts a registry over a backend in memory and stops it when the test ends.
  * @param wrap gives the backend that is really used, such as one that fails where the one in memory does not
  * @param listener is told of each event, after it was noted
  */
 export async function startRegistry(
-  options: RegistryOptions & RegistryServerOptions = {},
+  { access, sealingKey, ...options }: RegistryOptions & RegistryServerOptions & TestAccess = {},
   wrap: (backend: MemoryBackend) => RegistryBackend = (backend) => backend,
   listener: (event: RegistryEvent) => void | Promise<void> = () => {}
 ): Promise<TestRegistry> {
@@ -42,7 +45,16 @@ export async function startRegistry(
     events.push(event)
     await listener(event)
   }
-  const app = createRegistry({ backend: wrap(backend), log, events: { record } }, { deletes: true, ...options })
+  const app = createRegistry(
+    {
+      backend: wrap(backend),
+      log,
+      events: { record },
+      ...(access === undefined ? {} : { access }),
+      ...(sealingKey === undefined ? {} : { sealingKey })
+    },
+    { deletes: true, ...options }
+  )
   const server = createRegistryServer(app, options).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(async () => {
