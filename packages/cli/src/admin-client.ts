@@ -13,14 +13,10 @@ export class AdminClient {
 
   /**
    * @param url `http://HOST:PORT`; `http://` may be left out
-   * @param token the node's admin token, for {@link act}
+   * @param token the node's admin token; {@link act} needs it, and with access control all else but the status
    */
   constructor(url: string, token?: string) {
-    const text = /^[a-z]+:\/\//i.test(url) ? url : `http://${url}`
-    if (!URL.canParse(text)) {
-      throw new CliFailure('USAGE', `${url} is no address of an admin listener, such as http://127.0.0.1:5001`)
-    }
-    this.#base = new URL(text)
+    this.#base = adminUrl(url)
     this.#token = token
   }
 
@@ -41,7 +37,7 @@ export class AdminClient {
   async *pull(reference: string, deadlineMs?: number): AsyncGenerator<PullEvent, void, undefined> {
     const response = await this.ask('pull', {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { ...this.authorization(), 'content-type': 'application/json' },
       body: JSON.stringify({ reference, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
     })
     for await (const line of this.lines(response)) yield parseJson<PullEvent>(line, this.#base)
@@ -53,7 +49,7 @@ export class AdminClient {
    */
   async act<T>(method: 'GET' | 'POST' | 'DELETE', path: string, input: Readonly<Record<string, unknown>>): Promise<T> {
     const signal = AbortSignal.timeout(ACTION_DEADLINE_MS)
-    const headers = { authorization: `Bearer ${this.#token ?? ''}` }
+    const headers = this.authorization()
     if (method === 'GET') {
       const query = new URLSearchParams()
       for (const [name, value] of Object.entries(input)) if (value !== undefined) query.set(name, String(value))
@@ -64,7 +60,11 @@ export class AdminClient {
   }
 
   private get<T>(name: string): Promise<T> {
-    return this.read<T>(name, { signal: AbortSignal.timeout(DEADLINE_MS) })
+    return this.read<T>(name, { headers: this.authorization(), signal: AbortSignal.timeout(DEADLINE_MS) })
+  }
+
+  private authorization(): Record<string, string> {
+    return this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
   }
 
   private async read<T>(name: string, init: RequestInit): Promise<T> {
@@ -105,6 +105,13 @@ export class AdminClient {
       { cause }
     )
   }
+}
+
+/** @throws {CliFailure} USAGE when it is no address */
+export function adminUrl(url: string): URL {
+  const text = /^[a-z]+:\/\//i.test(url) ? url : `http://${url}`
+  if (URL.canParse(text)) return new URL(text)
+  throw new CliFailure('USAGE', `${url} is no address of an admin listener, such as http://127.0.0.1:5001`)
 }
 
 function parseJson<T>(text: string, base: URL): T {

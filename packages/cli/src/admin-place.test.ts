@@ -2,9 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { Command } from 'commander'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { type ActionFlags, addActionFlags, connectForActions } from './admin-place.ts'
+import { connectForActions, connectForViews } from './admin-place.ts'
 import { fakeContext } from './testing/fake-context.ts'
 import { type FakeServer, startFakeServer } from './testing/fake-server.ts'
 
@@ -29,15 +28,6 @@ afterEach(async () => {
 const note = () => writeFile(join(directory, 'node.json'), JSON.stringify({ admin: server.url }))
 const token = (value: string) => writeFile(join(directory, 'admin.token'), `${value}\n`)
 
-it('looks for the data where the environment and the flags say', () => {
-  const flagsOf = (...args: string[]) =>
-    addActionFlags(new Command(), fakeContext({ LAYERMESH_DATA_DIR: '/one' }))
-      .parse(args, { from: 'user' })
-      .opts<ActionFlags>()
-  expect(flagsOf()).toEqual({ data: '/one' })
-  expect(flagsOf('--data', '/two', '--admin', 'x:1', '--json')).toEqual({ data: '/two', admin: 'x:1', json: true })
-})
-
 it('finds address and token in the data directory', async () => {
   await note()
   await token('right')
@@ -54,6 +44,35 @@ it('takes both from elsewhere when told to', async () => {
   const context = fakeContext({ LAYERMESH_ADMIN_TOKEN: 'right' })
   const client = await connectForActions({ data: directory, admin: server.url }, context)
   expect(await client.act('DELETE', 'things', {})).toEqual({ done: true })
+})
+
+it('looks for the data where the settings of the environment say', async () => {
+  await note()
+  await token('right')
+  const config = join(directory, 'settings.yaml')
+  await writeFile(config, `dataDir: ${directory}\n`)
+  for (const environment of [{ LAYERMESH_DATA_DIR: directory }, { LAYERMESH_CONFIG: config }]) {
+    const client = await connectForActions({}, fakeContext(environment))
+    expect(await client.act('POST', 'things', {})).toEqual({ done: true })
+  }
+})
+
+it('shows the token of a data directory to the node that runs there, and to no other', async () => {
+  await token('right')
+  await writeFile(join(directory, 'node.json'), JSON.stringify({ admin: 'http://127.0.0.1:1' }))
+  const context = fakeContext({ LAYERMESH_DATA_DIR: directory })
+  await expect(connectForActions({ admin: server.url }, context)).rejects.toThrow(/does not run on .*--data DIR/)
+  const viewer = await connectForViews({ admin: server.url }, context)
+  await expect(viewer.status()).rejects.toThrow(/refused/)
+  expect(asked.map(({ authorization }) => authorization)).toEqual([undefined])
+  await note()
+  expect(await (await connectForViews({ admin: server.url }, context)).status()).toEqual({ done: true })
+})
+
+it('looks at a node without any token too', async () => {
+  const viewer = await connectForViews({ admin: server.url, data: directory }, fakeContext())
+  await expect(viewer.images()).rejects.toThrow(/refused/)
+  expect(asked).toMatchObject([{ url: '/api/v1/images', authorization: undefined }])
 })
 
 it('says what to do when no node is known, its token can not be read or is another', async () => {

@@ -1,11 +1,10 @@
 import { isOciError, parseImageReference } from '@layermesh/oci'
 import type { Command } from 'commander'
-import { AdminClient } from '../admin-client.ts'
+import { type AdminFlags, addAdminFlags, connectForViews } from '../admin-place.ts'
 import type { CommandContext } from '../context.ts'
 import { CliFailure } from '../failure.ts'
 import { createPullDisplay } from '../pull-display.ts'
 import { withoutRegistry } from '../registry-name.ts'
-import { type AdminFlags, addAdminFlags } from './views.ts'
 
 interface PullFlags extends AdminFlags {
   readonly deadline?: string
@@ -18,8 +17,8 @@ export function addPullCommand(program: Command, context: CommandContext): void 
     .description('bring an image into a running node')
     .argument('<REF>', 'NAME[:TAG][@DIGEST]')
     .option('--deadline <DURATION>', 'give up after so long, such as 10m; what came is kept')
-  addAdminFlags(command, context).action(async (reference: string, flags: PullFlags) => {
-    const client = new AdminClient(flags.admin)
+  addAdminFlags(command).action(async (reference: string, flags: PullFlags) => {
+    const client = await connectForViews(flags, context)
     const deadlineMs = await readDeadline(flags.deadline)
     checkReference(reference)
     const { registry } = await client.status()

@@ -1,24 +1,8 @@
-import { type Command, Option } from 'commander'
-import { AdminClient } from '../admin-client.ts'
+import type { Command } from 'commander'
+import type { AdminClient } from '../admin-client.ts'
+import { type AdminFlags, addAdminFlags, connectForViews } from '../admin-place.ts'
 import type { CommandContext } from '../context.ts'
 import { formatImages, formatPeers, formatStatus, formatTransfers } from '../views.ts'
-
-export interface AdminFlags {
-  readonly admin: string
-  readonly json?: true
-}
-
-const DEFAULT_ADMIN = 'http://127.0.0.1:5001'
-
-/** Adds the flags of all commands that ask a running node. */
-export function addAdminFlags(command: Command, { environment }: CommandContext): Command {
-  const admin = environment.LAYERMESH_ADMIN || DEFAULT_ADMIN
-  return command
-    .addOption(
-      new Option('--admin <URL>', 'where the admin listener of the node is (or LAYERMESH_ADMIN)').default(admin)
-    )
-    .option('--json', 'print JSON')
-}
 
 /** `status`, `peers`, `images`, `transfers`: what a running node knows. */
 export function addViewCommands(program: Command, context: CommandContext): void {
@@ -28,9 +12,9 @@ export function addViewCommands(program: Command, context: CommandContext): void
     ask: (client: AdminClient) => Promise<T>,
     format: (value: T) => string
   ) => {
-    addAdminFlags(program.command(name).description(help), context).action(async ({ admin, json }: AdminFlags) => {
-      const value = await ask(new AdminClient(admin))
-      context.out.write(json ? `${JSON.stringify(value, null, 2)}\n` : format(value))
+    addAdminFlags(program.command(name).description(help)).action(async (flags: AdminFlags) => {
+      const value = await ask(await connectForViews(flags, context))
+      context.out.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : format(value))
     })
   }
   const now = () => Date.now()

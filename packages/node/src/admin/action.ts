@@ -88,8 +88,8 @@ function readInput(action: AdminAction, given: unknown): unknown {
   throw new AdminError(400, 'BODY_INVALID', `${where}: ${issue?.message ?? 'is not as described in openapi.json'}`)
 }
 
-/** Hashed first, so that how long the comparison takes tells nothing, not even the length. */
-function requireToken(token: string): RequestHandler {
+/** Lets only those through who show the token. Hashed first, so that how long the comparison takes tells nothing, not even the length. */
+export function requireToken(token: string): RequestHandler {
   const expected = sha256(`Bearer ${token}`)
   return (request, response, next) => {
     if (timingSafeEqual(sha256(request.headers.authorization ?? ''), expected)) return next()

@@ -69,7 +69,7 @@ afterEach(async () => {
   listening = undefined
 })
 
-async function serve(options: { hosts?: string[]; maxPulls?: number } = {}) {
+async function serve(options: { hosts?: string[]; maxPulls?: number; tokenForViews?: boolean } = {}) {
   const node = new FakeNode()
   const metrics = { expose: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'metric 1\n' }) }
   const log = createLog({ level: 'silent', format: 'json' })
@@ -203,6 +203,19 @@ it('ends the stream with what went wrong, and keeps the inside of the node to it
   const [last] = await events(await post(url, '{"reference":"team/app:1"}'))
   expect(last).toMatchObject({ type: 'error', error: { code: 'INTERNAL' } })
   expect(JSON.stringify(last)).not.toContain('/etc/secret')
+})
+
+it('shows content to holders of the token alone when told so', async () => {
+  const { url } = await serve({ tokenForViews: true })
+  for (const name of ['peers', 'images', 'transfers', 'Images', 'images/']) {
+    const response = await fetch(`${url}/api/v1/${name}`)
+    expect([response.status, (await readJson<Refusal>(response)).error.code], name).toEqual([401, 'ADMIN_TOKEN_NEEDED'])
+  }
+  expect((await post(url, '{"reference":"a"}')).status).toBe(401)
+  expect((await fetch(`${url}/api/v1/images`, { headers: { authorization: 'Bearer none' } })).status).toBe(200)
+  for (const path of ['livez', 'readyz', 'metrics', 'api/v1/status', 'api/v1/openapi.json']) {
+    expect((await fetch(`${url}/${path}`)).status, path).toBe(200)
+  }
 })
 
 it('ends a pull at its deadline', async () => {

@@ -4,7 +4,7 @@ import type { ListenAddress } from '../config/addresses.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { VERSION } from '../version.ts'
-import { type AdminAction, type AdminActionEvent, serveActions } from './action.ts'
+import { type AdminAction, type AdminActionEvent, requireToken, serveActions } from './action.ts'
 import { browserGuard } from './browser-guard.ts'
 import { AdminError, answerErrors } from './errors.ts'
 import { indexHtml, indexText } from './index-page.ts'
@@ -27,6 +27,11 @@ export interface AdminComponents {
 export interface AdminOptions {
   /** What the actions require. */
   readonly token: string
+  /**
+   * Whether the token is needed for all that tells of content or fetches some too: with access control, not everybody on
+   * the host may know what is in private repositories. @default false
+   */
+  readonly tokenForViews?: boolean
   /** Where it listens; it may be asked by this name. */
   readonly listen: ListenAddress
   /** Other names by which it may be asked; localhost and IP addresses always may. @default [] */
@@ -35,7 +40,8 @@ export interface AdminOptions {
   readonly maxPulls?: number
 }
 
-const DEFAULTS = Object.freeze({ hosts: [], maxPulls: 8 })
+const DEFAULTS = Object.freeze({ tokenForViews: false, hosts: [], maxPulls: 8 })
+const VIEWS = ['peers', 'images', 'transfers', 'pull'].map((name) => `/api/v1/${name}`)
 const ACTION_DEADLINE_MS = 30_000
 const MAX_BODY_BYTES = 16 * 1024
 const HEADERS = Object.freeze({
@@ -49,7 +55,7 @@ const HEADERS = Object.freeze({
 /** The admin listener: health, metrics and the API by which a running node is looked at and told what to do. */
 export function createAdmin(components: AdminComponents, options: AdminOptions): Express {
   const { view, log, actions, onAction } = components
-  const { token, listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
+  const { token, tokenForViews, listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
   const app = express().disable('x-powered-by').disable('etag').set('query parser', 'simple')
   app.use((_request, response, next) => {
     response.set(HEADERS)
@@ -58,6 +64,7 @@ export function createAdmin(components: AdminComponents, options: AdminOptions):
   app.use(browserGuard([listen.host, ...hosts]))
   get(app, '/', index(actions))
   health(app, components)
+  if (tokenForViews) app.use(VIEWS, requireToken(token))
   get(app, '/api/v1/status', (_request, response) => void response.json(view.status()))
   get(app, '/api/v1/peers', (_request, response) => void response.json(view.peers()))
   get(app, '/api/v1/images', async (_request, response) => void response.json(await view.images()))
