@@ -12,6 +12,7 @@ import { HashPool } from './hashing/hash-pool.ts'
 import type { ContentStore } from './interfaces.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { createDatabase, Metadata } from './metadata/metadata.ts'
+import { StoredNotices } from './metadata/notices.ts'
 import { StoredPieceMaps } from './metadata/piece-maps.ts'
 import { StoredRepositories } from './metadata/repositories.ts'
 import { createTables, type Tables } from './metadata/tables.ts'
@@ -90,6 +91,7 @@ async function assemble(
     repositories: new StoredRepositories(shared),
     tags: new StoredTags(shared),
     pieceMaps: new StoredPieceMaps(shared),
+    notices: new StoredNotices(shared),
     close: once(async () => {
       await Promise.all([downloads.close(), uploads.close()])
       await letGo()

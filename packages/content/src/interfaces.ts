@@ -236,6 +236,23 @@ export interface PieceMaps {
   delete(digest: Digest): Promise<void>
 }
 
+/** A signed document that all nodes hold: of each kind and signer the newest, as its signed bytes. */
+export interface NoticeEntry {
+  readonly kind: string
+  /** Peer id. */
+  readonly signer: string
+  /** Grows with each statement; {@link Notices.put} refuses to go back, also after a restart. */
+  readonly sequence: number
+  readonly envelope: Uint8Array
+}
+
+export interface Notices {
+  get(kind: string, signer: string): Promise<NoticeEntry | undefined>
+  /** Keeps the entry unless one of the same sequence or a higher one is here: `known`. Durable when it resolves. */
+  put(entry: NoticeEntry): Promise<'stored' | 'known'>
+  all(): AsyncIterable<NoticeEntry>
+}
+
 /** The content store of a node: what is on disk is the truth after a crash. */
 export interface ContentStore {
   readonly blobs: BlobStore
@@ -244,6 +261,7 @@ export interface ContentStore {
   readonly repositories: Repositories
   readonly tags: Tags
   readonly pieceMaps: PieceMaps
+  readonly notices: Notices
   /** Ends downloads and uploads where they are, keeps what they brought, lets go of all handles. */
   close(): Promise<void>
 }

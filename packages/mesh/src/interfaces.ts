@@ -147,3 +147,36 @@ export interface MembershipQuestion {
   /** Peers that know all there is in the repository: when one of them says no, nobody else is asked. */
   readonly authorities: readonly string[]
 }
+
+/** Which statement a notice is: of one kind and signer the one with the highest sequence counts. */
+export interface NoticeHead {
+  /** Up to 64 characters; both ends must know what it means. */
+  readonly kind: string
+  /** Peer id. */
+  readonly signer: string
+  /** 1 or more. */
+  readonly sequence: number
+}
+
+/**
+ * - `new`: it was valid and newer than what was here, and is kept now
+ * - `known`: the same or a newer one is here
+ * - `refused`: it is genuine, but not to be kept here and now
+ * - `invalid`: no node would have kept it; whoever sent it is broken or hostile
+ */
+export type NoticeOutcome = 'new' | 'known' | 'refused' | 'invalid'
+
+/**
+ * The notices that a node holds: signed documents that all nodes hold, such as rosters. `node` implements it and knows
+ * what they say; `mesh` carries them. Whoever may sign them is few, and so are they.
+ */
+export interface NoticeBoard {
+  heads(): readonly NoticeHead[]
+  get(kind: string, signer: string): Promise<Uint8Array | undefined>
+  /** Whether it would be kept, as far as the head tells: a known kind, a trusted signer, and newer than what is here. */
+  wants(head: NoticeHead): boolean
+  /** Takes a notice of this kind if it is valid and newer; it is durable when this resolves. */
+  offer(kind: string, envelope: Uint8Array, from: string): Promise<NoticeOutcome>
+  /** Calls `listener` after a notice was kept, wherever it came from. Returns a function that ends it. */
+  onChange(listener: (head: NoticeHead) => void): () => void
+}

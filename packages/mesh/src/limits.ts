@@ -6,6 +6,7 @@ export const PROTOCOL = Object.freeze({
   hello: '/layermesh/hello/1.0.0',
   tag: '/layermesh/tag/1.0.0',
   blob: '/layermesh/blob/1.0.0',
+  notice: '/layermesh/notice/1.0.0',
   dht: '/layermesh/kad/1.0.0'
 })
 
@@ -24,6 +25,15 @@ export const LIMITS = Object.freeze({
   /** Tokens that one peer may ask for: so many at once, then so many per second. */
   authenticateBurst: 32,
   authenticatePerSecond: 8,
+  /** Signed documents that all nodes hold; one of them may be so long, and is waited for so long. */
+  noticeBytes: 1_000_000,
+  noticeDeadlineMs: 10_000,
+  /** Notices told of in one message, and known of one peer that are still to be fetched. */
+  noticesPerMessage: 256,
+  /** Whoever waits for another peer to send the same notice asks a second one after so long. */
+  noticeHedgeMs: 1_000,
+  /** Some peer is asked for what it has so often, in case a change was missed. */
+  noticeRefreshMs: 60_000,
   /** Streams that one peer may have open here, for each of our protocols. */
   inboundStreamsPerPeer: 32,
 

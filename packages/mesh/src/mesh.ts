@@ -10,6 +10,7 @@ import type {
   BlobRequest,
   MembershipQuestion,
   MeshObserver,
+  NoticeBoard,
   PeerSummary,
   TagClient,
   TagDirectory,
@@ -23,6 +24,7 @@ import { BanList, createGater, membershipOf } from './network/membership.ts'
 import { Neighbours } from './network/neighbours.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
+import { Notices } from './notices/notices.ts'
 import { DhtTagDirectory } from './tags/directory.ts'
 import { type OpenTrustedRecord, tagRecordRules } from './tags/record-rules.ts'
 import { serveTags, TagProtocolClient } from './tags/tag-protocol.ts'
@@ -41,6 +43,8 @@ export interface MeshComponents {
   readonly content: ContentStore
   readonly privateKey: PrivateKey
   readonly observer: MeshObserver
+  /** The notices that this node holds; the mesh brings it those of others. */
+  readonly board: NoticeBoard
   /** Told of things that the operator may want to know; not of each failure that the mesh got over. */
   readonly log: MeshLog
   /** Reads a tag record and throws unless its signer may sign for its repository. */
@@ -95,6 +99,7 @@ export class Mesh {
   readonly #supervisor: Supervisor
   readonly #neighbours: Neighbours
   readonly #tagClient: TagProtocolClient
+  readonly #notices: Notices
   readonly #log: MeshLog
 
   private constructor(
@@ -150,6 +155,7 @@ export class Mesh {
       ...(components.resolve === undefined ? {} : { resolve: components.resolve })
     })
     this.#neighbours = new Neighbours({ host, directory })
+    this.#notices = new Notices({ host, directory, board: components.board, log })
     this.#tagClient = new TagProtocolClient(host)
     this.tags = this.#tagClient
     this.tagDirectory = new DhtTagDirectory(host, components.openTrustedRecord)
@@ -193,6 +199,7 @@ export class Mesh {
     await serveTags(this.#host, tagHandler, (peerId, error) =>
       this.#log.debug({ peerId, err: error }, 'a request about tags failed')
     )
+    await this.#notices.start()
     await this.#host.start()
     this.#supervisor.start()
     this.#neighbours.start()
@@ -202,7 +209,7 @@ export class Mesh {
   async stop(): Promise<void> {
     await Promise.all([this.#supervisor.stop(), this.#neighbours.stop()])
     this.#exchange.stop()
-    await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#tagClient.stop()])
+    await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#notices.stop(), this.#tagClient.stop()])
     await this.#host.stop()
     await this.#datastore.close()
   }

@@ -14,12 +14,14 @@ const PULL_KINDS = ['blob', 'manifest'] as const
 const PULL_RESULTS = ['hit', 'mesh', 'upstream', 'miss', 'error'] as const
 const TAG_SOURCES = ['local', 'seed', 'peer', 'dht', 'upstream'] as const
 const TAG_RESULTS = ['ok', 'stale', 'refused', 'unknown'] as const
+const NOTICE_OUTCOMES = ['new', 'known', 'refused', 'invalid'] as const
 
 export type Scope = (typeof SCOPES)[number]
 export type PullKind = (typeof PULL_KINDS)[number]
 export type PullOutcome = (typeof PULL_RESULTS)[number]
 export type TagSource = (typeof TAG_SOURCES)[number]
 export type TagOutcome = (typeof TAG_RESULTS)[number]
+export type NoticeOutcome = (typeof NOTICE_OUTCOMES)[number]
 export type ByteSource = (typeof SOURCES)[number]
 export type ByteTarget = (typeof TARGETS)[number]
 
@@ -60,6 +62,12 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Peers that were shut out.',
     labels: { reason: undefined }
+  },
+  notices: {
+    name: 'layermesh_notices_total',
+    type: 'counter',
+    help: 'Signed documents for all nodes that came in, such as rosters.',
+    labels: { kind: ['roster'], outcome: NOTICE_OUTCOMES }
   },
   providerLookup: {
     name: 'layermesh_provider_lookup_seconds',

@@ -4,6 +4,7 @@ import {
   type ByteTarget,
   METRICS,
   type MetricDefinition,
+  type NoticeOutcome,
   type PullKind,
   type PullOutcome,
   type Scope,
@@ -42,6 +43,7 @@ export class NodeMetrics {
   readonly #tagResolutions = this.counter(METRICS.tagResolutions)
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
+  readonly #notices = this.counter(METRICS.notices)
   readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
 
@@ -77,6 +79,10 @@ export class NodeMetrics {
 
   peerBanned(reason: string): void {
     this.#peersBanned.inc({ reason: this.bounded(reason) })
+  }
+
+  notice(kind: string, outcome: NoticeOutcome): void {
+    this.#notices.inc({ kind: this.bounded(kind), outcome })
   }
 
   providerFound(seconds: number): void {

@@ -16,6 +16,7 @@ import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
+import { createNotices } from './notices/notices.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
 
@@ -64,10 +65,15 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     },
     { version: VERSION, role: config.role, zone: config.zone }
   )
+  const { board, rosterAuthority } = await createNotices(
+    { store: content.notices, peerId, privateKey, trust, metrics, log },
+    config
+  )
   const mesh: Mesh = await Mesh.create(
     {
       content,
       privateKey,
+      board,
       log,
       observer: observeMesh(metrics, log),
       openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
@@ -92,6 +98,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await mesh.start(backend.tagHandler)
   backend.authority?.start()
   started.add(() => backend.authority?.stop())
+  rosterAuthority?.start()
+  started.add(() => rosterAuthority?.stop())
 
   const registry = await startRegistry(config, backend, mesh, metrics, log)
   started.add(() => closeServer(registry.server, AbortSignal.timeout(0)))

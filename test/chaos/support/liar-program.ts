@@ -97,6 +97,13 @@ async function startMesh(init: LiarInit, store: ContentStore): Promise<Mesh> {
       log: { debug: () => {}, warn: () => {} },
       openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
       mayVouch: (signer) => signer === init.seed || signer === peerIdOf(privateKey),
+      board: {
+        heads: () => [],
+        get: async () => undefined,
+        wants: () => false,
+        offer: async () => 'refused',
+        onChange: () => () => {}
+      },
       seeds: () => [init.seed]
     },
     {

@@ -29,6 +29,12 @@ export interface TagRow {
   readonly confirmedAt: number
 }
 
+export interface NoticeRow {
+  readonly sequence: number
+  /** Base64. */
+  readonly envelope: string
+}
+
 /** All tables of the metadata, with the parts of their keys. */
 export type Tables = ReturnType<typeof createTables>
 
@@ -56,6 +62,8 @@ export function createTables(metadata: Metadata) {
     /** By repository, the digest that a tag means, and the tag. */
     tagsOf: new Table<[Repository, Digest, string], true>(metadata, 'tag-of', PRESENCE),
     pieceMaps: new Table<[Digest], Uint8Array>(metadata, 'piece-map', BYTES),
+    /** By kind and signer. */
+    notices: new Table<[string, string], NoticeRow>(metadata, 'notice', json()),
     /** What the store itself must remember: its format. */
     store: new Table<[string], string>(metadata, 'store', json())
   }

@@ -4,15 +4,16 @@ import { join } from 'node:path'
 import { Bitfield, type Digest, pieceCount } from '@layermesh/oci'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import { LIMITS, PROTOCOL } from '../limits.ts'
-import { createHost } from '../network/host.ts'
+import { createHost, type MeshHost } from '../network/host.ts'
 import { BanList, createGater, membershipOf } from '../network/membership.ts'
 import { serve } from '../network/rpc.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
 import { decodeJoin, encodeHave, encodeJoined } from '../wire/blob-messages.ts'
 import { encodeFields } from '../wire/fields.ts'
 import { decodeRequest, encodeDataHeader, FRAME, FrameReader } from '../wire/frames.ts'
-import type { MeshFixture } from './mesh-fixture.ts'
+import type { MeshFixture, TestNode } from './mesh-fixture.ts'
 
 /** What a hostile peer does with a request for a piece. */
 export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array, asker: string) => void
@@ -66,19 +67,7 @@ export async function hostilePeer(
   },
   misdeed: Misdeed
 ): Promise<{ peerId: string; address: string; asked: () => number; askers: () => number }> {
-  const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
-  const { host, datastore } = await createHost({
-    privateKey: await generateKeyPair('Ed25519'),
-    directory,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    announce: [],
-    maxPeers: 100,
-    membership: membershipOf(undefined),
-    gater: createGater(new BanList(() => 0)),
-    tagRules: tagRecordRules(async () => {
-      throw new Error('none')
-    })
-  })
+  const { host, start } = await hostileNode(fixture)
   let asked = 0
   const askers = new Set<string>()
   await serve(host, PROTOCOL.hello, async () => encodeFields({ version: 'hostile', role: 'node', zone: 'default' }), {
@@ -115,16 +104,52 @@ export async function hostilePeer(
       }
     })
   })
-  await host.start()
-  fixture.onDispose(async () => {
-    await host.stop()
-    await datastore.close()
-    await rm(directory, { recursive: true, force: true })
-  })
+  await start()
   return {
     peerId: host.peerId.toString(),
     address: host.getMultiaddrs()[0]?.toString() ?? '',
     asked: () => asked,
     askers: () => askers.size
+  }
+}
+
+/** A real libp2p node of the mesh that does nothing by itself until `start`. */
+async function hostileNode(fixture: MeshFixture): Promise<{ host: MeshHost; start: () => Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
+  const { host, datastore } = await createHost({
+    privateKey: await generateKeyPair('Ed25519'),
+    directory,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: [],
+    maxPeers: 100,
+    membership: membershipOf(undefined),
+    gater: createGater(new BanList(() => 0)),
+    tagRules: tagRecordRules(async () => {
+      throw new Error('none')
+    })
+  })
+  fixture.onDispose(async () => {
+    await host.stop()
+    await datastore.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+  return { host, start: async () => await host.start() }
+}
+
+/** A real libp2p node that is a member of the mesh and answers the requests of one protocol as a test wants. */
+export async function hostileHost(
+  fixture: MeshFixture,
+  { protocol, answer }: { protocol: string; answer: (request: Uint8Array, peerId: string) => Uint8Array }
+): Promise<{ host: MeshHost; peerId: string; dial(to: TestNode): Promise<void> }> {
+  const { host, start } = await hostileNode(fixture)
+  await serve(host, protocol, async (peerId, request) => answer(request, peerId), {
+    deadlineMs: 10_000,
+    onFailure: () => {}
+  })
+  await start()
+  return {
+    host,
+    peerId: host.peerId.toString(),
+    dial: async (to) => void (await host.dial(to.mesh.addresses.map((address) => multiaddr(address))))
   }
 }

@@ -14,9 +14,10 @@ import {
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
-import type { MeshObserver, TagHandler } from '../interfaces.ts'
+import type { MeshObserver, NoticeBoard, TagHandler } from '../interfaces.ts'
 import { Mesh, type MeshOptions } from '../mesh.ts'
 import type { Resolve } from '../network/supervisor.ts'
+import { MemoryBoard } from './memory-board.ts'
 
 /** What the mesh told of peers and pieces, for a test to look at. */
 export class RecordingObserver implements MeshObserver {
@@ -81,6 +82,7 @@ export class MeshFixture implements AsyncDisposable {
       tagHandler?: TagHandler
       privateKey?: PrivateKey
       resolve?: Resolve
+      board?: NoticeBoard
     } = {}
   ): Promise<TestNode> {
     const directory = await mkdtemp(join(tmpdir(), 'layermesh-mesh-'))
@@ -100,6 +102,7 @@ export class MeshFixture implements AsyncDisposable {
         openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
         mayVouch: (signer) => seeds.includes(signer) || signer === peerIdOf(privateKey),
         seeds: () => seeds,
+        board: options.board ?? new MemoryBoard(),
         ...(options.resolve === undefined ? {} : { resolve: options.resolve })
       },
       {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { digestOf, parseRepository, parseTag } from '@layermesh/oci'
 import { expect, it } from 'vitest'
 import { encodeIntroduction } from '../network/peer-directory.ts'
+import { encodeNoticeRequest } from '../notices/messages.ts'
 import { encodeTagAnswer, encodeTagRequest } from '../tags/messages.ts'
 import { encodeHave, encodeJoin, encodeJoined, encodeLeave, encodeRefused } from './blob-messages.ts'
 import { encodeCancel, encodeDataHeader, encodeReject, encodeRequest } from './frames.ts'
@@ -14,6 +15,7 @@ const EXAMPLES: readonly Uint8Array[] = [
   encodeIntroduction({ role: 'node', zone: 'eu', version: '0.1.0' }),
   encodeTagRequest({ op: 'resolve', repository, tag: parseTag('1') }),
   encodeTagAnswer({ confirmedAt: 0, authoritative: false }),
+  encodeNoticeRequest({ op: 'changed', heads: [{ kind: 'roster', signer: 'seed', sequence: 7 }] }),
   encodeJoin({ joinId: 1, digest, within: repository }),
   encodeJoined({ joinId: 1, size: 0, peers: [] }),
   encodeRefused({ joinId: 1, reason: 'unknown', peers: [] }),

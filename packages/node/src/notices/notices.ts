@@ -1,0 +1,58 @@
+import type { Notices } from '@layermesh/content'
+import type { Logger } from '../log.ts'
+import type { NodeMetrics } from '../metrics.ts'
+import { RosterAuthority } from '../roster/roster-authority.ts'
+import { Rosters } from '../roster/rosters.ts'
+import type { PrivateKey } from '../tags/tag-authority.ts'
+import { SignedNoticeBoard } from './notice-board.ts'
+
+export interface NodeNoticesComponents {
+  readonly store: Notices
+  readonly peerId: string
+  readonly privateKey: PrivateKey
+  readonly trust: { signers(): readonly string[] }
+  readonly metrics: Pick<NodeMetrics, 'notice'>
+  readonly log: Logger
+}
+
+/** The signed documents that all nodes hold, and what they say. */
+export interface NodeNotices {
+  readonly board: SignedNoticeBoard
+  readonly rosters: Rosters
+  /** Only on a seed. */
+  readonly rosterAuthority: RosterAuthority | undefined
+}
+
+/** Wires the notices and loads those that are on disk. */
+export async function createNotices(
+  { store, peerId, privateKey, trust, metrics, log }: NodeNoticesComponents,
+  { role }: { readonly role: 'seed' | 'node' }
+): Promise<NodeNotices> {
+  const isSigner = (signer: string) => trust.signers().includes(signer)
+  const now = Date.now
+  const rosters = new Rosters({ isSigner, now })
+  const board = new SignedNoticeBoard({
+    store,
+    kinds: [rosters.kind],
+    onOutcome: ({ kind, from, outcome, reason }) => {
+      metrics.notice(kind, outcome)
+      if (outcome === 'refused' || outcome === 'invalid') log.warn({ kind, from, reason }, 'refused a notice')
+      else log.debug({ kind, from, outcome }, 'a notice came in')
+    },
+    now
+  })
+  await board.load()
+  const rosterAuthority =
+    role === 'seed'
+      ? new RosterAuthority({
+          peerId,
+          privateKey,
+          board,
+          rosters,
+          isSigner,
+          onRenewalFailed: (error) => log.error({ err: error }, 'the roster could not be signed anew'),
+          now
+        })
+      : undefined
+  return { board, rosters, rosterAuthority }
+}
