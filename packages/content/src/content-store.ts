@@ -89,7 +89,7 @@ async function assemble(
     downloads,
     uploads,
     repositories: new StoredRepositories(shared),
-    tags: new StoredTags(shared),
+    tags: new StoredTags(shared, settings),
     pieceMaps: new StoredPieceMaps(shared),
     notices: new StoredNotices(shared),
     close: once(async () => {

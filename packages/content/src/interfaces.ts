@@ -216,11 +216,42 @@ export interface TagEntry {
   readonly confirmedAt: number
 }
 
+/** One change of what a tag means. */
+export interface TagHistoryEntry {
+  readonly sequence: number
+  /** When it was signed, in ms since 1970. */
+  readonly at: number
+  /** What the tag meant from then on; undefined when it was deleted. */
+  readonly digest?: Digest
+  /** What it meant until then; undefined when it was not there. */
+  readonly previous?: Digest
+  /** Who did it, by name; undefined for the anonymous, and when another seed signed it. */
+  readonly actor?: string
+  /** Peer id of the node by which it came; undefined when another seed signed it. */
+  readonly node?: string
+  /** Peer id of the seed that signed it. */
+  readonly signer: string
+}
+
+export interface TagPutOptions {
+  /** Kept in the same step as the entry. Of each tag the newest are kept, up to a bound. */
+  readonly history?: TagHistoryEntry
+  /** An entry with this envelope gives way whatever its sequence is: nobody believes its signer any more. */
+  readonly replaces?: Uint8Array
+}
+
 export interface Tags {
   /** The entry, tombstones too. */
   get(repository: Repository, tag: Tag): Promise<TagEntry | undefined>
   /** Keeps the entry unless a higher sequence is here: `older`. The same sequence with other bytes is `conflict`. Durable when it resolves. */
-  put(repository: Repository, tag: Tag, entry: TagEntry): Promise<'stored' | 'older' | 'conflict'>
+  put(
+    repository: Repository,
+    tag: Tag,
+    entry: TagEntry,
+    options?: TagPutOptions
+  ): Promise<'stored' | 'older' | 'conflict'>
+  /** The changes of a tag whose sequence is below `before`, newest first. */
+  history(repository: Repository, tag: Tag, page: { before?: number; limit: number }): Promise<TagHistoryEntry[]>
   /** Tags that are not tombstones, in ASCII order. */
   list(repository: Repository, page: PageRequest): Promise<Tag[]>
   /** The tags that mean this digest. */

@@ -38,6 +38,8 @@ export interface ContentStoreOptions {
   readonly hashThreadIdleMs: number
   /** Blobs whose files and piece hashes stay open between reads. @default 64 */
   readonly maxOpenBlobs: number
+  /** Changes that are remembered of each tag; the oldest are dropped. @default 1000 */
+  readonly maxTagHistory: number
   /** Memory for what is known of the pieces of blobs that are not open, in bytes; 48 for each piece. @default 8388608 (8 MiB) */
   readonly maxChecksBytes: number
   /** Told of every corruption, for the log. @default nobody */
@@ -62,6 +64,7 @@ export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.f
   hashThreads: 2,
   hashThreadIdleMs: 30_000,
   maxOpenBlobs: 64,
+  maxTagHistory: 1000,
   maxChecksBytes: 8 * MIB,
   onCorrupt: () => {},
   now: Date.now

@@ -6,11 +6,13 @@ export type Change =
   | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: string }
 
-/** Keys after `gt` and before `lt`, in the order of their UTF-8 bytes. */
+/** Keys after `gt` and before `lt`, in the order of their UTF-8 bytes unless `reverse` says otherwise. */
 export interface KeyRange {
   readonly gt: string
   readonly lt: string
   readonly limit?: number
+  /** True gives them in descending order. @default false */
+  readonly reverse?: boolean
 }
 
 export type Database = Pick<Level<string, Uint8Array>, 'open' | 'close' | 'get' | 'batch' | 'iterator'>
@@ -62,7 +64,7 @@ export class Metadata {
     return value && plain(value)
   }
 
-  /** The entries of a range in ascending order. @throws {ContentError} STORE_CLOSED */
+  /** The entries of a range in its order. @throws {ContentError} STORE_CLOSED */
   async *range(range: KeyRange): AsyncGenerator<[string, Uint8Array]> {
     const iterator = await this.#run(async () => this.#database.iterator(range))
     try {

@@ -23,7 +23,11 @@ export function json<Value>(): Codec<Value> {
 export interface TableRange {
   /** Only keys whose last part sorts after this. */
   readonly after?: string
+  /** Only keys whose next part sorts before this. */
+  readonly before?: string
   readonly limit?: number
+  /** True gives the last rows first. @default false */
+  readonly reverse?: boolean
 }
 
 // Below every character of a key part, so that `a` and all that follows it sort before `a-b`.
@@ -64,7 +68,9 @@ export class Table<Key extends readonly string[], Value> {
   async *range(prefix: readonly string[], range: TableRange = {}): AsyncGenerator<[string[], Value]> {
     const start = this.#join(prefix)
     const limit = range.limit === undefined ? {} : { limit: Math.max(0, range.limit) }
-    const keys = { gt: `${start}${SEPARATOR}${range.after ?? ''}`, lt: `${start}${AFTER_SEPARATOR}`, ...limit }
+    const lt = range.before === undefined ? `${start}${AFTER_SEPARATOR}` : `${start}${SEPARATOR}${range.before}`
+    const reverse = range.reverse ?? false
+    const keys = { gt: `${start}${SEPARATOR}${range.after ?? ''}`, lt, reverse, ...limit }
     for await (const [key, bytes] of this.#metadata.range(keys)) {
       yield [key.slice(start.length + 1).split(SEPARATOR), this.#codec.decode(bytes)]
     }

@@ -1,5 +1,5 @@
 import type { Descriptor, Digest, Repository } from '@layermesh/oci'
-import type { ManifestEntry } from '../interfaces.ts'
+import type { ManifestEntry, TagHistoryEntry } from '../interfaces.ts'
 import type { Metadata } from './metadata.ts'
 import { BYTES, json, PRESENCE, Table } from './table.ts'
 
@@ -27,6 +27,8 @@ export interface TagRow {
   /** Base64. */
   readonly envelope: string
   readonly confirmedAt: number
+  /** How many rows of its history are kept. */
+  readonly history?: number
 }
 
 export interface NoticeRow {
@@ -61,12 +63,19 @@ export function createTables(metadata: Metadata) {
     tags: new Table<[Repository, string], TagRow>(metadata, 'tag', json()),
     /** By repository, the digest that a tag means, and the tag. */
     tagsOf: new Table<[Repository, Digest, string], true>(metadata, 'tag-of', PRESENCE),
+    /** A change of what a tag means. By repository, tag, {@link sequenceKey} and signer. */
+    tagHistory: new Table<[Repository, string, string, string], TagHistoryEntry>(metadata, 'tag-history', json()),
     pieceMaps: new Table<[Digest], Uint8Array>(metadata, 'piece-map', BYTES),
     /** By kind and signer. */
     notices: new Table<[string, string], NoticeRow>(metadata, 'notice', json()),
     /** What the store itself must remember: its format. */
     store: new Table<[string], string>(metadata, 'store', json())
   }
+}
+
+/** A sequence as a part of a key, so that changes sort by it. */
+export function sequenceKey(sequence: number): string {
+  return sequence.toString(16).padStart(14, '0')
 }
 
 /** A piece's number as a part of a key, so that pieces sort by number. */

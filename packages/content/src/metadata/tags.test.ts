@@ -1,7 +1,7 @@
 import { digestOf, ownRepository, parseTag, type Repository, type Tag } from '@layermesh/oci'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { TagEntry } from '../interfaces.ts'
+import type { TagEntry, TagHistoryEntry } from '../interfaces.ts'
 import { bytesOf } from '../testing/bytes.ts'
 import { openStore, temporaryDirectory } from '../testing/stores.ts'
 
@@ -18,7 +18,53 @@ function tombstone(sequence: number): TagEntry {
   return { sequence, envelope: bytesOf(20, sequence), confirmedAt: 1 }
 }
 
+function change(sequence: number, more: Partial<TagHistoryEntry> = {}): TagHistoryEntry {
+  return { sequence, at: sequence, digest: ONE, actor: 'alice', node: 'node', signer: 'seed', ...more }
+}
+
+describe('the history of a tag', () => {
+  it('is kept with each change, newest first, also after a restart', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({}, directory)
+    await store.tags.put(APP, LATEST, entry(1), { history: change(1) })
+    await store.tags.put(APP, LATEST, entry(2, { digest: OTHER }), { history: change(2, { previous: ONE }) })
+    await store.tags.put(APP, LATEST, entry(3, { digest: OTHER }))
+    await store.tags.put(APP, parseTag('latest-1'), entry(9), { history: change(9) })
+    await store.close()
+    const { tags } = await openStore({}, directory)
+    expect(await tags.history(APP, LATEST, { limit: 10 })).toEqual([change(2, { previous: ONE }), change(1)])
+    expect(await tags.history(APP, LATEST, { limit: 10, before: 2 })).toEqual([change(1)])
+    expect(await tags.history(APP, LATEST, { limit: 1 })).toEqual([change(2, { previous: ONE })])
+  })
+
+  it('does not grow by what was refused', async () => {
+    const { tags } = await openStore()
+    await tags.put(APP, LATEST, entry(5), { history: change(5) })
+    await tags.put(APP, LATEST, entry(4), { history: change(4) })
+    await tags.put(APP, LATEST, entry(5, { envelope: bytesOf(20, 99) }), { history: change(5, { signer: 'other' }) })
+    await tags.put(APP, LATEST, entry(5), { history: change(5) })
+    expect(await tags.history(APP, LATEST, { limit: 10 })).toEqual([change(5)])
+  })
+
+  it('drops the oldest beyond its bound', async () => {
+    const { tags } = await openStore({ maxTagHistory: 3 })
+    for (let sequence = 1; sequence <= 10; sequence++)
+      await tags.put(APP, LATEST, entry(sequence), { history: change(sequence) })
+    const kept = await tags.history(APP, LATEST, { limit: 10 })
+    expect(kept.map(({ sequence }) => sequence)).toEqual([10, 9, 8])
+  })
+})
+
 describe('tags', () => {
+  it('let an entry that nobody believes give way to a lower sequence, and no other entry', async () => {
+    const { tags } = await openStore()
+    await tags.put(APP, LATEST, entry(900))
+    expect(await tags.put(APP, LATEST, entry(7), { replaces: entry(800).envelope })).toBe('older')
+    expect(await tags.put(APP, LATEST, entry(7), { replaces: entry(900).envelope })).toBe('stored')
+    expect(await tags.get(APP, LATEST)).toEqual(entry(7))
+    expect(await tags.put(APP, LATEST, entry(6), { replaces: entry(900).envelope })).toBe('older')
+  })
+
   it('are kept as they were put, also after a restart', async () => {
     const directory = await temporaryDirectory()
     const store = await openStore({}, directory)

@@ -1,24 +1,31 @@
 import type { Digest, Repository, Tag } from '@layermesh/oci'
 import { equalBytes } from '../hashing/verified-pieces.ts'
-import type { PageRequest, TagEntry, Tags } from '../interfaces.ts'
+import type { PageRequest, TagEntry, TagHistoryEntry, TagPutOptions, Tags } from '../interfaces.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Change, Metadata } from './metadata.ts'
-import type { Tables, TagRow } from './tables.ts'
+import { sequenceKey, type Tables, type TagRow } from './tables.ts'
 
 export interface TagsComponents {
   readonly metadata: Metadata
   readonly tables: Tables
 }
 
+export interface TagsOptions {
+  /** Changes that are remembered of each tag. */
+  readonly maxTagHistory: number
+}
+
 /** Tags, with an index of those that mean a digest. Changes of the same tag are made one after the other. */
 export class StoredTags implements Tags {
   readonly #metadata: Metadata
   readonly #tables: Tables
+  readonly #options: TagsOptions
   readonly #lock = new KeyedLock()
 
-  constructor({ metadata, tables }: TagsComponents) {
+  constructor({ metadata, tables }: TagsComponents, options: TagsOptions) {
     this.#metadata = metadata
     this.#tables = tables
+    this.#options = options
   }
 
   async get(repository: Repository, tag: Tag): Promise<TagEntry | undefined> {
@@ -26,21 +33,39 @@ export class StoredTags implements Tags {
     return row === undefined ? undefined : entryOf(row)
   }
 
-  put(repository: Repository, tag: Tag, entry: TagEntry): Promise<'stored' | 'older' | 'conflict'> {
+  put(
+    repository: Repository,
+    tag: Tag,
+    entry: TagEntry,
+    { history, replaces }: TagPutOptions = {}
+  ): Promise<'stored' | 'older' | 'conflict'> {
     return this.#lock.run(`${repository} ${tag}`, async () => {
-      const here = await this.get(repository, tag)
-      if (here !== undefined && here.sequence > entry.sequence) return 'older'
-      if (here?.sequence !== entry.sequence) {
-        await this.#metadata.write(this.#replace(repository, tag, here, entry))
-        return 'stored'
-      }
-      if (!equalBytes(here.envelope, entry.envelope)) return 'conflict'
-      const confirmed = { ...here, confirmedAt: entry.confirmedAt }
-      if (here.confirmedAt < entry.confirmedAt) {
-        await this.#metadata.write(this.#replace(repository, tag, here, confirmed))
-      }
+      const row = await this.#tables.tags.get(repository, tag)
+      const here = row && entryOf(row)
+      const same = here !== undefined && equalBytes(here.envelope, entry.envelope)
+      const givesWay = here === undefined || (replaces !== undefined && equalBytes(here.envelope, replaces))
+      if (!same && !givesWay && here.sequence > entry.sequence) return 'older'
+      if (!same && !givesWay && here.sequence === entry.sequence) return 'conflict'
+      if (same && here.confirmedAt >= entry.confirmedAt) return 'stored'
+      const remembered = await this.#remember(repository, tag, row?.history ?? 0, same ? undefined : history)
+      await this.#metadata.write([
+        ...this.#replace(repository, tag, here, { ...rowOf(entry), history: remembered.count }),
+        ...remembered.changes
+      ])
       return 'stored'
     })
+  }
+
+  async history(
+    repository: Repository,
+    tag: Tag,
+    { before, limit }: { before?: number; limit: number }
+  ): Promise<TagHistoryEntry[]> {
+    const below = before === undefined ? {} : { before: sequenceKey(before) }
+    const entries: TagHistoryEntry[] = []
+    for await (const [, entry] of this.#tables.tagHistory.range([repository, tag], { ...below, limit, reverse: true }))
+      entries.push(entry)
+    return entries
   }
 
   async list(repository: Repository, page: PageRequest): Promise<Tag[]> {
@@ -66,15 +91,31 @@ export class StoredTags implements Tags {
     }
   }
 
-  #replace(repository: Repository, tag: Tag, here: TagEntry | undefined, entry: TagEntry): Change[] {
+  /** The changes that add to the history of a tag, and drop the oldest of it when there are too many. */
+  async #remember(
+    repository: Repository,
+    tag: Tag,
+    count: number,
+    entry: TagHistoryEntry | undefined
+  ): Promise<{ count: number; changes: Change[] }> {
+    if (entry === undefined) return { count, changes: [] }
+    const { tagHistory } = this.#tables
+    const changes = [tagHistory.put([repository, tag, sequenceKey(entry.sequence), entry.signer], entry)]
+    const surplus = Math.max(0, count + 1 - this.#options.maxTagHistory)
+    for await (const [[sequence = '', signer = '']] of tagHistory.range([repository, tag], { limit: surplus }))
+      changes.push(tagHistory.del([repository, tag, sequence, signer]))
+    return { count: count + 1 - surplus, changes }
+  }
+
+  #replace(repository: Repository, tag: Tag, here: TagEntry | undefined, row: TagRow): Change[] {
     const { tags, tagsOf, repositories } = this.#tables
-    const { digest } = entry
+    const { digest } = row
     return [
       ...(here?.digest === undefined ? [] : [tagsOf.del([repository, here.digest, tag])]),
       ...(digest === undefined
         ? []
         : [tagsOf.put([repository, digest, tag], true), repositories.put([repository], true)]),
-      tags.put([repository, tag], rowOf(entry))
+      tags.put([repository, tag], row)
     ]
   }
 }
@@ -84,6 +125,6 @@ function rowOf({ sequence, digest, envelope, confirmedAt }: TagEntry): TagRow {
   return { sequence, ...meaning, envelope: Buffer.from(envelope).toString('base64'), confirmedAt }
 }
 
-function entryOf({ envelope, ...row }: TagRow): TagEntry {
+function entryOf({ envelope, history: _count, ...row }: TagRow): TagEntry {
   return { ...row, envelope: new Uint8Array(Buffer.from(envelope, 'base64')) }
 }
