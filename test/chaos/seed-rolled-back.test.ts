@@ -42,7 +42,7 @@ test('a node that was restarted does not follow a seed back to what a tag meant 
   await node.restart()
   expect(await meaningOfTag(node)).toBe(meaningOfNewer)
   const refused = await node.process.waitForLine(/refused a tag record/, TIMEOUT_MS)
-  expect(JSON.parse(refused)).toMatchObject({ reason: 'ROLLBACK', from: seed.peerId, repository: 'team/app', tag: '1' })
+  expect(JSON.parse(refused)).toMatchObject({ reason: 'rollback', from: seed.peerId, repository: 'team/app', tag: '1' })
 
   // The restored seed goes on: each push takes the sequence further, until it is past what the node knows.
   await pushAsTag(seed, newer)

@@ -1,3 +1,5 @@
+import { REFUSAL_REASONS } from './tags/refusals.ts'
+
 /** One metric as Prometheus shows it. The documents and the dashboard follow from {@link METRICS}. */
 export interface MetricDefinition {
   readonly name: string
@@ -50,6 +52,12 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Tags that clients asked for, by who knew what they mean. Stale is what was answered while no seed could be reached.',
     labels: { source: TAG_SOURCES, result: TAG_RESULTS }
+  },
+  tagRecordsRefused: {
+    name: 'layermesh_tag_records_refused_total',
+    type: 'counter',
+    help: 'Signed statements about tags that were refused: replayed, rolled back, for another tag, expired, from the future, badly signed, or signed by who may not.',
+    labels: { reason: REFUSAL_REASONS }
   },
   pieceFailures: {
     name: 'layermesh_piece_failures_total',

@@ -11,6 +11,7 @@ import {
   type TagOutcome,
   type TagSource
 } from './metrics-table.ts'
+import type { RefusalReason } from './tags/refusals.ts'
 
 /** What is read at the moment somebody asks for the metrics. */
 export interface GaugeReaders {
@@ -41,6 +42,7 @@ export class NodeMetrics {
   readonly #sent = this.counter(METRICS.sent)
   readonly #pulls = this.counter(METRICS.pulls)
   readonly #tagResolutions = this.counter(METRICS.tagResolutions)
+  readonly #tagRecordsRefused = this.counter(METRICS.tagRecordsRefused)
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
   readonly #notices = this.counter(METRICS.notices)
@@ -71,6 +73,10 @@ export class NodeMetrics {
 
   tagResolution(source: TagSource, result: TagOutcome): void {
     this.#tagResolutions.inc({ source, result })
+  }
+
+  tagRecordRefused(reason: RefusalReason): void {
+    this.#tagRecordsRefused.inc({ reason })
   }
 
   pieceFailure(reason: string): void {

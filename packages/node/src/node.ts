@@ -17,6 +17,7 @@ import { NodeMetrics } from './metrics.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
+import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
 
@@ -69,6 +70,12 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     { store: content.notices, peerId, privateKey, trust, metrics, log },
     config
   )
+  const refusals = new Refusals({
+    log,
+    count: (reason) => metrics.tagRecordRefused(reason),
+    now: () => performance.now()
+  })
+  const onRefused = (refusal: RefusedRecord) => refusals.refused(refusal)
   const mesh: Mesh = await Mesh.create(
     {
       content,
@@ -76,7 +83,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       board,
       log,
       observer: observeMesh(metrics, log),
-      openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
+      openTrustedRecord: (envelope) => openFromDht(envelope, trust, onRefused),
       mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
       seeds: () => trust.signers().filter((signer) => signer !== peerId),
       logger: meshLogger(log)
@@ -93,7 +100,17 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       ...(secret === undefined ? {} : { secret })
     }
   )
-  const backend: NodeBackend = createBackend({ config, content, mesh, trust, privateKey, peerId, metrics, log })
+  const backend: NodeBackend = createBackend({
+    config,
+    content,
+    mesh,
+    trust,
+    privateKey,
+    peerId,
+    metrics,
+    log,
+    onRefused
+  })
   started.add(() => mesh.stop())
   await mesh.start(backend.tagHandler)
   backend.authority?.start()
@@ -144,6 +161,16 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] {
   const named = config.trust.some((grant) => grant.peerId === peerId)
   return config.role === 'seed' && !named ? [...config.trust, { peerId }] : config.trust
+}
+
+/** Opens a tag record that the DHT has, or is to keep. @throws {TrustError} */
+async function openFromDht(envelope: Uint8Array, trust: TrustPolicy, onRefused: (refusal: RefusedRecord) => void) {
+  try {
+    return (await openTrustedTagRecord(envelope, trust)).record
+  } catch (error) {
+    onRefused({ reason: reasonOf(error), from: 'dht' })
+    throw error
+  }
 }
 
 function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {

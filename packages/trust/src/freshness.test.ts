@@ -64,10 +64,11 @@ describe('how fresh a tag is', () => {
 
 describe('a record that comes in', () => {
   const envelope = Buffer.from('five')
-  const known = { sequence: 5, envelope }
-  const incoming = (sequence: number, times = record, bytes = envelope) => ({
+  const known = { sequence: 5, envelope, signer: 'seed' }
+  const incoming = (sequence: number, times = record, bytes = envelope, signer = 'seed') => ({
     record: { sequence, ...times },
-    envelope: bytes
+    envelope: bytes,
+    signer
   })
   const expired = { issuedAt: 1, expiresAt: NOW }
 
@@ -90,6 +91,14 @@ describe('a record that comes in', () => {
 
   it('is a conflict with other bytes under the same sequence', () => {
     expect(acceptance(known, incoming(5, record, Buffer.from('fife')), NOW)).toBe('conflict')
+  })
+
+  it('of another signer under the same sequence counts when its bytes sort higher, whichever came first', () => {
+    const other = { sequence: 5, envelope: Buffer.from('fives'), signer: 'other' }
+    expect(acceptance(known, incoming(5, record, other.envelope, 'other'), NOW)).toBe('newer')
+    expect(acceptance(other, incoming(5), NOW)).toBe('outranked')
+    expect(acceptance(other, incoming(5, expired), NOW)).toBe('outranked')
+    expect(acceptance(known, incoming(5, expired, other.envelope, 'other'), NOW)).toBe('expired')
   })
 
   it('is expired from its expiry on', () => {

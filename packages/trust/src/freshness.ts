@@ -50,8 +50,10 @@ export type Acceptance =
   | 'same'
   /** It was newest once: a sender that is behind, or one that replays. */
   | 'rollback'
-  /** Another statement under the same sequence: its signer broke the rules. */
+  /** Another statement of the same signer under the same sequence: it broke the rules. */
   | 'conflict'
+  /** Two signers made a statement under the same sequence, and the one that is here counts. */
+  | 'outranked'
   | 'expired'
   | 'from-the-future'
 
@@ -59,25 +61,31 @@ export type Acceptance =
 export interface IncomingTag {
   readonly record: Pick<TagRecord, 'sequence' | 'issuedAt' | 'expiresAt'>
   readonly envelope: Uint8Array
+  /** Peer id of who signed it. */
+  readonly signer: string
 }
 
 /**
  * Compares a record with the newest that was ever accepted for its tag, tombstones and expired ones included. It says
- * nothing of the signer, who must have been judged before.
+ * nothing of the signer, who must have been judged before. Of the statements that two signers made at the same time,
+ * under the same sequence, the one whose bytes sort higher counts, so that all nodes come to believe the same.
  *
- * @param known the newest so far; undefined when there is none
+ * @param known the newest so far, of a signer who is still trusted; undefined when there is none
  * @param now in ms since 1970
  */
 export function acceptance(
-  known: { readonly sequence: number; readonly envelope: Uint8Array } | undefined,
+  known: { readonly sequence: number; readonly envelope: Uint8Array; readonly signer: string } | undefined,
   incoming: IncomingTag,
   now: number,
   clockSkewMs = DEFAULT_FRESHNESS.clockSkewMs
 ): Acceptance {
-  const { record, envelope } = incoming
+  const { record, envelope, signer } = incoming
   if (known !== undefined && record.sequence < known.sequence) return 'rollback'
   if (known !== undefined && record.sequence === known.sequence) {
-    return Buffer.compare(known.envelope, envelope) === 0 ? 'same' : 'conflict'
+    const order = Buffer.compare(envelope, known.envelope)
+    if (order === 0) return 'same'
+    if (signer === known.signer) return 'conflict'
+    if (order < 0) return 'outranked'
   }
   if (now >= record.expiresAt) return 'expired'
   if (record.issuedAt > now + clockSkewMs) return 'from-the-future'

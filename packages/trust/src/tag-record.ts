@@ -23,6 +23,18 @@ import {
 } from './payload.ts'
 import { checkLifetime, checkSequence, isNatural } from './statement.ts'
 
+/** Numbers between two changes of what a tag means; those between are for statements that only renew the times. */
+const RENEWALS_PER_CHANGE = 2 ** 20
+
+/**
+ * The sequence of the next statement about a tag. A change goes to the next multiple of 2^20, past all renewals of what
+ * was before, so that no seed that did not hear of the change can outdo it by renewing.
+ * @param known the highest sequence so far; 0 when there is none
+ */
+export function nextSequence(known: number, statement: 'change' | 'renewal'): number {
+  return statement === 'renewal' ? known + 1 : (Math.floor(known / RENEWALS_PER_CHANGE) + 1) * RENEWALS_PER_CHANGE
+}
+
 /** What every statement about a tag tells. All times are in ms since 1970. */
 interface TagStatement {
   readonly repository: Repository

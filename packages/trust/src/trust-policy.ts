@@ -2,6 +2,7 @@ import type { Repository } from '@layermesh/oci'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { TrustError } from './errors.ts'
 import { RepositoryPattern } from './repository-pattern.ts'
+import type { SeedSet } from './seed-set.ts'
 
 /** A peer and the repositories for which it may sign. */
 export interface TrustGrant {
@@ -12,36 +13,92 @@ export interface TrustGrant {
    * @default ['**'], all of the mesh's own repositories and none that is mirrored
    */
   readonly repositories?: readonly string[]
+  /** True when nobody said so: a seed set that names the peer says all there is. @default false */
+  readonly byDefault?: boolean
+}
+
+interface Grant {
+  readonly patterns: readonly RepositoryPattern[]
+  readonly byDefault: boolean
 }
 
 const OWN_REPOSITORIES: readonly string[] = Object.freeze(['**'])
 
-/** Who may sign for which repository, as the operator said. */
+/**
+ * Who may sign for which repository: as the operator configured it, and as the newest seed set says. Whom the set
+ * revokes, or whose time by the set is over, may sign nothing, whoever else trusts them. It changes while the node runs:
+ * ask it each time.
+ */
 export class TrustPolicy {
-  readonly #patterns = new Map<string, RepositoryPattern[]>()
+  readonly #now: () => number
+  readonly #configured = new Map<string, Grant[]>()
+  readonly #ofSet = new Map<string, Grant[]>()
+  readonly #ends = new Map<string, number>()
+  readonly #revoked = new Set<string>()
 
-  /** @throws {TrustError} POLICY_INVALID */
-  constructor(grants: readonly TrustGrant[]) {
-    for (const { peerId, repositories = OWN_REPOSITORIES } of grants) {
+  /**
+   * @param now in ms since 1970
+   * @throws {TrustError} POLICY_INVALID
+   */
+  constructor(grants: readonly TrustGrant[], now: () => number = Date.now) {
+    this.#now = now
+    for (const { peerId, repositories = OWN_REPOSITORIES, byDefault = false } of grants) {
       const signer = parseSigner(peerId)
+      const grant = { patterns: repositories.map((pattern) => new RepositoryPattern(pattern)), byDefault }
+      this.#configured.set(signer, [...(this.#configured.get(signer) ?? []), grant])
+    }
+  }
+
+  /** Goes by this set from now on, in place of the one before. @param grants false takes only what it revokes and ends */
+  useSeedSet({ seeds, revoked }: Pick<SeedSet, 'seeds' | 'revoked'>, grants: boolean): void {
+    this.#ofSet.clear()
+    this.#ends.clear()
+    this.#revoked.clear()
+    for (const peerId of revoked) this.#revoked.add(peerId)
+    for (const { peerId, repositories, notAfter } of seeds) {
+      if (notAfter !== undefined) this.#ends.set(peerId, notAfter)
+      if (!grants) continue
       const patterns = repositories.map((pattern) => new RepositoryPattern(pattern))
-      this.#patterns.set(signer, [...(this.#patterns.get(signer) ?? []), ...patterns])
+      this.#ofSet.set(peerId, [{ patterns, byDefault: false }])
     }
   }
 
   /** Tells whether a record of this repository counts when this peer signed it. */
   maySign(peerId: string, repository: Repository): boolean {
-    return this.#patterns.get(peerId)?.some((pattern) => pattern.matches(repository)) ?? false
+    return this.grantsOf(peerId).some(({ patterns }) => patterns.some((pattern) => pattern.matches(repository)))
   }
 
   /** The peer ids that may sign anything at all. */
   signers(): string[] {
-    return [...this.#patterns.keys()]
+    const named = new Set([...this.#configured.keys(), ...this.#ofSet.keys()])
+    return [...named].filter((peerId) => this.grantsOf(peerId).some(({ patterns }) => patterns.length > 0))
   }
 
   /** The peer ids that may sign for this repository: whom to ask about its tags. */
   signersFor(repository: Repository): string[] {
     return this.signers().filter((peerId) => this.maySign(peerId, repository))
+  }
+
+  /** Whether the seed set has taken this peer's word away. */
+  isRevoked(peerId: string): boolean {
+    return this.#revoked.has(peerId)
+  }
+
+  /** When the word of this peer ends, or ended, in ms since 1970; undefined when it has no end. */
+  endOf(peerId: string): number | undefined {
+    return this.#ends.get(peerId)
+  }
+
+  /** Whether the word of this peer still counts but has an end: others should sign anew what it signed. */
+  isRetiring(peerId: string): boolean {
+    return this.#ends.has(peerId) && this.grantsOf(peerId).length > 0
+  }
+
+  private grantsOf(peerId: string): readonly Grant[] {
+    if (this.#revoked.has(peerId) || this.#now() >= (this.#ends.get(peerId) ?? Number.POSITIVE_INFINITY)) return []
+    const ofSet = this.#ofSet.get(peerId) ?? []
+    const configured = this.#configured.get(peerId) ?? []
+    return [...ofSet, ...configured.filter(({ byDefault }) => !byDefault || ofSet.length === 0)]
   }
 }
 

@@ -1,19 +1,24 @@
 import type { ContentStore } from '@layermesh/content'
 import type { Mesh } from '@layermesh/mesh'
 import type { Repository, Tag } from '@layermesh/oci'
-import type { RegistryBackend } from '@layermesh/registry'
+import type { RegistryAccess, RegistryBackend } from '@layermesh/registry'
 import type { TrustPolicy } from '@layermesh/trust'
 import type { NodeConfig } from '../config/node-config.ts'
 import { ImagePuller } from '../image-puller.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
+import { ImmutableTags } from '../tags/immutable-tags.ts'
+import { OtherSeeds } from '../tags/other-seeds.ts'
+import type { RefusedRecord } from '../tags/refusals.ts'
 import { type PrivateKey, TagAuthority } from '../tags/tag-authority.ts'
 import { NodeTagHandler, type TokenIssuer } from '../tags/tag-handler.ts'
+import { TagHistory } from '../tags/tag-history.ts'
 import { TagPublisher } from '../tags/tag-publisher.ts'
 import { TagRecords } from '../tags/tag-records.ts'
 import { TagResolver } from '../tags/tag-resolver.ts'
 import { type FetchFromMesh, MeshBlobs } from './blobs.ts'
+import { Deletions } from './deletions.ts'
 import { Lists } from './lists.ts'
 import { MeshManifests } from './manifests.ts'
 import { PushService } from './push-service.ts'
@@ -29,6 +34,10 @@ export interface BackendComponents {
   readonly peerId: string
   readonly metrics: NodeMetrics
   readonly log: Logger
+  /** Told of each tag record that was refused. */
+  onRefused(refusal: RefusedRecord): void
+  /** Who may do what; without it everybody may do everything. */
+  readonly access?: RegistryAccess
   readonly tokens?: TokenIssuer
 }
 
@@ -40,6 +49,7 @@ export interface NodeBackend {
   readonly puller: ImagePuller
   /** Only on a seed. */
   readonly authority: TagAuthority | undefined
+  readonly history: TagHistory
 }
 
 const MINUTE_MS = 60_000
@@ -55,17 +65,22 @@ export function createBackend({
   peerId,
   metrics,
   log,
+  onRefused,
+  access,
   tokens
 }: BackendComponents): NodeBackend {
   const connected = () => mesh.connected()
   const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
   const onPull = metrics.pull.bind(metrics)
-  const records = new TagRecords({
+  const records: TagRecords = new TagRecords({
     tags: content.tags,
     trust,
     now: Date.now,
-    onRefused: (refusal) => log.warn(refusal, 'refused a tag record')
+    onRefused,
+    keepsHistory: (repository) => config.role === 'seed' && trust.maySign(peerId, repository)
   })
+  const immutable = new ImmutableTags(config.tags.immutable)
+  const others = new OtherSeeds({ peerId, trust, client: mesh.tags, records, connected })
   const publisher = new TagPublisher({ client: mesh.tags, directory: mesh.tagDirectory, log })
   const authority =
     config.role === 'seed'
@@ -76,6 +91,8 @@ export function createBackend({
             records,
             tags: content.tags,
             trust,
+            immutable,
+            askOthers: (repository, tag) => others.ask(repository, tag),
             publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
             onRenewalFailed: (error) => log.error({ err: error }, 'tag records could not be signed anew'),
             now: Date.now
@@ -109,26 +126,37 @@ export function createBackend({
   })
   const lists = new Lists({ content, client: mesh.tags, router, connected, seeds: () => trust.signers() })
   const pushes = new PushService({
+    peerId,
     content,
     fetch,
     router,
     authority,
     records,
-    permits: { pushes: !config.registry.readOnly, deletes: config.registry.deletes && !config.registry.readOnly },
+    immutable,
+    permits: { pushes: !config.registry.readOnly },
     holdsWithin: (from, digest, repository, signal) => mesh.holdsWithin(from, digest, repository, signal),
     announce: (digest) => mesh.announce(digest)
   })
-  const tags = new MeshTags({ content, resolver, lists, pushes })
+  const deletions = new Deletions({
+    peerId,
+    content,
+    router,
+    authority,
+    immutable,
+    permitted: config.registry.deletes && !config.registry.readOnly
+  })
+  const tags = new MeshTags({ content, resolver, lists, deletions })
   const manifests = new MeshManifests({
     content,
     fetch,
     router,
     pushes,
+    deletions,
     expect: (digests, like) => mesh.expect(digests, like),
     listReferrers: (repository, subject, signal) => lists.referrers(repository, subject, signal),
     onPull
   })
-  const blobs = new MeshBlobs({ content, fetch, router, onPull })
+  const blobs = new MeshBlobs({ content, fetch, router, deletions, onPull })
   return {
     registry: {
       blobs,
@@ -137,7 +165,7 @@ export function createBackend({
       uploads: content.uploads,
       catalog: (page, signal) => lists.repositories(page, signal)
     },
-    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes, tokens }),
+    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes, deletions, access, tokens }),
     records,
     puller: new ImagePuller({
       content,
@@ -147,6 +175,7 @@ export function createBackend({
       transferOf: (digest) => mesh.transferOf(digest),
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
     }),
-    authority
+    authority,
+    history: new TagHistory({ peerId, content, authority, immutable })
   }
 }

@@ -2,6 +2,7 @@ import type { BlobReader, ContentStore } from '@layermesh/content'
 import type { BlobRequest } from '@layermesh/mesh'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { Caller, OpenBlob, RegistryBlobs } from '@layermesh/registry'
+import type { Deletions } from './deletions.ts'
 import { ResumingBlob } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
 
@@ -19,6 +20,7 @@ export interface MeshBlobsComponents {
   readonly content: ContentStore
   readonly fetch: FetchFromMesh
   readonly router: SeedRouter
+  readonly deletions: Deletions
   onPull(kind: 'blob', result: PullResult): void
 }
 
@@ -56,15 +58,8 @@ export class MeshBlobs implements RegistryBlobs {
     return true
   }
 
-  async delete(repository: Repository, digest: Digest, _caller: Caller): Promise<boolean> {
-    const { content, router } = this.#components
-    const here = await content.repositories.unlinkBlob(repository, digest)
-    if (router.isAuthority(repository)) return here
-    const there = await router.delete(
-      { repository, kind: 'blob', reference: digest },
-      AbortSignal.timeout(DELETE_DEADLINE_MS)
-    )
-    return here || there
+  delete(repository: Repository, digest: Digest, caller: Caller): Promise<boolean> {
+    return this.#components.deletions.blob(repository, digest, caller)
   }
 
   /**
@@ -86,5 +81,3 @@ export class MeshBlobs implements RegistryBlobs {
     return reader
   }
 }
-
-const DELETE_DEADLINE_MS = 5_000

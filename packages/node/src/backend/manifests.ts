@@ -12,6 +12,7 @@ import {
 } from '@layermesh/oci'
 import type { Caller, RegistryManifests, StoredManifest } from '@layermesh/registry'
 import type { FetchFromMesh, PullResult } from './blobs.ts'
+import type { Deletions } from './deletions.ts'
 import { keepManifest } from './keep-manifest.ts'
 import type { PushService } from './push-service.ts'
 import { readWhole } from './resuming-blob.ts'
@@ -22,6 +23,7 @@ export interface MeshManifestsComponents {
   readonly fetch: FetchFromMesh
   readonly router: SeedRouter
   readonly pushes: PushService
+  readonly deletions: Deletions
   /** Tells the mesh that whoever holds `like` holds these too, most likely. */
   expect(digests: readonly Digest[], like: Digest): void
   listReferrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>
@@ -59,7 +61,7 @@ export class MeshManifests implements RegistryManifests {
   }
 
   delete(repository: Repository, digest: Digest, caller: Caller, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.deleteManifest(repository, digest, caller, signal)
+    return this.#components.deletions.manifest(repository, digest, caller, signal)
   }
 
   referrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]> {

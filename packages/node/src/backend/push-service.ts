@@ -1,47 +1,49 @@
 import type { ContentStore } from '@layermesh/content'
-import type { DeleteRequest, PushRequest } from '@layermesh/mesh'
+import type { PushRequest } from '@layermesh/mesh'
 import {
   type Descriptor,
   type Digest,
   MAX_MANIFEST_BYTES,
   type Manifest,
   OciError,
-  parseDigest,
   parseManifest,
-  parseTag,
   type Repository,
   referencedDescriptors,
   type Tag
 } from '@layermesh/oci'
 import type { Caller, StoredManifest } from '@layermesh/registry'
 import PQueue from 'p-queue'
-import type { TagAuthority } from '../tags/tag-authority.ts'
+import type { ImmutableTags } from '../tags/immutable-tags.ts'
+import type { TagAuthor, TagAuthority } from '../tags/tag-authority.ts'
 import type { TagRecords } from '../tags/tag-records.ts'
 import type { FetchFromMesh } from './blobs.ts'
 import { keepManifest } from './keep-manifest.ts'
 import { readWhole } from './resuming-blob.ts'
+import { credentialOf, requirePush } from './rights.ts'
 import type { SeedRouter } from './seed-router.ts'
 
 export interface PushServiceComponents {
+  readonly peerId: string
   readonly content: ContentStore
   readonly fetch: FetchFromMesh
   readonly router: SeedRouter
   /** Undefined on a node that is no seed. */
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
+  readonly immutable: ImmutableTags
   /** Whether a peer holds a blob and says that it is in the repository. */
   holdsWithin(peerId: string, digest: Digest, repository: Repository, signal: AbortSignal): Promise<boolean>
   /** Tells the mesh that this node has a blob. */
   announce(digest: Digest): void
   /** What clients may do here, nodes may on behalf of theirs. */
-  readonly permits: { readonly pushes: boolean; readonly deletes: boolean }
+  readonly permits: { readonly pushes: boolean }
 }
 
 const BLOBS_FETCHED_AT_ONCE = 3
 
 /**
- * Takes manifests and deletions. A seed does both itself. A node keeps what was pushed to it and has the seed take the
- * manifest too: the seed fetches from the node what it lacks, then signs, so that an acknowledged push outlives the node.
+ * Takes manifests. A seed does so itself. A node keeps what was pushed to it and has the seed take the manifest too: the
+ * seed fetches from the node what it lacks, then signs, so that an acknowledged push outlives the node.
  */
 export class PushService {
   readonly #components: PushServiceComponents
@@ -55,20 +57,25 @@ export class PushService {
     repository: Repository,
     pushed: StoredManifest,
     tags: readonly Tag[],
-    _caller: Caller,
+    caller: Caller,
     signal: AbortSignal
   ): Promise<void> {
-    const { content, records, announce } = this.#components
+    const { content, records, announce, peerId } = this.#components
     const manifest = { ...parseManifest(pushed.bytes, pushed.mediaType), mediaType: pushed.mediaType }
     const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
     const authority = this.authorityFor(repository)
+    await this.judge(authority, repository, pushed.digest, tags, caller)
     await this.requireReferenced(repository, manifest, signal)
     await content.blobs.put(pushed.digest, pushed.bytes)
+    const kept: KeptManifest = { repository, descriptor, bytes: pushed.bytes, manifest }
+    if (authority) {
+      await this.keepAndSign(authority, kept, tags, { caller, node: peerId }, signal)
+      return
+    }
     // Only what the seed has accepted may be seen in the repository.
-    const envelopes = authority ? [] : await this.passOn({ repository, manifest: descriptor, tags }, signal)
+    const envelopes = await this.passOn({ repository, manifest: descriptor, tags, ...credentialOf(caller) }, signal)
     await keepManifest(content, repository, pushed.digest, pushed.bytes, manifest)
     announce(pushed.digest)
-    if (authority) for (const tag of tags) await authority.set(repository, tag, descriptor)
     for (const envelope of envelopes) await records.take(envelope, 'seed', 'authority')
   }
 
@@ -76,63 +83,59 @@ export class PushService {
   async takePush(
     from: string,
     { repository, manifest: descriptor, tags }: PushRequest,
-    _caller: Caller,
+    caller: Caller,
     signal: AbortSignal
   ): Promise<Uint8Array[]> {
-    const { content, fetch, announce, permits } = this.#components
+    const { content, fetch, permits } = this.#components
     if (!permits.pushes) throw new OciError('UNSUPPORTED', 'the seed takes no pushes: it is read-only')
     const authority = this.authorityFor(repository)
     if (!authority)
       throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
+    await this.judge(authority, repository, descriptor.digest, tags, caller)
     const reader = await fetch(descriptor.digest, { candidates: [from], maxBytes: MAX_MANIFEST_BYTES }, signal)
     if (!reader)
       throw new OciError('MANIFEST_UNKNOWN', 'the manifest could not be fetched from the node that it was pushed to')
     const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
     const manifest = parseManifest(bytes, descriptor.mediaType)
     await this.bringReferenced(repository, manifest, from, signal)
-    await this.requireReferenced(repository, manifest, signal)
     await content.downloads.whole(descriptor.digest, signal)
-    await keepManifest(content, repository, descriptor.digest, bytes, { ...manifest, mediaType: descriptor.mediaType })
-    announce(descriptor.digest)
-    const envelopes: Uint8Array[] = []
-    for (const tag of tags)
-      envelopes.push(await authority.set(repository, tag, { ...descriptor, size: bytes.byteLength }))
-    return envelopes
-  }
-
-  /** False when there is no such manifest. */
-  async deleteManifest(repository: Repository, digest: Digest, _caller: Caller, signal: AbortSignal): Promise<boolean> {
-    const { content, router } = this.#components
-    const authority = this.authorityFor(repository)
-    const there = authority ? false : await router.delete({ repository, kind: 'manifest', reference: digest }, signal)
-    if (authority) {
-      for (const tag of await content.tags.pointingAt(repository, digest)) await authority.remove(repository, tag)
+    const kept: KeptManifest = {
+      repository,
+      descriptor: { ...descriptor, size: bytes.byteLength },
+      bytes,
+      manifest: { ...manifest, mediaType: descriptor.mediaType }
     }
-    const here = await content.repositories.deleteManifest(repository, digest)
-    await content.repositories.unlinkBlob(repository, digest)
-    return here || there
+    return await this.keepAndSign(authority, kept, tags, { caller, node: from }, signal)
   }
 
-  /** False when there is no such tag. */
-  async deleteTag(repository: Repository, tag: Tag, _caller: Caller, signal: AbortSignal): Promise<boolean> {
-    const authority = this.authorityFor(repository)
-    if (authority) return (await authority.remove(repository, tag)) !== undefined
-    // The tombstone comes back over the mesh like any changed record.
-    return await this.#components.router.delete({ repository, kind: 'tag', reference: tag }, signal)
+  /** Refuses early what would be refused in the end, so that nothing is brought for it. */
+  private async judge(
+    authority: TagAuthority | undefined,
+    repository: Repository,
+    digest: Digest,
+    tags: readonly Tag[],
+    caller: Caller
+  ): Promise<void> {
+    requirePush(caller, repository)
+    for (const tag of tags) await authority?.judge(repository, tag, digest, caller)
   }
 
-  /** A node passed on a deletion to this seed. @throws {OciError} DENIED */
-  async takeDelete(
-    { repository, kind, reference }: DeleteRequest,
-    caller: Caller,
+  private keepAndSign(
+    authority: TagAuthority,
+    { repository, descriptor, bytes, manifest }: KeptManifest,
+    tags: readonly Tag[],
+    author: TagAuthor,
     signal: AbortSignal
-  ): Promise<boolean> {
-    if (!this.#components.permits.deletes) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
-    if (!this.authorityFor(repository))
-      throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
-    if (kind === 'tag') return await this.deleteTag(repository, parseTag(reference), caller, signal)
-    if (kind === 'manifest') return await this.deleteManifest(repository, parseDigest(reference), caller, signal)
-    return await this.#components.content.repositories.unlinkBlob(repository, parseDigest(reference))
+  ): Promise<Uint8Array[]> {
+    const { content, announce, immutable } = this.#components
+    return authority.exclusively(immutable.turn(repository, descriptor.digest), async () => {
+      await this.requireReferenced(repository, manifest, signal)
+      await keepManifest(content, repository, descriptor.digest, bytes, manifest)
+      announce(descriptor.digest)
+      const envelopes: Uint8Array[] = []
+      for (const tag of tags) envelopes.push(await authority.set(repository, tag, descriptor, author))
+      return envelopes
+    })
   }
 
   private authorityFor(repository: Repository): TagAuthority | undefined {
@@ -201,4 +204,11 @@ export class PushService {
     }
     await queue.addAll(referencedDescriptors(manifest).map((descriptor) => () => bring(descriptor)))
   }
+}
+
+interface KeptManifest {
+  readonly repository: Repository
+  readonly descriptor: { readonly digest: Digest; readonly mediaType: string; readonly size: number }
+  readonly bytes: Uint8Array
+  readonly manifest: Manifest
 }

@@ -2,14 +2,14 @@ import type { ContentStore } from '@layermesh/content'
 import type { Repository, Tag } from '@layermesh/oci'
 import type { Caller, RegistryTags, ResolvedTag } from '@layermesh/registry'
 import type { TagResolver } from '../tags/tag-resolver.ts'
+import type { Deletions } from './deletions.ts'
 import type { Lists } from './lists.ts'
-import type { PushService } from './push-service.ts'
 
 /** Tags for clients. */
 export class MeshTags implements RegistryTags {
-  readonly #components: { content: ContentStore; resolver: TagResolver; lists: Lists; pushes: PushService }
+  readonly #components: { content: ContentStore; resolver: TagResolver; lists: Lists; deletions: Deletions }
 
-  constructor(components: { content: ContentStore; resolver: TagResolver; lists: Lists; pushes: PushService }) {
+  constructor(components: { content: ContentStore; resolver: TagResolver; lists: Lists; deletions: Deletions }) {
     this.#components = components
   }
 
@@ -25,7 +25,7 @@ export class MeshTags implements RegistryTags {
   }
 
   delete(repository: Repository, tag: Tag, caller: Caller, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.deleteTag(repository, tag, caller, signal)
+    return this.#components.deletions.tag(repository, tag, caller, signal)
   }
 
   list(

@@ -26,7 +26,10 @@ export interface NodeConfig {
     readonly maxPeers: number
   }
   readonly trust: readonly { readonly peerId: string; readonly repositories: readonly string[] }[]
-  readonly tags: { readonly validityMs: number }
+  readonly tags: {
+    readonly validityMs: number
+    readonly immutable: readonly { readonly repositories: string; readonly tags: string }[]
+  }
   readonly freshness: readonly {
     readonly repositories: string
     readonly maxAgeMs: number
@@ -55,7 +58,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     registry: { ...registry, listen: must(parseListenAddress(registry.listen)) },
     admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
     mesh: { ...meshRest, ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }) },
-    tags: { validityMs: must(parseDuration(tags.validity)) },
+    tags: { validityMs: must(parseDuration(tags.validity)), immutable: tags.immutable },
     freshness: freshness.map(({ repositories, maxAge, maxStale }) => ({
       repositories,
       maxAgeMs: must(parseDuration(maxAge)),

@@ -1,6 +1,7 @@
 import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
 import { isTrustError, RepositoryPattern } from '@layermesh/trust'
 import { z } from 'zod'
+import { isTagPattern } from '../tags/tag-pattern.ts'
 import { isJoinAddress, parseListenAddress, parseTcpMultiaddr } from './addresses.ts'
 import { parseDuration, parseRate, parseSize } from './units.ts'
 
@@ -133,7 +134,18 @@ export const settingsSchema = z
     trust,
     tags: z
       .strictObject({
-        validity: positiveDuration.default('30d').describe('How long a record holds that this node signs.')
+        validity: positiveDuration.default('30d').describe('How long a record holds that this node signs.'),
+        immutable: z
+          .array(
+            z.strictObject({
+              repositories,
+              tags: shaped('a pattern of tags such as v* or *', isTagPattern)
+                .default('*')
+                .describe('A tag in which * stands for any characters.')
+            })
+          )
+          .default([])
+          .describe('Tags that, once this seed has signed them, can be neither moved nor deleted.')
       })
       .prefault({})
       .describe('Signed tags.'),

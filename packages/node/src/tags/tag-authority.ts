@@ -1,7 +1,10 @@
-import type { Tags } from '@layermesh/content'
-import { type Descriptor, OciError, type Repository, type Tag } from '@layermesh/oci'
-import { isTombstone, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
-import type { AcceptedTag, TagRecords } from './tag-records.ts'
+import type { TagEntry, TagHistoryEntry, Tags } from '@layermesh/content'
+import { type Descriptor, type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
+import type { Caller } from '@layermesh/registry'
+import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
+import { refusal } from '../backend/rights.ts'
+import type { ImmutableTags } from './immutable-tags.ts'
+import { type AcceptedTag, changeOf, meaningOf, type TagRecords } from './tag-records.ts'
 
 /** Seals with this node's key. */
 export type PrivateKey = Parameters<typeof sealTagRecord>[1]
@@ -11,7 +14,10 @@ export interface TagAuthorityComponents {
   readonly privateKey: PrivateKey
   readonly records: TagRecords
   readonly tags: Tags
-  readonly trust: TrustPolicy
+  readonly trust: Pick<TrustPolicy, 'maySign' | 'isRetiring'>
+  readonly immutable: Pick<ImmutableTags, 'covers'>
+  /** Brings in what other seeds for the repository know of the tag, as far as they answer in time. */
+  askOthers(repository: Repository, tag: Tag): Promise<void>
   /** Spreads a new record: to connected peers and into the DHT. Does not wait for them. */
   publish(repository: Repository, tag: Tag, envelope: Uint8Array): void
   onRenewalFailed(error: unknown): void
@@ -32,7 +38,26 @@ export interface TagAuthorityOptions {
   readonly sweepAfterMs: number
 }
 
-/** Signs what tags mean: the part of a seed that others trust. Changes of one tag happen one after the other. */
+/** On whose behalf a tag is changed, and the peer id of the node that they spoke to. */
+export interface TagAuthor {
+  readonly caller: Caller
+  readonly node: string
+}
+
+type ManifestDescriptor = Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
+
+/** What a tag is to mean from now on; undefined when nothing is to be signed. */
+type Decision = ManifestDescriptor | { readonly deleted: true } | undefined
+
+/** How often a change is decided anew because another seed signed in between. */
+const ATTEMPTS = 3
+/** No seed gets so far in its time; a signer whom nobody believes any more may have said so to leave no number to others. */
+const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
+
+/**
+ * Signs what tags mean: the part of a seed that others trust. Changes of one tag happen one after the other, and whether
+ * one is allowed is judged in the same step, by what the tag means at that moment.
+ */
 export class TagAuthority {
   readonly #components: TagAuthorityComponents
   readonly #options: TagAuthorityOptions
@@ -61,24 +86,53 @@ export class TagAuthority {
     await Promise.allSettled(this.#changing.values())
   }
 
-  /** Has a tag mean this manifest; durable when it resolves. @returns the signed record */
-  set(
-    repository: Repository,
-    tag: Tag,
-    manifest: Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
-  ): Promise<Uint8Array> {
-    return this.change(repository, tag, async () => {
-      const { digest, mediaType, size } = manifest
-      return await this.sign({ ...(await this.statement(repository, tag)), digest, mediaType, size })
+  /**
+   * Has a tag mean this manifest; durable when it resolves. That it means it already is no change.
+   * @returns the signed record
+   * @throws {OciError} DENIED, UNAUTHORIZED when the caller may not create or update, or the tag is immutable
+   */
+  async set(repository: Repository, tag: Tag, manifest: ManifestDescriptor, author: TagAuthor): Promise<Uint8Array> {
+    const { digest, mediaType, size } = manifest
+    const signed = await this.change(repository, tag, author, (known) => {
+      if (known && meaningOf(known.record) === digest) return undefined
+      this.judgeSet(repository, tag, known, author.caller)
+      return { digest, mediaType, size }
+    })
+    return signed ?? this.renewed(repository, tag)
+  }
+
+  /** Refuses what {@link set} would refuse by what the tag means now, before anything was done for it. @throws {OciError} */
+  async judge(repository: Repository, tag: Tag, digest: Digest, caller: Caller): Promise<void> {
+    const known = await this.#components.records.get(repository, tag)
+    if (!known || meaningOf(known.record) !== digest) this.judgeSet(repository, tag, known, caller)
+  }
+
+  /**
+   * Deletes a tag, if it means `digest` where that is given.
+   * @returns the signed tombstone; undefined when there is no such tag
+   * @throws {OciError} DENIED when the tag is immutable
+   */
+  remove(repository: Repository, tag: Tag, author: TagAuthor, digest?: Digest): Promise<Uint8Array | undefined> {
+    return this.change(repository, tag, author, (known) => {
+      const meaning = known && meaningOf(known.record)
+      if (meaning === undefined || (digest !== undefined && meaning !== digest)) return undefined
+      this.requireMutable(repository, tag)
+      return { deleted: true }
     })
   }
 
-  /** Deletes a tag. @returns the signed tombstone; undefined when there is no such tag */
-  remove(repository: Repository, tag: Tag): Promise<Uint8Array | undefined> {
-    return this.change(repository, tag, async (known) => {
-      if (!known || isTombstone(known.record)) return undefined
-      return await this.sign({ ...(await this.statement(repository, tag)), deleted: true })
-    })
+  /** Has a tag mean again what it meant before, immutable or not: the operator says so. @returns the signed record */
+  async restore(
+    repository: Repository,
+    tag: Tag,
+    manifest: ManifestDescriptor,
+    author: TagAuthor
+  ): Promise<Uint8Array> {
+    const { digest, mediaType, size } = manifest
+    const signed = await this.change(repository, tag, author, (known) =>
+      known && meaningOf(known.record) === digest ? undefined : { digest, mediaType, size }
+    )
+    return signed ?? this.renewed(repository, tag)
   }
 
   /** The newest record, signed anew when its date is old; tombstones too. */
@@ -89,16 +143,85 @@ export class TagAuthority {
     return await this.#components.records.get(repository, tag)
   }
 
-  private async renewOld(): Promise<void> {
-    for await (const { repository, tag } of this.#components.tags.all()) {
-      if (this.isAuthority(repository)) await this.renew(repository, tag, this.#options.sweepAfterMs)
+  /** Signs anew what is old, and what was signed by seeds that are about to go, so that it outlives their word. */
+  async renewOld(): Promise<void> {
+    const { tags, trust } = this.#components
+    for await (const { repository, tag } of tags.all()) {
+      if (!this.isAuthority(repository)) continue
+      await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) => trust.isRetiring(signer))
     }
   }
 
-  private async renew(repository: Repository, tag: Tag, olderThanMs: number): Promise<void> {
-    await this.change(repository, tag, async (known) => {
-      if (!known || this.age(known.record) < olderThanMs) return
-      await this.sign({ ...known.record, ...(await this.statement(repository, tag)) })
+  /** Does nothing else with this key at the same time, and nothing when the one before has not ended. */
+  async exclusively<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#changing.get(key) ?? Promise.resolve()
+    const running = before.catch(() => {}).then(work)
+    this.#changing.set(key, running)
+    try {
+      return await running
+    } finally {
+      if (this.#changing.get(key) === running) this.#changing.delete(key)
+    }
+  }
+
+  private judgeSet(repository: Repository, tag: Tag, known: AcceptedTag | undefined, caller: Caller): void {
+    const action = known && !isTombstone(known.record) ? 'update' : 'create'
+    if (!caller.may(action, repository)) throw refusal(caller, action, repository, tag)
+    if (action === 'update') this.requireMutable(repository, tag)
+  }
+
+  private requireMutable(repository: Repository, tag: Tag): void {
+    if (!this.#components.immutable.covers(repository, tag)) return
+    throw new OciError(
+      'DENIED',
+      `the tag ${tag} is immutable: it can be neither moved nor deleted; push under another tag`,
+      {
+        detail: { repository, tag }
+      }
+    )
+  }
+
+  /** Decides by what the tag means now and signs, in one step; decides anew when another seed was quicker. */
+  private change(
+    repository: Repository,
+    tag: Tag,
+    { caller, node }: TagAuthor,
+    decide: (known: AcceptedTag | undefined) => Decision
+  ): Promise<Uint8Array | undefined> {
+    const by = { ...(caller.name !== undefined && { actor: caller.name }), node }
+    return this.exclusively(`${repository}:${tag}`, async () => {
+      await this.#components.askOthers(repository, tag)
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const before = await this.#components.records.newest(repository, tag)
+        const decision = decide(before.known)
+        if (!decision) return undefined
+        const record = { ...(await this.statement(repository, tag, before.entry, 'change')), ...decision }
+        const history = changeOf(record, this.#components.peerId, before.known && meaningOf(before.known.record), by)
+        const envelope = await this.sign(record, before, history)
+        if (envelope) return envelope
+      }
+      throw new OciError('UNAVAILABLE', 'other seeds change the tag at the same moment; try again')
+    })
+  }
+
+  private async renewed(repository: Repository, tag: Tag): Promise<Uint8Array> {
+    const current = await this.current(repository, tag)
+    if (current) return current.envelope
+    throw new OciError('UNAVAILABLE', 'the tag was changed at the same moment; try again')
+  }
+
+  private async renew(
+    repository: Repository,
+    tag: Tag,
+    olderThanMs: number,
+    alsoOf: (signer: string) => boolean = () => false
+  ): Promise<void> {
+    await this.exclusively(`${repository}:${tag}`, async () => {
+      const before = await this.#components.records.newest(repository, tag)
+      const { known, entry } = before
+      if (!known || (this.age(known.record) < olderThanMs && !alsoOf(known.signer))) return
+      // When another seed was quicker, it is renewed already.
+      await this.sign({ ...known.record, ...(await this.statement(repository, tag, entry, 'renewal')) }, before)
     })
   }
 
@@ -106,37 +229,32 @@ export class TagAuthority {
     return this.#components.now() - record.issuedAt
   }
 
-  /** The sequence goes on from the last record, whoever signed it: nodes go by the number alone. */
-  private async statement(repository: Repository, tag: Tag) {
-    const { tags, now } = this.#components
-    const issuedAt = now()
-    const sequence = ((await tags.get(repository, tag))?.sequence ?? 0) + 1
+  /** The sequence goes on from the last record, whoever signed it: nodes that still believe its signer go by the number. */
+  private async statement(repository: Repository, tag: Tag, entry: TagEntry | undefined, kind: 'change' | 'renewal') {
+    const issuedAt = this.#components.now()
+    const last = entry?.sequence ?? 0
+    const sequence = nextSequence(last < MAX_PLAUSIBLE_SEQUENCE ? last : await this.lastOfOwn(repository, tag), kind)
     return { repository, tag, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }
   }
 
-  private async sign(record: TagRecord): Promise<Uint8Array> {
-    const { records, privateKey, publish } = this.#components
-    const envelope = await sealTagRecord(record, privateKey)
-    if (!(await records.keep(record, envelope, record.issuedAt))) {
-      throw new OciError('UNAVAILABLE', 'the tag was changed by another seed at the same moment; try again')
-    }
-    publish(record.repository, record.tag, envelope)
-    return envelope
+  private async lastOfOwn(repository: Repository, tag: Tag): Promise<number> {
+    const { tags, peerId } = this.#components
+    const history = await tags.history(repository, tag, { limit: Number.MAX_SAFE_INTEGER })
+    return Math.max(0, ...history.filter(({ signer }) => signer === peerId).map(({ sequence }) => sequence))
   }
 
-  private async change<T>(
-    repository: Repository,
-    tag: Tag,
-    apply: (known: AcceptedTag | undefined) => Promise<T>
-  ): Promise<T> {
-    const key = `${repository}:${tag}`
-    const before = this.#changing.get(key) ?? Promise.resolve()
-    const change = before.catch(() => {}).then(async () => apply(await this.#components.records.get(repository, tag)))
-    this.#changing.set(key, change)
-    try {
-      return await change
-    } finally {
-      if (this.#changing.get(key) === change) this.#changing.delete(key)
-    }
+  /** @returns undefined when a newer record is here by now */
+  private async sign(
+    record: TagRecord,
+    { entry, known }: Awaited<ReturnType<TagRecords['newest']>>,
+    history?: TagHistoryEntry
+  ): Promise<Uint8Array | undefined> {
+    const { records, privateKey, publish } = this.#components
+    const envelope = await sealTagRecord(record, privateKey)
+    // An entry whose signer counts no more gives way, whatever its sequence is.
+    const replaces = known || !entry ? {} : { replaces: entry.envelope }
+    if (!(await records.keep(record, envelope, { ...replaces, ...(history && { history }) }))) return undefined
+    publish(record.repository, record.tag, envelope)
+    return envelope
   }
 }

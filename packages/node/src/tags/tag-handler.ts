@@ -9,7 +9,8 @@ import type {
   TagHandler
 } from '@layermesh/mesh'
 import { type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
-import { OPEN_CALLER } from '@layermesh/registry'
+import { type Caller, OPEN_CALLER, type RegistryAccess } from '@layermesh/registry'
+import type { Deletions } from '../backend/deletions.ts'
 import type { Lists } from '../backend/lists.ts'
 import type { PushService } from '../backend/push-service.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
@@ -29,6 +30,9 @@ export interface NodeTagHandlerComponents {
   readonly router: SeedRouter
   readonly lists: Lists
   readonly pushes: PushService
+  readonly deletions: Deletions
+  /** Finds out whose requests nodes pass on; undefined where everybody may do everything. */
+  readonly access: Pick<RegistryAccess, 'identify'> | undefined
   /** Undefined where clients need no credentials, and on a node that is no seed. */
   readonly tokens: TokenIssuer | undefined
 }
@@ -76,8 +80,9 @@ export class NodeTagHandler implements TagHandler {
     }
   }
 
-  push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    return this.#components.pushes.takePush(from, push, OPEN_CALLER, signal)
+  async push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    const caller = await this.identify(from, push.credential, signal)
+    return await this.#components.pushes.takePush(from, push, caller, signal)
   }
 
   async authenticate(from: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string> {
@@ -86,7 +91,15 @@ export class NodeTagHandler implements TagHandler {
     return await tokens.issue(request, from, signal)
   }
 
-  delete(_from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
-    return this.#components.pushes.takeDelete(target, OPEN_CALLER, signal)
+  async delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    const caller = await this.identify(from, target.credential, signal)
+    return await this.#components.deletions.take(from, target, caller)
+  }
+
+  /** Whoever the credential proves it to be, whatever the node thinks; wrong ones are counted against the node. */
+  private async identify(from: string, credential: string | undefined, signal: AbortSignal): Promise<Caller> {
+    const { access } = this.#components
+    if (!access) return OPEN_CALLER
+    return await access.identify({ authorization: credential, certificate: undefined, address: from }, signal)
   }
 }

@@ -1,13 +1,16 @@
-import type { TagEntry, Tags } from '@layermesh/content'
+import type { TagEntry, TagHistoryEntry, Tags } from '@layermesh/content'
 import type { Repository, Tag } from '@layermesh/oci'
 import {
+  type Acceptance,
   acceptance,
   isTombstone,
   isTrustError,
+  type OpenedTagRecord,
   openTrustedTagRecord,
   type TagRecord,
   type TrustPolicy
 } from '@layermesh/trust'
+import { type RefusalReason, type RefusedRecord, reasonOf } from './refusals.ts'
 
 /** A tag record that passed: signed by who may, for the tag that it was asked for, and never older than one seen before. */
 export interface AcceptedTag {
@@ -20,12 +23,23 @@ export interface AcceptedTag {
 
 export interface TagRecordsComponents {
   readonly tags: Tags
-  readonly trust: TrustPolicy
+  readonly trust: Pick<TrustPolicy, 'maySign'>
   /** Told of each record that was refused. */
-  onRefused(refusal: { reason: string; from: string; repository?: Repository; tag?: Tag }): void
+  onRefused(refusal: RefusedRecord): void
+  /** Whether what others signed for this repository is remembered in the history of its tags. */
+  keepsHistory(repository: Repository): boolean
   /** Milliseconds since 1970. */
   now(): number
 }
+
+/** How often a record is judged anew because another one was kept meanwhile. */
+const ATTEMPTS = 3
+const REFUSED: Readonly<Partial<Record<Acceptance, RefusalReason>>> = Object.freeze({
+  rollback: 'rollback',
+  conflict: 'conflict',
+  expired: 'expired',
+  'from-the-future': 'from_the_future'
+})
 
 /** The signed records that this node keeps: the one door through which any of them comes in. */
 export class TagRecords {
@@ -37,16 +51,16 @@ export class TagRecords {
 
   /** The newest record that is here, tombstones too. A signer who is no longer trusted counts no more. */
   async get(repository: Repository, tag: Tag): Promise<AcceptedTag | undefined> {
+    return (await this.newest(repository, tag)).known
+  }
+
+  /** What is kept of a tag, and the record in it if its signer still counts. */
+  async newest(
+    repository: Repository,
+    tag: Tag
+  ): Promise<{ readonly entry: TagEntry | undefined; readonly known: AcceptedTag | undefined }> {
     const entry = await this.#components.tags.get(repository, tag)
-    if (!entry) return undefined
-    try {
-      const opened = await openTrustedTagRecord(entry.envelope, this.#components.trust)
-      return { ...opened, envelope: entry.envelope, confirmedAt: entry.confirmedAt }
-    } catch (error) {
-      if (!isTrustError(error)) throw error
-      this.#components.onRefused({ reason: error.code, from: 'store', repository, tag })
-      return undefined
-    }
+    return { entry, known: entry && (await this.believed(entry, repository, tag)) }
   }
 
   /**
@@ -64,42 +78,113 @@ export class TagRecords {
     word: 'authority' | 'signer' | 'hearsay',
     wanted?: { repository: Repository; tag: Tag }
   ): Promise<AcceptedTag | undefined> {
-    const { tags, trust, now, onRefused } = this.#components
+    const { trust, onRefused } = this.#components
     const opened = await openTrustedTagRecord(envelope, trust).catch((error: unknown) => {
-      onRefused({ reason: isTrustError(error) ? error.code : 'RECORD_MALFORMED', from, ...wanted })
+      onRefused({ reason: reasonOf(error), from, ...wanted })
       return undefined
     })
     if (!opened) return undefined
-    const { record, signer } = opened
-    const { repository, tag } = record
+    const { repository, tag } = opened.record
     if (wanted && (wanted.repository !== repository || wanted.tag !== tag)) {
-      onRefused({ reason: 'WRONG_TAG', from, ...wanted })
+      onRefused({ reason: 'wrong_tag', from, ...wanted })
       return undefined
     }
-    const known = await tags.get(repository, tag)
-    const verdict = acceptance(known, { record, envelope }, now())
-    if (verdict !== 'newer' && verdict !== 'same') {
-      onRefused({ reason: verdict.toUpperCase(), from, repository, tag })
+    const confirmed = word === 'authority' || (word === 'signer' && from === opened.signer)
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const taken = await this.judgeAndKeep({ ...opened, envelope }, from, confirmed)
+      if (taken !== 'overtaken') return taken
+    }
+    return await this.get(repository, tag)
+  }
+
+  /**
+   * Keeps a record that this node signed.
+   * @param replaces the envelope that may give way to it because nobody believes its signer any more
+   * @returns false when a newer one is here
+   */
+  async keep(
+    record: TagRecord,
+    envelope: Uint8Array,
+    options: { history?: TagHistoryEntry; replaces?: Uint8Array } = {}
+  ): Promise<boolean> {
+    const entry = entryOf(record, envelope, record.issuedAt)
+    return (await this.#components.tags.put(record.repository, record.tag, entry, options)) === 'stored'
+  }
+
+  /** @returns `overtaken` when another record was kept meanwhile, so that all is to be judged anew */
+  private async judgeAndKeep(
+    { record, signer, envelope }: OpenedTagRecord & { envelope: Uint8Array },
+    from: string,
+    confirmed: boolean
+  ): Promise<AcceptedTag | undefined | 'overtaken'> {
+    const { tags, now, onRefused } = this.#components
+    const { repository, tag } = record
+    const { entry, known } = await this.newest(repository, tag)
+    const verdict = acceptance(
+      known && { ...known, sequence: known.record.sequence },
+      { record, envelope, signer },
+      now()
+    )
+    const refused = REFUSED[verdict]
+    if (refused) {
+      onRefused({ reason: refused, from, repository, tag })
       return undefined
     }
-    const confirmed = word === 'authority' || (word === 'signer' && from === signer)
+    if (verdict === 'outranked') return known
     const confirmedAt = Math.max(
       confirmed ? now() : record.issuedAt,
       verdict === 'same' ? (known?.confirmedAt ?? 0) : 0
     )
-    const kept = (verdict === 'same' && !confirmed) || (await this.keep(record, envelope, confirmedAt))
-    // Another one came in meanwhile that is newer.
-    return kept ? { record, signer, envelope, confirmedAt } : await this.get(repository, tag)
+    const taken = { record, signer, envelope, confirmedAt }
+    if (verdict === 'same' && !confirmed) return taken
+    const options = { ...this.historyOf(taken, known), ...(entry && { replaces: entry.envelope }) }
+    const result = await tags.put(repository, tag, entryOf(record, envelope, confirmedAt), options)
+    return result === 'stored' ? taken : 'overtaken'
   }
 
-  /** Keeps a record that this node signed or has checked. @returns false when a newer one is here */
-  async keep(record: TagRecord, envelope: Uint8Array, confirmedAt: number): Promise<boolean> {
-    const entry: TagEntry = {
-      sequence: record.sequence,
-      envelope,
-      confirmedAt,
-      ...(isTombstone(record) ? {} : { digest: record.digest })
+  private async believed(entry: TagEntry, repository: Repository, tag: Tag): Promise<AcceptedTag | undefined> {
+    try {
+      const opened = await openTrustedTagRecord(entry.envelope, this.#components.trust)
+      return { ...opened, envelope: entry.envelope, confirmedAt: entry.confirmedAt }
+    } catch (error) {
+      if (!isTrustError(error)) throw error
+      this.#components.onRefused({ reason: reasonOf(error), from: 'store', repository, tag })
+      return undefined
     }
-    return (await this.#components.tags.put(record.repository, record.tag, entry)) === 'stored'
   }
+
+  /** Who asked another seed for a change is not known here, only that it signed it. */
+  private historyOf({ record, signer }: AcceptedTag, known: AcceptedTag | undefined): { history?: TagHistoryEntry } {
+    const [digest, previous] = [meaningOf(record), known && meaningOf(known.record)]
+    if (digest === previous || !this.#components.keepsHistory(record.repository)) return {}
+    return { history: changeOf(record, signer, previous) }
+  }
+}
+
+/** What a change of a tag's meaning looks like in its history. */
+export function changeOf(
+  record: TagRecord,
+  signer: string,
+  previous: TagHistoryEntry['previous'],
+  by: { actor?: string; node?: string } = {}
+): TagHistoryEntry {
+  const digest = meaningOf(record)
+  return {
+    sequence: record.sequence,
+    at: record.issuedAt,
+    ...(digest && { digest }),
+    ...(previous && { previous }),
+    ...by,
+    signer
+  }
+}
+
+/** The digest that a tag means by a record; undefined when it was deleted. */
+export function meaningOf(record: TagRecord): TagEntry['digest'] {
+  return isTombstone(record) ? undefined : record.digest
+}
+
+function entryOf(record: TagRecord, envelope: Uint8Array, confirmedAt: number): TagEntry {
+  const digest = meaningOf(record)
+  return { sequence: record.sequence, envelope, confirmedAt, ...(digest && { digest }) }
 }

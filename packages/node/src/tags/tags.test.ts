@@ -3,14 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TagAnswer } from '@layermesh/mesh'
 import { digestOf, MEDIA_TYPE, mirroredRepository, ownRepository, parseTag } from '@layermesh/oci'
+import { OPEN_CALLER } from '@layermesh/registry'
 import { DEFAULT_FRESHNESS, loadOrCreateKey, peerIdOf, sealTagRecord, TrustPolicy } from '@layermesh/trust'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryTags } from '../testing/memory-tags.ts'
-import { TagAuthority } from './tag-authority.ts'
+import { ImmutableTags } from './immutable-tags.ts'
+import { type TagAuthor, TagAuthority } from './tag-authority.ts'
 import { TagRecords } from './tag-records.ts'
 import { TagResolver, type TagResolverComponents, type TagResolverOptions } from './tag-resolver.ts'
 
 const HOUR = 3_600_000
+const CHANGE = 2 ** 20
+const author: TagAuthor = { caller: OPEN_CALLER, node: 'node' }
 const repository = ownRepository('team/app')
 const tag = parseTag('1.0')
 const manifest = (text: string) => ({
@@ -40,7 +44,13 @@ beforeEach(() => {
 })
 
 function recordsOver(tags: MemoryTags, trust: TrustPolicy): TagRecords {
-  return new TagRecords({ tags, trust, now: () => now, onRefused: ({ reason }) => refusals.push(reason) })
+  return new TagRecords({
+    tags,
+    trust,
+    now: () => now,
+    onRefused: ({ reason }) => refusals.push(reason),
+    keepsHistory: () => true
+  })
 }
 
 function makeSeed(tags = new MemoryTags()) {
@@ -54,6 +64,8 @@ function makeSeed(tags = new MemoryTags()) {
       records,
       tags,
       trust,
+      immutable: new ImmutableTags([]),
+      askOthers: async () => {},
       now: () => now,
       publish: (_r, _t, envelope) => published.push(envelope),
       onRenewalFailed: (error) => expect.fail(String(error))
@@ -117,38 +129,41 @@ function makeNode(
 describe('a seed', () => {
   it('signs each change with a higher sequence, also when changes come at once', async () => {
     const { authority, records } = makeSeed()
-    await Promise.all(['a', 'b', 'c'].map((text) => authority.set(repository, tag, manifest(text))))
-    expect((await records.get(repository, tag))?.record.sequence).toBe(3)
+    await Promise.all(['a', 'b', 'c'].map((text) => authority.set(repository, tag, manifest(text), author)))
+    expect((await records.get(repository, tag))?.record.sequence).toBe(3 * CHANGE)
   })
 
   it('signs a tombstone for a deleted tag, once', async () => {
     const { authority } = makeSeed()
-    await authority.set(repository, tag, manifest('a'))
-    expect(await authority.remove(repository, tag)).toBeDefined()
-    expect(await authority.remove(repository, tag)).toBeUndefined()
+    await authority.set(repository, tag, manifest('a'), author)
+    expect(await authority.remove(repository, tag, author)).toBeDefined()
+    expect(await authority.remove(repository, tag, author)).toBeUndefined()
   })
 
   it('signs an old record anew when somebody asks, with the same meaning', async () => {
     const { authority, published } = makeSeed()
-    await authority.set(repository, tag, manifest('a'))
+    await authority.set(repository, tag, manifest('a'), author)
     now += 2 * HOUR
     const current = await authority.current(repository, tag)
-    expect(current?.record).toMatchObject({ sequence: 2, issuedAt: now, digest: manifest('a').digest })
+    expect(current?.record).toMatchObject({ sequence: CHANGE + 1, issuedAt: now, digest: manifest('a').digest })
     expect(published).toHaveLength(2)
-    expect((await authority.current(repository, tag))?.record.sequence).toBe(2)
+    expect((await authority.current(repository, tag))?.record.sequence).toBe(CHANGE + 1)
   })
 
   it('goes on from the sequence of a signer that is trusted no more', async () => {
     const tags = new MemoryTags()
     await tags.put(repository, tag, { sequence: 7, envelope: new Uint8Array([1]), confirmedAt: now })
     const { authority, records } = makeSeed(tags)
-    await authority.set(repository, tag, manifest('a'))
-    expect((await records.get(repository, tag))?.record).toMatchObject({ sequence: 8, digest: manifest('a').digest })
+    await authority.set(repository, tag, manifest('a'), author)
+    expect((await records.get(repository, tag))?.record).toMatchObject({
+      sequence: CHANGE,
+      digest: manifest('a').digest
+    })
   })
 
   it('answers for its own tags, however short the time for which others may believe them', async () => {
     const { authority, records } = makeSeed()
-    await authority.set(repository, tag, manifest('a'))
+    await authority.set(repository, tag, manifest('a'), author)
     now += 120_000
     const policy = { ...DEFAULT_FRESHNESS, maxStaleMs: 60_000 }
     const resolver = resolverOver({ authority, records, peerId: seedId, freshnessOf: () => policy })
@@ -167,7 +182,7 @@ describe('a seed', () => {
 describe('a node', () => {
   it('asks the seed, and for a while goes by what it heard', async () => {
     const seed = makeSeed()
-    await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('a'), author)
     const node = makeNode({ [seedId]: seed.answer })
     expect((await node.resolve())?.record.digest).toBe(manifest('a').digest)
     now += 5_000
@@ -179,20 +194,20 @@ describe('a node', () => {
 
   it('sees a tag move, and a tag deleted', async () => {
     const seed = makeSeed()
-    await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('a'), author)
     const node = makeNode({ [seedId]: seed.answer })
     await node.resolve()
-    await seed.authority.set(repository, tag, manifest('b'))
+    await seed.authority.set(repository, tag, manifest('b'), author)
     now += 11_000
     expect((await node.resolve())?.record.digest).toBe(manifest('b').digest)
-    await seed.authority.remove(repository, tag)
+    await seed.authority.remove(repository, tag, author)
     now += 11_000
     expect(await node.resolve()).toBeUndefined()
   })
 
   it('answers with a warning when the seed is gone, and refuses when the answer got too old', async () => {
     const seed = makeSeed()
-    await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('a'), author)
     const peers: Record<string, () => Promise<TagAnswer>> = { [seedId]: seed.answer }
     const node = makeNode(peers)
     await node.resolve()
@@ -205,8 +220,8 @@ describe('a node', () => {
 
   it('that never saw the tag learns it from peers when the seed is gone, and takes the newest', async () => {
     const seed = makeSeed()
-    const old = await seed.authority.set(repository, tag, manifest('a'))
-    const latest = await seed.authority.set(repository, tag, manifest('b'))
+    const old = await seed.authority.set(repository, tag, manifest('a'), author)
+    const latest = await seed.authority.set(repository, tag, manifest('b'), author)
     const say = (envelope: Uint8Array) => async () => ({ envelope, confirmedAt: now, authoritative: false })
     const node = makeNode({ peer1: say(old), peer2: say(latest) })
     expect((await node.resolve())?.record.digest).toBe(manifest('b').digest)
@@ -214,7 +229,7 @@ describe('a node', () => {
 
   it('learns it from the DHT when nobody else knows', async () => {
     const seed = makeSeed()
-    const envelope = await seed.authority.set(repository, tag, manifest('a'))
+    const envelope = await seed.authority.set(repository, tag, manifest('a'), author)
     now += 60_000
     const node = makeNode({}, new MemoryTags(), async () => envelope)
     expect((await node.resolve())?.record.digest).toBe(manifest('a').digest)
@@ -223,7 +238,7 @@ describe('a node', () => {
 
   it('does not believe a peer that an old record is fresh', async () => {
     const seed = makeSeed()
-    const envelope = await seed.authority.set(repository, tag, manifest('a'))
+    const envelope = await seed.authority.set(repository, tag, manifest('a'), author)
     now += 25 * HOUR
     const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
     await expect(node.resolve()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
@@ -231,8 +246,8 @@ describe('a node', () => {
 
   it('never goes back to a lower sequence, also after a restart, even when the seed itself says so', async () => {
     const seed = makeSeed()
-    const old = await seed.authority.set(repository, tag, manifest('a'))
-    await seed.authority.set(repository, tag, manifest('b'))
+    const old = await seed.authority.set(repository, tag, manifest('a'), author)
+    await seed.authority.set(repository, tag, manifest('b'), author)
     const first = makeNode({ [seedId]: seed.answer })
     await first.resolve()
     now += 11_000
@@ -241,7 +256,7 @@ describe('a node', () => {
       first.tags
     )
     expect((await restarted.resolve())?.record.digest).toBe(manifest('b').digest)
-    expect(refusals).toContain('ROLLBACK')
+    expect(refusals).toContain('rollback')
   })
 
   it.each([
@@ -252,7 +267,7 @@ describe('a node', () => {
           { repository, tag, sequence: 9, issuedAt: now, expiresAt: now + HOUR, ...manifest('x') },
           strangerKey
         ),
-      'SIGNER_NOT_TRUSTED'
+      'signer_not_trusted'
     ],
     [
       'for another tag',
@@ -261,7 +276,7 @@ describe('a node', () => {
           { repository, tag: parseTag('2.0'), sequence: 9, issuedAt: now, expiresAt: now + HOUR, ...manifest('x') },
           seedKey
         ),
-      'WRONG_TAG'
+      'wrong_tag'
     ],
     [
       'for another repository',
@@ -277,7 +292,7 @@ describe('a node', () => {
           },
           seedKey
         ),
-      'WRONG_TAG'
+      'wrong_tag'
     ],
     [
       'that has expired',
@@ -286,7 +301,7 @@ describe('a node', () => {
           { repository, tag, sequence: 9, issuedAt: now - HOUR, expiresAt: now - 1, ...manifest('x') },
           seedKey
         ),
-      'EXPIRED'
+      'expired'
     ],
     [
       'from the future',
@@ -295,9 +310,9 @@ describe('a node', () => {
           { repository, tag, sequence: 9, issuedAt: now + HOUR, expiresAt: now + 2 * HOUR, ...manifest('x') },
           seedKey
         ),
-      'FROM-THE-FUTURE'
+      'from_the_future'
     ],
-    ['that is garbage', async () => new Uint8Array([1, 2, 3]), 'RECORD_MALFORMED']
+    ['that is garbage', async () => new Uint8Array([1, 2, 3]), 'record_malformed']
   ])('refuses a record %s, and says so', async (_what, seal, reason) => {
     const envelope = await seal()
     const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
@@ -307,7 +322,7 @@ describe('a node', () => {
 
   it('asks the seed once for all who want the same tag at one time', async () => {
     const seed = makeSeed()
-    await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('a'), author)
     let asked = 0
     const node = makeNode({
       [seedId]: () => {
@@ -321,7 +336,7 @@ describe('a node', () => {
 
   it('goes by what the seed says also when it says so only while others are being asked', async () => {
     const seed = makeSeed()
-    await seed.authority.set(repository, tag, manifest('a'))
+    await seed.authority.set(repository, tag, manifest('a'), author)
     const othersAsked = Promise.withResolvers<void>()
     const slowSeed = () => othersAsked.promise.then(() => seed.answer())
     const peer = async () => {

@@ -1,20 +1,39 @@
-import type { TagEntry, Tags } from '@layermesh/content'
+import type { TagEntry, TagHistoryEntry, TagPutOptions, Tags } from '@layermesh/content'
 import type { Repository, Tag } from '@layermesh/oci'
 
 /** Tag entries in memory, with the promises of the store's own. */
 export class MemoryTags implements Tags {
   readonly #entries = new Map<string, TagEntry & { repository: Repository; tag: Tag }>()
+  readonly #history = new Map<string, TagHistoryEntry[]>()
 
   async get(repository: Repository, tag: Tag): Promise<TagEntry | undefined> {
     return this.#entries.get(`${repository}:${tag}`)
   }
 
-  async put(repository: Repository, tag: Tag, entry: TagEntry): Promise<'stored' | 'older' | 'conflict'> {
-    const known = this.#entries.get(`${repository}:${tag}`)
-    if (known && entry.sequence < known.sequence) return 'older'
-    if (known?.sequence === entry.sequence && Buffer.compare(known.envelope, entry.envelope) !== 0) return 'conflict'
-    this.#entries.set(`${repository}:${tag}`, { ...entry, repository, tag })
+  async put(
+    repository: Repository,
+    tag: Tag,
+    entry: TagEntry,
+    { history, replaces }: TagPutOptions = {}
+  ): Promise<'stored' | 'older' | 'conflict'> {
+    const key = `${repository}:${tag}`
+    const known = this.#entries.get(key)
+    const same = known && Buffer.compare(known.envelope, entry.envelope) === 0
+    const givesWay = known && replaces && Buffer.compare(known.envelope, replaces) === 0
+    if (known && !same && !givesWay && entry.sequence <= known.sequence)
+      return entry.sequence < known.sequence ? 'older' : 'conflict'
+    this.#entries.set(key, { ...entry, repository, tag })
+    if (history && !same) this.#history.set(key, [history, ...(this.#history.get(key) ?? [])])
     return 'stored'
+  }
+
+  async history(
+    repository: Repository,
+    tag: Tag,
+    { before = Number.POSITIVE_INFINITY, limit }: { before?: number; limit: number }
+  ): Promise<TagHistoryEntry[]> {
+    const entries = this.#history.get(`${repository}:${tag}`) ?? []
+    return entries.filter(({ sequence }) => sequence < before).slice(0, limit)
   }
 
   async list(repository: Repository): Promise<Tag[]> {
