@@ -9,3 +9,6 @@ export {
 } from './options.ts'
 export { createRegistry, type RegistryComponents } from './registry.ts'
 export { createRegistryServer } from './server.ts'
+export { readTlsMaterial, TlsError, type TlsFiles } from './tls/material.ts'
+export { TlsReloader } from './tls/tls-reloader.ts'
+export type { RegistryTlsServer } from './tls/tls-server.ts'

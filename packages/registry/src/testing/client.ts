@@ -1,4 +1,5 @@
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
+import { type RequestOptions as HttpsOptions, request as requestSecurely } from 'node:https'
 import { connect } from 'node:net'
 
 /** A whole answer. */
@@ -17,18 +18,33 @@ export interface RequestOptions {
   readonly body?: Uint8Array | string
 }
 
+/** How a client speaks TLS. */
+export type TlsOptions = Pick<HttpsOptions, 'agent' | 'ca' | 'cert' | 'key' | 'maxVersion'>
+
 /** Sends requests to one server with Node's own client; the path goes out exactly as it is given. */
 export class TestClient {
   readonly port: number
+  readonly #tls: TlsOptions | undefined
 
-  constructor(port: number) {
+  /** @param tls to speak TLS; its `agent` is used when there is one */
+  constructor(port: number, tls?: TlsOptions) {
     this.port = port
+    this.#tls = tls
   }
 
   send(method: string, path: string, { headers = {}, body }: RequestOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: this.port, method, path, headers, agent: false }
-      const outgoing = request(options, (incoming) => {
+      const options = {
+        host: '127.0.0.1',
+        port: this.port,
+        method,
+        path,
+        headers,
+        agent: false,
+        servername: 'localhost',
+        ...this.#tls
+      }
+      const outgoing = (this.#tls === undefined ? request : requestSecurely)(options, (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
         incoming.on('error', reject)
