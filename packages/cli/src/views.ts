@@ -13,6 +13,7 @@ export function formatStatus(status: NodeStatus, now: number): string {
     ['version', status.version],
     ['running for', formatAge(now - Date.parse(status.startedAt))],
     ['registry', status.registry],
+    ...(status.mirror === undefined ? [] : [['mirror', status.mirror] as const]),
     ...status.meshAddresses.map((address, index) => [index === 0 ? 'mesh' : '', address] as const),
     ['peers', String(status.peers)],
     ['store', `${store.blobs} blobs, ${formatBytes(store.bytes)}${free}${arriving}`],

@@ -2,7 +2,7 @@ import { isLoopback, type NodeConfig, type NodeInfo, parseTcpMultiaddr } from '@
 
 /** Tells on the terminal of a node that has started how it is used, with its real addresses. */
 export function welcome(info: NodeInfo, config: NodeConfig): string {
-  const registry = registryName(info.registry)
+  const registry = registryName(config.registry.publicUrl ?? info.registry)
   const sections: [string, string[]][] = [
     ['push', [`docker tag IMAGE ${registry}/team/app:1`, `docker push ${registry}/team/app:1`]],
     ['pull', [`docker pull ${registry}/team/app:1`]],

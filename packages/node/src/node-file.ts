@@ -5,8 +5,10 @@ import { join } from 'node:path'
 export interface NodeInfo {
   readonly pid: number
   readonly peerId: string
-  /** `http://HOST:PORT` of the registry API. */
+  /** `http://HOST:PORT` or `https://HOST:PORT` of the registry API. */
   readonly registry: string
+  /** `http://HOST:PORT` of the mirror listener, when there is one. */
+  readonly mirror?: string
   /** `http://HOST:PORT` of the admin listener. */
   readonly admin: string
   /** Full multiaddrs to join through. */

@@ -21,7 +21,8 @@ export interface LiveViewComponents {
   readonly mesh: Mesh
   readonly records: TagRecords
   readonly puller: ImagePuller
-  readonly registryUrl: () => string
+  readonly registryUrl: string
+  readonly mirrorUrl: string | undefined
 }
 
 const FREE_SPACE_EVERY_MS = 10_000
@@ -49,7 +50,7 @@ export class LiveView implements NodeView {
   }
 
   status(): NodeStatus {
-    const { config, content, mesh, registryUrl } = this.#components
+    const { config, content, mesh, registryUrl, mirrorUrl } = this.#components
     const notReady = this.notReady()
     return {
       peerId: mesh.peerId,
@@ -58,7 +59,8 @@ export class LiveView implements NodeView {
       version: VERSION,
       startedAt: this.#startedAt,
       meshAddresses: mesh.addresses,
-      registry: registryUrl(),
+      registry: registryUrl,
+      ...(mirrorUrl === undefined ? {} : { mirror: mirrorUrl }),
       peers: mesh.connected().length,
       store: {
         blobs: content.blobs.count(),

@@ -1,9 +1,8 @@
 import { mkdir } from 'node:fs/promises'
-import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
-import { createRegistry, createRegistryServer, type RegistryEvent } from '@layermesh/registry'
+import type { RegistryEvent } from '@layermesh/registry'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
@@ -17,6 +16,7 @@ import { NodeMetrics } from './metrics.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
+import { startRegistryListeners } from './registry-listeners.ts'
 import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
@@ -118,15 +118,17 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   rosterAuthority?.start()
   started.add(() => rosterAuthority?.stop())
 
-  const registry = await startRegistry(config, backend, mesh, metrics, log)
-  started.add(() => closeServer(registry.server, AbortSignal.timeout(0)))
+  const events = { record: (event: RegistryEvent) => onRegistryEvent(event, mesh, metrics) }
+  const registry = await startRegistryListeners({ backend: backend.registry, events, privateKey, log }, config)
+  started.add(() => registry.close(AbortSignal.timeout(0)))
   const view = new LiveView({
     config,
     content,
     mesh,
     records: backend.records,
     puller: backend.puller,
-    registryUrl: () => registry.url
+    registryUrl: registry.url,
+    mirrorUrl: registry.mirrorUrl
   })
   await view.start()
   started.add(() => view.stop())
@@ -139,6 +141,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     pid: process.pid,
     peerId,
     registry: registry.url,
+    ...(registry.mirrorUrl === undefined ? {} : { mirror: registry.mirrorUrl }),
     admin: admin.url,
     meshAddresses: mesh.addresses
   }
@@ -150,7 +153,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     info,
     stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
       log.info({}, 'stopping')
-      await Promise.all([closeServer(registry.server, signal), closeServer(admin.server, signal)])
+      await Promise.all([registry.close(signal), closeServer(admin.server, signal)])
       await started.run()
       log.info({}, 'stopped')
     }
@@ -186,21 +189,14 @@ function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
   })
 }
 
-async function startRegistry(
-  config: NodeConfig,
-  backend: NodeBackend,
+async function onRegistryEvent(
+  { action, target, digest, bytes }: RegistryEvent,
   mesh: Mesh,
-  metrics: NodeMetrics,
-  log: Logger
-): Promise<{ server: Server; url: string }> {
-  const record = async ({ action, target, digest, bytes }: RegistryEvent) => {
-    if (action === 'pull') metrics.sent('client', 'zone', bytes)
-    // A blob is shared as soon as it was pushed, before the manifest that names it.
-    if (action === 'push' && target === 'blob' && digest !== undefined) mesh.announce(digest)
-  }
-  const { ownHosts, readOnly, deletes } = config.registry
-  const app = createRegistry({ backend: backend.registry, log, events: { record } }, { ownHosts, readOnly, deletes })
-  return await listen(createRegistryServer(app), config.registry.listen)
+  metrics: NodeMetrics
+): Promise<void> {
+  if (action === 'pull') metrics.sent('client', 'zone', bytes)
+  // A blob is shared as soon as it was pushed, before the manifest that names it.
+  if (action === 'push' && target === 'blob' && digest !== undefined) mesh.announce(digest)
 }
 
 function observeMesh(metrics: NodeMetrics, log: Logger): MeshObserver {

@@ -29,6 +29,7 @@ export const statusSchema = z.strictObject({
   startedAt: time,
   meshAddresses: z.array(z.string()).describe('Full multiaddrs to join through.'),
   registry: z.url().describe('Where the /v2/ API is.'),
+  mirror: z.exactOptional(z.url()).describe('Where the mirror is, which only gives and asks nobody who they are.'),
   peers: z.int().min(0).describe('How many peers are connected.'),
   store: z.strictObject({
     blobs: z.int().min(0).describe('Blobs that are wholly here.'),

@@ -11,8 +11,10 @@ export interface NodeStatus {
   readonly startedAt: string
   /** Full multiaddrs to join through. */
   readonly meshAddresses: readonly string[]
-  /** `http://HOST:PORT` of the registry API. */
+  /** `http://HOST:PORT` or `https://HOST:PORT` of the registry API. */
   readonly registry: string
+  /** `http://HOST:PORT` of the mirror listener, when there is one. */
+  readonly mirror?: string
   /** How many peers are connected. */
   readonly peers: number
   readonly store: StoreStatus

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Override } from './environment.ts'
 import { ConfigError } from './errors.ts'
@@ -153,7 +154,13 @@ it('refuses a wrong value with its line', async () => {
     ['freshness:\n  - repositories: "**"\n    maxAge: 1h\n    maxStale: 1m', 4],
     ['registry:\n  ownHosts: [word]', 2],
     [`trust:\n  - peerId: ${PEER}\n    repositories: [a**b]`, 3],
-    ['freshness:\n  - repositories: UPPER', 2]
+    ['freshness:\n  - repositories: UPPER', 2],
+    ['registry:\n  publicUrl: registry.example', 2],
+    ['registry:\n  publicUrl: https://registry.example/path', 2],
+    ['registry:\n  publicUrl: https://user:pw@registry.example', 2],
+    ['registry:\n  mirrorListen: 5010', 2],
+    ['registry:\n  tls: { certificate: a }', 2],
+    ['registry:\n  tls:\n    { certificate: a, key: b, requireClientCertificate: true }', 3]
   ] as const
   for (const [text, line] of lines) {
     expect(await failure({ text }), text).toMatchObject({ code: 'INVALID_VALUE', line })
@@ -202,4 +209,19 @@ it('warns of a node that trusts nobody and of a registry that everybody may push
   expect((await loadConfig({})).warnings[0]).toContain('no seed is trusted')
   const { warnings } = await loadConfig({ text: 'role: seed\nregistry: { listen: "0.0.0.0:5000" }' })
   expect(warnings).toEqual([expect.stringContaining('whoever reaches registry.listen may push')])
+})
+
+it('reads where the registry is found, and counts its public name among its own', async () => {
+  const text = `registry:
+  publicUrl: https://Registry.example:443/
+  mirrorListen: 127.0.0.1:5010
+  ownHosts: [other.example]
+  tls: { certificate: tls.crt, key: tls.key, clientCa: /etc/ca.crt }`
+  const { config } = await loadConfig({ text })
+  expect(config.registry).toMatchObject({
+    publicUrl: 'https://registry.example',
+    ownHosts: ['other.example', 'registry.example'],
+    mirrorListen: { host: '127.0.0.1', port: 5010 },
+    tls: { certificate: resolve('tls.crt'), key: resolve('tls.key'), clientCa: '/etc/ca.crt' }
+  })
 })

@@ -11,6 +11,17 @@ export interface NodeConfig {
   readonly zone: string
   readonly registry: {
     readonly listen: ListenAddress
+    readonly mirrorListen?: ListenAddress
+    /** Scheme, host and port. */
+    readonly publicUrl?: string
+    /** Absolute paths. */
+    readonly tls?: {
+      readonly certificate: string
+      readonly key: string
+      readonly clientCa?: string
+      readonly requireClientCertificate: boolean
+    }
+    readonly behindTlsProxy: boolean
     readonly ownHosts: readonly string[]
     readonly readOnly: boolean
     readonly deletes: boolean
@@ -55,7 +66,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
   return deepFreeze({
     ...settings,
     dataDir: resolve(settings.dataDir),
-    registry: { ...registry, listen: must(parseListenAddress(registry.listen)) },
+    registry: toRegistry(registry),
     admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
     mesh: { ...meshRest, ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }) },
     tags: { validityMs: must(parseDuration(tags.validity)), immutable: tags.immutable },
@@ -74,6 +85,28 @@ export function toNodeConfig(settings: Settings): NodeConfig {
       farUpload: rateOf(limits.farUpload)
     }
   })
+}
+
+function toRegistry({ mirrorListen, publicUrl, tls, ...registry }: Settings['registry']): NodeConfig['registry'] {
+  const origin = publicUrl === undefined ? undefined : new URL(publicUrl)
+  return {
+    ...registry,
+    listen: must(parseListenAddress(registry.listen)),
+    ownHosts: origin === undefined ? registry.ownHosts : [...registry.ownHosts, origin.host],
+    ...(mirrorListen === undefined ? {} : { mirrorListen: must(parseListenAddress(mirrorListen)) }),
+    ...(origin === undefined ? {} : { publicUrl: origin.origin }),
+    ...(tls === undefined ? {} : { tls: toTls(tls) })
+  }
+}
+
+function toTls({
+  certificate,
+  key,
+  clientCa,
+  requireClientCertificate
+}: Required<Settings['registry']>['tls'] & object) {
+  const files = { certificate: resolve(certificate), key: resolve(key) }
+  return { ...files, ...(clientCa === undefined ? {} : { clientCa: resolve(clientCa) }), requireClientCertificate }
 }
 
 function rateOf(text: string | undefined): number {

@@ -11,7 +11,7 @@ export interface RuleBreak {
 
 /** The first rule that the configuration breaks; undefined when it keeps them all. */
 export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
-  return openMesh(config) ?? staleBeforeOld(config)
+  return openMesh(config) ?? staleBeforeOld(config) ?? requiredWithoutCa(config)
 }
 
 /** What an operator should know of a configuration that works. */
@@ -35,6 +35,13 @@ function openMesh({ mesh }: NodeConfig): RuleBreak | undefined {
     `other hosts could join through ${mesh.listen[index]}, and there is no cluster secret: name its file with ` +
     '--secret-file (make one with `layermesh secret new`), or set mesh.allowWithoutSecret: true to let everybody in'
   return { code: 'OPEN_MESH', path: ['mesh', 'listen', index], message }
+}
+
+/** Nobody could connect. */
+function requiredWithoutCa({ registry }: NodeConfig): RuleBreak | undefined {
+  if (!registry.tls?.requireClientCertificate || registry.tls.clientCa !== undefined) return undefined
+  const message = 'expected registry.tls.clientCa too, which names who may sign certificates of clients'
+  return { code: 'INVALID_VALUE', path: ['registry', 'tls', 'requireClientCertificate'], message }
 }
 
 function staleBeforeOld({ freshness }: NodeConfig): RuleBreak | undefined {

@@ -49,8 +49,38 @@ const hostName = shaped('a host name without port', (text) => parseListenAddress
 const path = shaped('a path', (text) => text.length > 0 && !text.includes('\0'))
 const count = (limit: number) => z.int().min(1).max(limit)
 
+const publicUrl = shaped('a URL without a path, such as https://registry.example:5000', isOrigin)
+
+const tls = z.strictObject({
+  certificate: path.describe('PEM file of the certificate, followed by those of intermediate authorities.'),
+  key: path.describe('PEM file of its private key.'),
+  clientCa: path
+    .optional()
+    .describe(
+      'PEM file of authorities. Clients are asked for a certificate, and one that these signed proves who it is.'
+    ),
+  requireClientCertificate: z
+    .boolean()
+    .default(false)
+    .describe('Refuses connections without a certificate that one of clientCa signed.')
+})
+
 const registry = z.strictObject({
   listen: listenAddress.default('127.0.0.1:5000').describe('Where container clients find the /v2/ API.'),
+  mirrorListen: listenAddress
+    .optional()
+    .describe('A second listener for mirror settings of clients: it only gives, and never asks who a client is.'),
+  publicUrl: publicUrl
+    .optional()
+    .describe('Where clients reach this registry, such as https://registry.example:5000. Its host is one of ownHosts.'),
+  tls: tls.optional().describe('Has registry.listen speak TLS 1.2 and later. Changed files are taken within seconds.'),
+  behindTlsProxy: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Says that all clients of registry.listen come through a proxy that ends TLS and puts their address last in ' +
+        'X-Forwarded-For.'
+    ),
   ownHosts: z
     .array(registryHost)
     .default([])
@@ -197,6 +227,14 @@ export type Settings = z.output<typeof settingsSchema>
 /** The published JSON schema of the file, draft 2020-12. */
 export function settingsJsonSchema(): Record<string, unknown> {
   return { title: 'layermesh', ...z.toJSONSchema(settingsSchema, { io: 'input' }) }
+}
+
+/** Tells whether this is a URL of scheme and host alone, whose host can be told from the first part of a repository. */
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) return false
+  if (url.href !== `${url.origin}/`) return false
+  return succeeds(normalizeRegistryHost)(url.host)
 }
 
 function succeeds(read: (text: string) => unknown): (text: string) => boolean {

@@ -16,16 +16,16 @@ export class TestCa {
   /** Its own certificate in PEM. */
   readonly certificate: string
   readonly #issuer: x509.X509Certificate
-  readonly #keys: CryptoKeyPair
+  readonly #keys: webcrypto.CryptoKeyPair
 
-  private constructor(issuer: x509.X509Certificate, keys: CryptoKeyPair) {
+  private constructor(issuer: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
     this.#issuer = issuer
     this.#keys = keys
     this.certificate = issuer.toString('pem')
   }
 
   static async create(name: string): Promise<TestCa> {
-    x509.cryptoProvider.set(webcrypto as Crypto)
+    x509.cryptoProvider.set(webcrypto as never)
     const keys = await newKeys()
     const issuer = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: newSerial(),
@@ -61,8 +61,8 @@ export class TestCa {
   }
 }
 
-function newKeys(): Promise<CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>
 }
 
 function newSerial(): string {

@@ -4,7 +4,7 @@ import { Agent } from 'node:https'
 import { type AddressInfo, connect as connectPlainly } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { ClientProof } from '../interfaces.ts'
 import { createRegistry } from '../registry.ts'
@@ -73,14 +73,14 @@ async function materialOf(issued: Issued, ...clientCas: string[]): Promise<TlsMa
   return await readTlsMaterial(clientCas.length === 0 ? files : { ...files, clientCa: path })
 }
 
-async function secured(port: number, options: Parameters<typeof connect>[0] = {}): Promise<TLSSocket> {
+async function secured(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
   const socket = connect({ port, host: '127.0.0.1', ca: ca.certificate, ...options })
   onTestFinished(() => void socket.destroy())
   await once(socket, 'secureConnect')
   return socket
 }
 
-const asClient = ({ certificate, key }: Issued): TlsOptions => ({ cert: certificate, key })
+const asClient = ({ certificate, key }: Issued) => ({ cert: certificate, key })
 
 describe('a registry over TLS', () => {
   it('is reached by those who trust its authority, and names itself https', async () => {

@@ -1,0 +1,91 @@
+import { hkdfSync } from 'node:crypto'
+import {
+  createRegistry,
+  createRegistryServer,
+  type RegistryComponents,
+  type RegistryOptions,
+  readTlsMaterial,
+  TlsError,
+  TlsReloader
+} from '@layermesh/registry'
+import { ConfigError } from './config/index.ts'
+import type { NodeConfig } from './config/node-config.ts'
+import { closeServer, type Listening, listen } from './listening.ts'
+import type { PrivateKey } from './tags/tag-authority.ts'
+
+export interface RegistryListenersComponents extends Pick<RegistryComponents, 'backend' | 'access' | 'events' | 'log'> {
+  readonly privateKey: PrivateKey
+}
+
+/** Where clients find the `/v2/` API. */
+export interface RegistryListeners {
+  /** `http://HOST:PORT` or `https://HOST:PORT`. */
+  readonly url: string
+  /** Of the mirror listener, when there is one. */
+  readonly mirrorUrl: string | undefined
+  /** Accepts no more; what runs may finish until `signal` aborts. */
+  close(signal: AbortSignal): Promise<void>
+}
+
+const SEALING_KEY_BYTES = 32
+
+/** Opens the registry and, when there is to be one, the mirror. @throws {ConfigError} TLS_UNUSABLE; system errors */
+export async function startRegistryListeners(
+  { privateKey, ...shared }: RegistryListenersComponents,
+  { registry: config }: NodeConfig
+): Promise<RegistryListeners> {
+  const components = { ...shared, sealingKey: sealingKeyOf(privateKey) }
+  const { ownHosts, readOnly, deletes, behindTlsProxy } = config
+  const options: RegistryOptions = { ownHosts, readOnly, deletes, behindTlsProxy }
+  const registry = await startRegistry(components, options, config)
+  if (config.mirrorListen === undefined) return { url: registry.url, mirrorUrl: undefined, close: registry.close }
+  try {
+    const app = createRegistry(components, { ownHosts, face: 'mirror' })
+    const mirror = await listen(createRegistryServer(app), config.mirrorListen)
+    return {
+      url: registry.url,
+      mirrorUrl: mirror.url,
+      close: async (signal) => {
+        await Promise.all([registry.close(signal), closeServer(mirror.server, signal)])
+      }
+    }
+  } catch (error) {
+    await registry.close(AbortSignal.abort())
+    throw error
+  }
+}
+
+async function startRegistry(
+  components: RegistryComponents,
+  options: RegistryOptions,
+  { listen: address, tls: settings }: NodeConfig['registry']
+): Promise<Pick<Listening, 'url'> & Pick<RegistryListeners, 'close'>> {
+  const app = createRegistry(components, options)
+  if (settings === undefined) {
+    const { server, url } = await listen(createRegistryServer(app), address)
+    return { url, close: (signal) => closeServer(server, signal) }
+  }
+  const { requireClientCertificate, ...files } = settings
+  const material = await readTlsMaterial(files).catch(asConfigError)
+  const secured = createRegistryServer(app, {}, { material, requireClientCertificate })
+  const reloader = new TlsReloader({ server: secured, log: components.log }, files, material)
+  const { server, url } = await listen(secured, address)
+  reloader.start()
+  return {
+    url,
+    close: async (signal) => {
+      reloader.stop()
+      await closeServer(server, signal)
+    }
+  }
+}
+
+function asConfigError(error: unknown): never {
+  if (!(error instanceof TlsError)) throw error
+  throw new ConfigError('TLS_UNUSABLE', `registry.tls: ${error.message}`, { key: 'registry.tls', cause: error })
+}
+
+/** Stays the same over restarts, so that uploads go on, and tells nothing of the key that it comes from. */
+function sealingKeyOf({ raw }: PrivateKey): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', raw, '', 'layermesh registry', SEALING_KEY_BYTES))
+}
