@@ -10,6 +10,7 @@ export const PACKAGES = {
   ctr: 'containerd',
   docker: 'docker.io',
   dockerd: 'docker.io',
+  openssl: 'openssl',
   podman: 'podman',
   runc: 'runc',
   skopeo: 'skopeo'
@@ -18,7 +19,7 @@ export const PACKAGES = {
 export type Program = keyof typeof PACKAGES
 
 /** The others mount, or run containers. */
-const RUNS_FOR_ANY_USER: ReadonlySet<Program> = new Set(['busybox', 'skopeo'])
+const RUNS_FOR_ANY_USER: ReadonlySet<Program> = new Set(['busybox', 'openssl', 'skopeo'])
 
 /** Why these tests can't run on this machine; undefined when they can. */
 function whatIsMissing(programs: readonly Program[]): string | undefined {

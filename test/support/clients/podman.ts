@@ -5,21 +5,36 @@ import { type ContainersHome, createContainersHome, type PrefixMirror } from './
 /** podman with a store of its own. */
 export class Podman {
   readonly #home: ContainersHome
+  readonly #certificates: string | undefined
 
-  private constructor(home: ContainersHome) {
+  private constructor(home: ContainersHome, certificates: string | undefined) {
     this.#home = home
+    this.#certificates = certificates
   }
 
-  static async create(sandbox: Sandbox, name = 'podman', mirrors: readonly PrefixMirror[] = []): Promise<Podman> {
-    return new Podman(await createContainersHome(sandbox, name, mirrors))
+  /** @param certificates directory of what it trusts and shows; without one, registries on this machine speak plain HTTP */
+  static async create(
+    sandbox: Sandbox,
+    name = 'podman',
+    mirrors: readonly PrefixMirror[] = [],
+    certificates?: string
+  ): Promise<Podman> {
+    return new Podman(await createContainersHome(sandbox, name, mirrors), certificates)
   }
 
   async pull(reference: string): Promise<void> {
-    await this.#podman('pull', '--quiet', '--signature-policy', this.#home.policyFile, ...tls(reference), reference)
+    await this.#podman(
+      'pull',
+      '--quiet',
+      '--signature-policy',
+      this.#home.policyFile,
+      ...this.#tls(reference),
+      reference
+    )
   }
 
   async push(reference: string): Promise<void> {
-    await this.#podman('push', '--signature-policy', this.#home.policyFile, ...tls(reference), reference)
+    await this.#podman('push', '--signature-policy', this.#home.policyFile, ...this.#tls(reference), reference)
   }
 
   /** Takes an image from an archive as `docker save` writes it. */
@@ -32,12 +47,13 @@ export class Podman {
     return this.#podman('run', '--rm', '--pull=never', '--network=none', reference)
   }
 
+  /** What a mirror speaks is said in registries.conf. */
+  #tls(reference: string): string[] {
+    if (this.#certificates !== undefined) return [`--cert-dir=${this.#certificates}`, '--tls-verify=true']
+    return /^(localhost|127\.0\.0\.1)[:/]/.test(reference) ? ['--tls-verify=false'] : []
+  }
+
   #podman(...args: string[]): Promise<string> {
     return runOk('podman', args, { env: this.#home.env })
   }
-}
-
-/** Registries on this machine speak plain HTTP; what a mirror speaks is said in registries.conf. */
-function tls(reference: string): string[] {
-  return /^(localhost|127\.0\.0\.1)[:/]/.test(reference) ? ['--tls-verify=false'] : []
 }

@@ -6,40 +6,47 @@ import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
 import { type ContainersHome, createContainersHome } from './containers-home.ts'
 
-/** skopeo, copying images in all their platforms, over plain HTTP. */
+/** skopeo, copying images in all their platforms. */
 export class Skopeo {
   readonly #home: ContainersHome
+  readonly #certificates: string | undefined
   #directories = 0
 
-  private constructor(home: ContainersHome) {
+  private constructor(home: ContainersHome, certificates: string | undefined) {
     this.#home = home
+    this.#certificates = certificates
   }
 
-  static async create(sandbox: Sandbox, name = 'skopeo'): Promise<Skopeo> {
-    return new Skopeo(await createContainersHome(sandbox, name))
+  /** @param certificates directory of what it trusts and shows; without one it speaks plain HTTP */
+  static async create(sandbox: Sandbox, name = 'skopeo', certificates?: string): Promise<Skopeo> {
+    return new Skopeo(await createContainersHome(sandbox, name), certificates)
   }
 
   /** Pushes an image, byte for byte. */
   async push(image: BuiltImage, reference: string): Promise<void> {
     const directory = join(this.#home.directory, `push-${this.#nextDirectory()}`)
     await writeSkopeoDirectory(image, directory)
-    await this.#copy(`dir:${directory}`, `docker://${reference}`, '--dest-tls-verify=false')
+    await this.#copy(`dir:${directory}`, `docker://${reference}`, this.#tls('--dest-'))
   }
 
   /** Pulls an image, byte for byte, and gives its manifest. */
   async pull(reference: string): Promise<Buffer> {
     const directory = join(this.#home.directory, `pull-${this.#nextDirectory()}`)
-    await this.#copy(`docker://${reference}`, `dir:${directory}`, '--src-tls-verify=false')
+    await this.#copy(`docker://${reference}`, `dir:${directory}`, this.#tls('--src-'))
     return readFile(join(directory, 'manifest.json'))
   }
 
   /** The manifest as it came over the wire. */
   async inspectRaw(reference: string): Promise<Buffer> {
-    return Buffer.from(await this.#skopeo('inspect', '--raw', '--tls-verify=false', `docker://${reference}`))
+    return Buffer.from(await this.#skopeo('inspect', '--raw', this.#tls('--'), `docker://${reference}`))
   }
 
   async #copy(source: string, destination: string, tlsFlag: string): Promise<void> {
     await this.#skopeo('copy', '--all', '--preserve-digests', tlsFlag, source, destination)
+  }
+
+  #tls(prefix: string): string {
+    return this.#certificates === undefined ? `${prefix}tls-verify=false` : `${prefix}cert-dir=${this.#certificates}`
   }
 
   #nextDirectory(): number {
