@@ -9,7 +9,8 @@ const PACKAGES = {
   mesh: ['oci', 'trust', 'swarm', 'content'],
   upstream: ['oci'],
   registry: ['oci', 'trust'],
-  node: ['oci', 'trust', 'swarm', 'content', 'mesh', 'upstream', 'registry'],
+  webhooks: ['oci'],
+  node: ['oci', 'trust', 'swarm', 'content', 'mesh', 'upstream', 'registry', 'webhooks'],
   cli: ['node', 'oci'],
   dashboard: [],
   simulator: ['swarm', 'oci']
@@ -70,9 +71,9 @@ const rules = {
     from: allBut('mesh', 'trust'),
     to: { path: installed(LIBP2P_TYPES), dependencyTypesNot: ['type-only'] }
   },
-  'leveldb-stays-in-content': {
-    comment: 'Only content knows how metadata is kept.',
-    from: allBut('content'),
+  'leveldb-stays-in-content-and-webhooks': {
+    comment: 'Only content knows how metadata is kept. The outbox of webhooks is a database of its own beside it.',
+    from: allBut('content', 'webhooks'),
     to: { path: installed('(level|classic-level|abstract-level)') }
   },
   'express-stays-in-http': {
