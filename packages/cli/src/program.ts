@@ -6,6 +6,7 @@ import { addIdentityCommands } from './commands/identity.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addViewCommands } from './commands/views.ts'
+import { addWebhookCommands } from './commands/webhooks.ts'
 import type { CommandContext } from './context.ts'
 
 const VERSION: string = createRequire(import.meta.url)('../package.json').version
@@ -37,6 +38,7 @@ export function createProgram(context: CommandContext): Command {
   addPullCommand(program, context)
   addIdentityCommands(program, context)
   addConfigCommands(program, context)
+  addWebhookCommands(program, context)
   addDemoCommand(program, context)
   return program
 }

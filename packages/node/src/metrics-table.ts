@@ -101,6 +101,36 @@ export const METRICS = Object.freeze({
     help: 'Blobs that are arriving.',
     labels: {}
   },
+  webhooksDelivered: {
+    name: 'layermesh_webhooks_delivered_total',
+    type: 'counter',
+    help: 'Events that their receiver has taken.',
+    labels: { webhook: undefined }
+  },
+  webhooksFailed: {
+    name: 'layermesh_webhooks_failed_total',
+    type: 'counter',
+    help: 'Deliveries of events that failed; each is tried again.',
+    labels: { webhook: undefined }
+  },
+  webhooksDead: {
+    name: 'layermesh_webhooks_dead_total',
+    type: 'counter',
+    help: 'Events that were given up.',
+    labels: { webhook: undefined }
+  },
+  webhooksDropped: {
+    name: 'layermesh_webhooks_dropped_total',
+    type: 'counter',
+    help: 'Events that are lost: full for want of room while they waited, forgotten after they were given up.',
+    labels: { webhook: undefined, reason: ['full', 'forgotten'] }
+  },
+  webhooksPending: {
+    name: 'layermesh_webhooks_pending',
+    type: 'gauge',
+    help: 'Events that wait for their delivery.',
+    labels: { webhook: undefined }
+  },
   info: {
     name: 'layermesh_info',
     type: 'gauge',

@@ -5,11 +5,12 @@ import { METRICS } from './metrics-table.ts'
 const IDENTITY = { version: '1.2.3', role: 'seed', zone: 'a' }
 
 function make(process = false) {
-  const readings = { peers: 0, bytes: 0, arriving: 0 }
+  const readings = { peers: 0, bytes: 0, arriving: 0, pending: 0 }
   const readers = {
     connectedPeers: () => readings.peers,
     storeBytes: () => readings.bytes,
-    arrivingBlobs: () => readings.arriving
+    arrivingBlobs: () => readings.arriving,
+    pendingWebhooks: () => [{ endpoint: 'ci', pending: readings.pending }]
   }
   return { metrics: new NodeMetrics(readers, { ...IDENTITY, process }), readings }
 }
@@ -45,6 +46,10 @@ it('counts what it is told', async () => {
   metrics.pieceFailure('digest')
   metrics.peerBanned('digest')
   metrics.providerFound(0.003)
+  metrics.webhookDelivered('ci')
+  metrics.webhookFailed('ci')
+  metrics.webhookDead('ci')
+  metrics.webhooksDropped('ci', 'full', 3)
   const text = await lines(metrics)
   expect(text).toContain('layermesh_received_bytes_total{source="peer",scope="zone"} 1024')
   expect(text).toContain('layermesh_sent_bytes_total{target="client",scope="zone"} 7')
@@ -52,17 +57,22 @@ it('counts what it is told', async () => {
   expect(text).toContain('layermesh_tag_resolutions_total{source="seed",result="ok"} 1')
   expect(text).toContain('layermesh_piece_failures_total{reason="digest"} 1')
   expect(text).toContain('layermesh_peers_banned_total{reason="digest"} 1')
+  for (const what of ['delivered', 'failed', 'dead']) {
+    expect(text).toContain(`layermesh_webhooks_${what}_total{webhook="ci"} 1`)
+  }
+  expect(text).toContain('layermesh_webhooks_dropped_total{webhook="ci",reason="full"} 3')
   expect(text).toContain('layermesh_provider_lookup_seconds_bucket{le="0.002"} 0')
   expect(text).toContain('layermesh_provider_lookup_seconds_bucket{le="0.005"} 1')
 })
 
 it('reads its gauges when it is asked', async () => {
   const { metrics, readings } = make()
-  Object.assign(readings, { peers: 3, bytes: 4, arriving: 5 })
+  Object.assign(readings, { peers: 3, bytes: 4, arriving: 5, pending: 6 })
   const text = await lines(metrics)
   expect(text).toContain('layermesh_connected_peers 3')
   expect(text).toContain('layermesh_store_bytes 4')
   expect(text).toContain('layermesh_arriving_blobs 5')
+  expect(text).toContain('layermesh_webhooks_pending{webhook="ci"} 6')
   expect(text).toContain('layermesh_info{version="1.2.3",role="seed",zone="a"} 1')
 })
 

@@ -18,6 +18,8 @@ export interface GaugeReaders {
   connectedPeers(): number
   storeBytes(): number
   arrivingBlobs(): number
+  /** Events that wait, by webhook. */
+  pendingWebhooks(): readonly { readonly endpoint: string; readonly pending: number }[]
 }
 
 export interface MetricsOptions {
@@ -46,6 +48,10 @@ export class NodeMetrics {
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
   readonly #notices = this.counter(METRICS.notices)
+  readonly #webhooksDelivered = this.counter(METRICS.webhooksDelivered)
+  readonly #webhooksFailed = this.counter(METRICS.webhooksFailed)
+  readonly #webhooksDead = this.counter(METRICS.webhooksDead)
+  readonly #webhooksDropped = this.counter(METRICS.webhooksDropped)
   readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
 
@@ -53,6 +59,7 @@ export class NodeMetrics {
     this.gauge(METRICS.connectedPeers, () => readers.connectedPeers())
     this.gauge(METRICS.storeBytes, () => readers.storeBytes())
     this.gauge(METRICS.arrivingBlobs, () => readers.arrivingBlobs())
+    this.pendingWebhooks(readers)
     const { name, help, labels } = METRICS.info
     const info = new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.#registry] })
     info.set({ version, role, zone }, 1)
@@ -91,6 +98,22 @@ export class NodeMetrics {
     this.#notices.inc({ kind: this.bounded(kind), outcome })
   }
 
+  webhookDelivered(webhook: string): void {
+    this.#webhooksDelivered.inc({ webhook })
+  }
+
+  webhookFailed(webhook: string): void {
+    this.#webhooksFailed.inc({ webhook })
+  }
+
+  webhookDead(webhook: string): void {
+    this.#webhooksDead.inc({ webhook })
+  }
+
+  webhooksDropped(webhook: string, reason: string, count: number): void {
+    this.#webhooksDropped.inc({ webhook, reason }, count)
+  }
+
   providerFound(seconds: number): void {
     this.#providerLookup.observe(seconds)
   }
@@ -107,6 +130,19 @@ export class NodeMetrics {
 
   private histogram({ name, help }: MetricDefinition, buckets: number[]): Histogram {
     return new Histogram({ name, help, buckets, registers: [this.#registry] })
+  }
+
+  private pendingWebhooks(readers: GaugeReaders): void {
+    const { name, help, labels } = METRICS.webhooksPending
+    new Gauge({
+      name,
+      help,
+      labelNames: Object.keys(labels),
+      registers: [this.#registry],
+      collect() {
+        for (const { endpoint, pending } of readers.pendingWebhooks()) this.set({ webhook: endpoint }, pending)
+      }
+    })
   }
 
   private gauge({ name, help }: MetricDefinition, read: () => number): void {

@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
-import type { RegistryEvent } from '@layermesh/registry'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
+import { webhookActions } from './admin/webhook-actions.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
 import { readClusterSecret } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
@@ -13,6 +13,7 @@ import { closeServer, listen } from './listening.ts'
 import type { Logger } from './log.ts'
 import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
+import { NodeEvents } from './node-events.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
@@ -20,6 +21,7 @@ import { startRegistryListeners } from './registry-listeners.ts'
 import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
+import { openWebhooks } from './webhooks/open-webhooks.ts'
 
 /** A node that runs. */
 export interface RunningNode {
@@ -31,6 +33,8 @@ export interface RunningNode {
 
 /** How long connections in use may go on after a stop was asked for, when nothing else says so. */
 const STOP_GRACE_MS = 5_000
+/** How long a webhook that is on its way at the end may take; it would only be sent again. */
+const LAST_DELIVERY_MS = 1_000
 
 /**
  * Starts a node: key, store, mesh, registry and admin listener, in this order, so that nothing answers before it can.
@@ -62,7 +66,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     {
       connectedPeers: () => mesh.connected().length,
       storeBytes: () => content.blobs.usedBytes(),
-      arrivingBlobs: () => content.downloads.list().length
+      arrivingBlobs: () => content.downloads.list().length,
+      pendingWebhooks: () => webhooks?.counts() ?? []
     },
     { version: VERSION, role: config.role, zone: config.zone }
   )
@@ -76,13 +81,17 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     now: () => performance.now()
   })
   const onRefused = (refusal: RefusedRecord) => refusals.refused(refusal)
+  const context = () => ({ peerId, registryUrl: config.registry.publicUrl ?? registry.url })
+  const webhooks = await openWebhooks(config, { log, metrics, context })
+  started.add(() => webhooks?.stop(AbortSignal.timeout(LAST_DELIVERY_MS)))
+  const events = new NodeEvents({ metrics, log, webhooks, announce: (digest) => mesh.announce(digest) })
   const mesh: Mesh = await Mesh.create(
     {
       content,
       privateKey,
       board,
       log,
-      observer: observeMesh(metrics, log),
+      observer: observeMesh(metrics, events, log),
       openTrustedRecord: (envelope) => openFromDht(envelope, trust, onRefused),
       mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
       seeds: () => trust.signers().filter((signer) => signer !== peerId),
@@ -118,9 +127,9 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   rosterAuthority?.start()
   started.add(() => rosterAuthority?.stop())
 
-  const events = { record: (event: RegistryEvent) => onRegistryEvent(event, mesh, metrics) }
   const registry = await startRegistryListeners({ backend: backend.registry, events, privateKey, log }, config)
   started.add(() => registry.close(AbortSignal.timeout(0)))
+  webhooks?.start()
   const view = new LiveView({
     config,
     content,
@@ -133,7 +142,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await view.start()
   started.add(() => view.stop())
   const token = await loadOrCreateAdminToken(config.dataDir)
-  const adminApp = createAdmin({ view, metrics, log, actions: [] }, { ...config.admin, token })
+  const adminApp = createAdmin({ view, metrics, log, actions: webhookActions(webhooks) }, { ...config.admin, token })
   const admin = await listen(adminApp, config.admin.listen)
   started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
 
@@ -189,17 +198,7 @@ function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
   })
 }
 
-async function onRegistryEvent(
-  { action, target, digest, bytes }: RegistryEvent,
-  mesh: Mesh,
-  metrics: NodeMetrics
-): Promise<void> {
-  if (action === 'pull') metrics.sent('client', 'zone', bytes)
-  // A blob is shared as soon as it was pushed, before the manifest that names it.
-  if (action === 'push' && target === 'blob' && digest !== undefined) mesh.announce(digest)
-}
-
-function observeMesh(metrics: NodeMetrics, log: Logger): MeshObserver {
+function observeMesh(metrics: NodeMetrics, events: NodeEvents, log: Logger): MeshObserver {
   return {
     received: ({ scope, bytes }) => metrics.received('peer', scope, bytes),
     sent: ({ scope, bytes }) => metrics.sent('peer', scope, bytes),
@@ -207,9 +206,9 @@ function observeMesh(metrics: NodeMetrics, log: Logger): MeshObserver {
       metrics.pieceFailure(reason)
       log.warn({ peerId, digest, piece, reason }, 'a peer did not deliver a piece as it should')
     },
-    banned: ({ peerId, reason, untilMs }) => {
-      metrics.peerBanned(reason)
-      log.warn({ peerId, reason, until: new Date(untilMs).toISOString() }, 'banned a peer')
+    banned: (ban) => {
+      metrics.peerBanned(ban.reason)
+      events.peerBanned(ban)
     },
     providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
     peerConnected: (peerId) => log.debug({ peerId }, 'a peer connected'),

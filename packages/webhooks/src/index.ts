@@ -1,3 +1,4 @@
+export { checkFiles } from './delivery/create-sender.ts'
 export type { Attempt } from './delivery/deliverer.ts'
 export type { Endpoint } from './endpoint.ts'
 export { isWebhookError, WebhookError, type WebhookErrorCode } from './errors.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Resolve, resolveBySystem } from './delivery/addresses.ts'
-import { createSender } from './delivery/create-sender.ts'
+import { checkFiles, createSender } from './delivery/create-sender.ts'
 import { type Attempt, Deliverer } from './delivery/deliverer.ts'
 import type { Sender } from './delivery/sender.ts'
 import { asksFor, type Endpoint, wants } from './endpoint.ts'
@@ -8,7 +8,7 @@ import { isWebhookError, WebhookError } from './errors.ts'
 import type { EventName, WebhookEvent } from './events.ts'
 import { formatEvent } from './formats/format-event.ts'
 import type { Format, FormatContext } from './formats/message.ts'
-import { WEBHOOK_DEFAULTS } from './options.ts'
+import { WEBHOOK_DEFAULTS, type WebhookBounds } from './options.ts'
 import { OutboxDatabase } from './outbox/database.ts'
 import type { DeadLetter, DropReason, EndpointOutbox } from './outbox/endpoint-outbox.ts'
 import { Outbox } from './outbox/outbox.ts'
@@ -37,7 +37,7 @@ export interface WebhooksComponents {
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<unknown>
 }
 
-export interface WebhooksOptions extends Partial<typeof WEBHOOK_DEFAULTS> {
+export interface WebhooksOptions extends Partial<WebhookBounds> {
   /** Of the outbox. */
   readonly directory: string
   readonly endpoints: readonly Endpoint[]
@@ -105,7 +105,7 @@ export class Webhooks {
     this.#running = new Map(options.endpoints.map((endpoint) => [endpoint.name, this.#run(endpoint)]))
   }
 
-  /** Opens the outbox; delivers nothing yet. @throws {WebhookError} OUTBOX_IN_USE, OUTBOX_FAILED */
+  /** Opens the outbox; delivers nothing yet. @throws {WebhookError} FILE_UNUSABLE, OUTBOX_IN_USE, OUTBOX_FAILED */
   static async open(given: WebhooksComponents, givenOptions: WebhooksOptions): Promise<Webhooks> {
     const components = {
       resolve: resolveBySystem,
@@ -122,6 +122,7 @@ export class Webhooks {
       observer.dropped(name, reason, count)
       logs.get(name)?.dropped(reason, count)
     }
+    for (const endpoint of options.endpoints) await checkFiles(endpoint)
     const database = await OutboxDatabase.open(options.directory)
     try {
       const outbox = await Outbox.open({ database, now, random, onDropped }, options, names)

@@ -52,6 +52,7 @@ export function addConfigCommands(program: Command, context: CommandContext): vo
 
 /** What the settings name must be usable too. */
 async function checkFiles({ config }: LoadedConfig): Promise<void> {
-  const { readClusterSecret } = await import('@layermesh/node')
+  const { checkWebhookFiles, readClusterSecret } = await import('@layermesh/node')
   if (config.mesh.secretFile !== undefined) await readClusterSecret(config.mesh.secretFile)
+  await checkWebhookFiles(config)
 }

@@ -56,7 +56,17 @@ export interface NodeConfig {
     readonly farDownload: number
     readonly farUpload: number
   }
+  readonly webhooks: readonly WebhookConfig[]
   readonly log: Settings['log']
+}
+
+/** One receiver of events; its files are absolute. */
+export interface WebhookConfig
+  extends Omit<Settings['webhooks'][number], 'timeout' | 'secretFile' | 'headersFile' | 'caFile'> {
+  readonly secretFile?: string
+  readonly headersFile?: string
+  readonly caFile?: string
+  readonly timeoutMs: number
 }
 
 /** Reads checked settings into units; relative paths count from the working directory. */
@@ -78,6 +88,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     store: { minFreeBytes: must(parseSize(store.minFree)) },
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
     pull: { deadlineMs: must(parseDuration(pull.deadline)) },
+    webhooks: settings.webhooks.map(webhookConfig),
     limits: {
       download: rateOf(limits.download),
       upload: rateOf(limits.upload),
@@ -107,6 +118,22 @@ function toTls({
 }: Required<Settings['registry']>['tls'] & object) {
   const files = { certificate: resolve(certificate), key: resolve(key) }
   return { ...files, ...(clientCa === undefined ? {} : { clientCa: resolve(clientCa) }), requireClientCertificate }
+}
+
+function webhookConfig({
+  timeout,
+  secretFile,
+  headersFile,
+  caFile,
+  ...rest
+}: Settings['webhooks'][number]): WebhookConfig {
+  return {
+    ...rest,
+    timeoutMs: must(parseDuration(timeout)),
+    ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }),
+    ...(headersFile === undefined ? {} : { headersFile: resolve(headersFile) }),
+    ...(caFile === undefined ? {} : { caFile: resolve(caFile) })
+  }
 }
 
 function rateOf(text: string | undefined): number {

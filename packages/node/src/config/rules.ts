@@ -11,17 +11,27 @@ export interface RuleBreak {
 
 /** The first rule that the configuration breaks; undefined when it keeps them all. */
 export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
-  return openMesh(config) ?? staleBeforeOld(config) ?? requiredWithoutCa(config)
+  return (
+    openMesh(config) ??
+    staleBeforeOld(config) ??
+    requiredWithoutCa(config) ??
+    webhookOfSameName(config) ??
+    unsignedWebhook(config)
+  )
 }
 
 /** What an operator should know of a configuration that works. */
-export function warningsOf({ role, trust, registry }: NodeConfig): string[] {
+export function warningsOf({ role, trust, registry, webhooks }: NodeConfig): string[] {
   const warnings: string[] = []
   if (role === 'node' && trust.length === 0) {
     warnings.push('no seed is trusted, so that images can be pulled by digest only; name one with --trust PEER_ID')
   }
   if (!registry.readOnly && !isLoopback(registry.listen.host)) {
     warnings.push('whoever reaches registry.listen may push; listen on loopback, or set registry.readOnly: true')
+  }
+  for (const { name, url, allowPrivateAddresses } of webhooks) {
+    if (url.startsWith('https:') || allowPrivateAddresses) continue
+    warnings.push(`what the webhook ${name} sends can be read on its way; give it an https: URL`)
   }
   return warnings
 }
@@ -48,4 +58,18 @@ function staleBeforeOld({ freshness }: NodeConfig): RuleBreak | undefined {
   const index = freshness.findIndex(({ maxAgeMs, maxStaleMs }) => maxStaleMs < maxAgeMs)
   if (index < 0) return undefined
   return { code: 'INVALID_VALUE', path: ['freshness', index, 'maxStale'], message: 'expected no less than maxAge' }
+}
+
+function webhookOfSameName({ webhooks }: NodeConfig): RuleBreak | undefined {
+  const index = webhooks.findIndex(({ name }, at) => webhooks.findIndex((other) => other.name === name) < at)
+  if (index < 0) return undefined
+  return { code: 'INVALID_VALUE', path: ['webhooks', index, 'name'], message: 'another webhook has this name' }
+}
+
+/** Whoever finds out the URL of a receiver could tell it anything. */
+function unsignedWebhook({ webhooks }: NodeConfig): RuleBreak | undefined {
+  const index = webhooks.findIndex(({ format, secretFile }) => format !== 'docker' && secretFile === undefined)
+  if (index < 0) return undefined
+  const message = 'is needed to sign events; make one with: (umask 077; openssl rand -base64 32 > FILE)'
+  return { code: 'INVALID_VALUE', path: ['webhooks', index, 'secretFile'], message }
 }

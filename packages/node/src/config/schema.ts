@@ -1,5 +1,6 @@
 import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
 import { isTrustError, RepositoryPattern } from '@layermesh/trust'
+import { EventPattern, FORMATS } from '@layermesh/webhooks'
 import { z } from 'zod'
 import { isTagPattern } from '../tags/tag-pattern.ts'
 import { isJoinAddress, parseListenAddress, parseTcpMultiaddr } from './addresses.ts'
@@ -15,6 +16,7 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 
 /** An Ed25519 peer id: a base58 multihash of 38 bytes that starts with the same six. */
 const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
+const WEBHOOK_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62})$/
 const ZONE = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62})$/
 
 /** Strings of one shape, described by what an operator would have to write instead. */
@@ -47,6 +49,12 @@ const registryHost = shaped(
 )
 const hostName = shaped('a host name without port', (text) => parseListenAddress(`${text}:0`) !== undefined)
 const path = shaped('a path', (text) => text.length > 0 && !text.includes('\0'))
+const webhookName = shaped('a name of up to 63 small letters, digits and dashes', (text) => WEBHOOK_NAME.test(text))
+const webhookUrl = shaped('an http: or https: URL without credentials and fragment', isWebhookUrl)
+const eventPattern = shaped(
+  'an event or a pattern such as manifest.pushed, tag.* or * (packages/webhooks/EVENTS.md)',
+  succeeds((text) => new EventPattern(text))
+)
 const count = (limit: number) => z.int().min(1).max(limit)
 
 const publicUrl = shaped('a URL without a path, such as https://registry.example:5000', isOrigin)
@@ -147,6 +155,49 @@ const freshness = z
   .default([])
   .describe('How old a tag may be, by repository; the first pattern that fits counts.')
 
+/** All but pulls, of which there are many. */
+const CHANGES = ['*.pushed', '*.mounted', '*.deleted', 'tag.*', 'image.*', 'peer.*']
+
+const webhooks = z
+  .array(
+    z.strictObject({
+      name: webhookName.describe('By which commands, logs and metrics name it.'),
+      url: webhookUrl.describe('Where events are sent; secrets belong into headersFile.'),
+      format: z
+        .enum(FORMATS)
+        .default('cloudevents')
+        .describe('CloudEvents 1.0, or the envelope of Docker’s distribution.'),
+      secretFile: path
+        .optional()
+        .describe('Secrets that sign what is sent, one a line; without it, only the format docker is sent.'),
+      events: z
+        .array(eventPattern)
+        .min(1, { error: 'expected at least one pattern' })
+        .default(CHANGES)
+        .describe('Which events; the default is all but pulls.'),
+      repositories: z
+        .array(repositories)
+        .min(1, { error: 'expected at least one pattern' })
+        .optional()
+        .describe('Of which repositories; without it, of all.'),
+      ignoreMediaTypes: z
+        .array(z.string())
+        .default([])
+        .describe('Media types of which the format docker tells nothing, such as application/octet-stream for blobs.'),
+      headersFile: path.optional().describe('Headers that are sent along, one `Name: value` a line.'),
+      caFile: path.optional().describe('Certificates in PEM that are trusted in place of the usual ones.'),
+      allowPrivateAddresses: z
+        .boolean()
+        .default(false)
+        .describe('Lets this one be reached at private, loopback and other addresses that are not of the internet.'),
+      timeout: positiveDuration.default('10s').describe('Time for one delivery.'),
+      maxAttempts: count(1_000).default(20).describe('Deliveries that are tried before an event is given up.')
+    })
+  )
+  .max(50, { error: 'expected no more than 50' })
+  .default([])
+  .describe('Receivers of events.')
+
 /** The whole file. Every object is strict: a key that is not here is refused. */
 export const settingsSchema = z
   .strictObject({
@@ -199,6 +250,7 @@ export const settingsSchema = z
       })
       .prefault({})
       .describe('Pulls.'),
+    webhooks,
     limits: z
       .strictObject({
         download: rate.describe('What is taken in from all other nodes together.'),
@@ -237,13 +289,19 @@ function isOrigin(text: string): boolean {
   return succeeds(normalizeRegistryHost)(url.host)
 }
 
+function isWebhookUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, hash } = new URL(text)
+  return (protocol === 'https:' || protocol === 'http:') && username + password + hash === ''
+}
+
 function succeeds(read: (text: string) => unknown): (text: string) => boolean {
   return (text) => {
     try {
       read(text)
       return true
     } catch (error) {
-      if (isOciError(error) || isTrustError(error)) return false
+      if (isOciError(error) || isTrustError(error) || error instanceof TypeError) return false
       throw error
     }
   }

@@ -125,7 +125,7 @@ it('tells the same of every refused target, whether something is there or not', 
   const messages = new Set<string>()
   for (const address of ['127.0.0.1', '10.0.0.1', '169.254.169.254', '::1', 'fd00::1', '192.0.2.1']) {
     const lookup = guardedLookup(async () => [{ address, family: address.includes(':') ? 6 : 4 }])
-    for (const refused of [ask(lookup, true), ask(lookup, false), Promise.try(() => refuseLiteral(address))]) {
+    for (const refused of [ask(lookup, true), ask(lookup, false), (async () => refuseLiteral(address))()]) {
       const error = await refused.catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'ADDRESS_REFUSED' })
       messages.add((error as Error).message)

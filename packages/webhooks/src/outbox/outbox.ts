@@ -14,7 +14,10 @@ export interface OutboxComponents {
 }
 
 export interface OutboxOptions extends EndpointOutboxOptions {
-  /** For how long the events of an endpoint are kept that is no longer configured, in ms. */
+  /**
+   * Events that are older, in ms, are given up by the next failure of their endpoint, and are no longer kept when it is not
+   * configured any more.
+   */
   readonly maxAgeMs: number
   /** Changes that may wait for the disk before expendable events are dropped. */
   readonly maxWaitingChanges: number

@@ -1,5 +1,7 @@
 export interface PendingBounds {
+  /** Events that wait for one endpoint. */
   readonly maxCount: number
+  /** Their length on the disk. */
   readonly maxBytes: number
 }
 
