@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { errorBody, type OciError } from '@layermesh/oci'
 
-const RETRY_AFTER_SECONDS = 5
+const RETRY_AFTER_MS = 5_000
 
 /** Answers without a body. */
 export function sendEmpty(response: ServerResponse, status: number, headers: OutgoingHttpHeaders = {}): void {
@@ -27,6 +27,12 @@ export function sendJson(response: ServerResponse, value: unknown, headers: Outg
 
 /** Answers with an error (distribution-spec §Error Codes). Headers that were set before stay. */
 export function sendError(response: ServerResponse, error: OciError, headers: OutgoingHttpHeaders = {}): void {
-  const retry = error.status === 429 ? { 'Retry-After': RETRY_AFTER_SECONDS } : {}
+  const retry = error.status === 429 ? { 'Retry-After': retryAfterSeconds(error) } : {}
   sendBytes(response, error.status, { 'Content-Type': 'application/json', ...retry, ...headers }, errorBody(error))
+}
+
+/** How long the client should wait, by what the error says as `retryAfterMs` or else by the usual time. */
+function retryAfterSeconds(error: OciError): number {
+  const ms = 'retryAfterMs' in error ? Number(error.retryAfterMs) : RETRY_AFTER_MS
+  return Math.max(1, Math.ceil(ms / 1000))
 }

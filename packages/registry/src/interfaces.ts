@@ -42,7 +42,8 @@ export interface ChallengeScope {
 export interface RegistryAccess {
   /**
    * Finds out who a client is; without any proof that is the anonymous.
-   * @throws {OciError} UNAUTHORIZED for a wrong or expired credential; TOOMANYREQUESTS after too many wrong ones
+   * @throws {OciError} UNAUTHORIZED for a wrong or expired credential; TOOMANYREQUESTS after too many wrong ones, whose
+   *   `retryAfterMs` the client is told
    */
   identify(proof: ClientProof, signal: AbortSignal): Promise<Caller>
   /**

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { OciError } from '@layermesh/oci'
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express'
+import { clientAddress } from './access/client-proof.ts'
 import { Guard } from './access/guard.ts'
 import { Seal } from './access/seal.ts'
 import { UploadIds } from './access/upload-ids.ts'
@@ -10,7 +11,7 @@ import { globalMethods, isEnabled, type Methods, repositoryMethods } from './end
 import { ClientGoneError, failureOf, StatusError } from './errors.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Exchange, exchangeSignal, type Services, unlessAborted } from './exchange.ts'
-import type { RegistryAccess, RegistryBackend, RegistryListener } from './interfaces.ts'
+import type { Caller, RegistryAccess, RegistryBackend, RegistryListener } from './interfaces.ts'
 import { loggedTarget, type RegistryLog } from './log.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
 import { BodyGate, discardBody, hasBody } from './request-body.ts'
@@ -49,10 +50,10 @@ export function createRegistry(components: RegistryComponents, options: Registry
   app.set('query parser', false)
   app.all(/^\/v2(?:\/.*)?$/, (request, response) => handle(services, request, response))
   app.use((request, response) => {
-    answerFailure(services, request, response, noEndpoint(), undefined)
+    answerFailure(services, request, response, noEndpoint(), {})
   })
   const onError: ErrorRequestHandler = (error, request, response, _next) => {
-    answerFailure(services, request, response, error, undefined)
+    answerFailure(services, request, response, error, {})
   }
   return app.use(onError)
 }
@@ -85,30 +86,38 @@ async function handle(services: Services, request: Request, response: Response):
     const durationMs = Math.round(performance.now() - startedAt)
     services.log.debug({ method, path: loggedTarget(originalUrl), status: response.statusCode, durationMs }, 'answered')
   })
-  let target: Target | undefined
+  const known: Known = {}
   try {
-    target = parseTarget(request.originalUrl, services.options.ownHosts)
-    if (target === undefined) throw noEndpoint()
-    await unlessAborted(act(services, target, request, response, signal), signal)
+    await unlessAborted(act(services, request, response, known, signal), signal)
   } catch (error) {
-    answerFailure(services, request, response, error, target)
+    answerFailure(services, request, response, error, known)
   } finally {
     const { maxDiscardedBytes: maxBytes, discardTimeoutMs: timeoutMs } = services.options
     if (hasBody(request)) discardBody(request, { maxBytes, timeoutMs })
   }
 }
 
+/** What was found out of a request before it failed. */
+interface Known {
+  target?: Target
+  caller?: Caller
+}
+
 /** Does what the request asks for, once it is clear who asks and that they may. */
 async function act(
   services: Services,
-  target: Target,
   request: Request,
   response: Response,
+  known: Known,
   signal: AbortSignal
 ): Promise<void> {
+  const target = parseTarget(request.originalUrl, services.options.ownHosts)
+  if (target === undefined) throw noEndpoint()
+  known.target = target
   const { namespace, query, route } = target
   if (namespace !== undefined && route.endpoint !== 'base') response.setHeader('OCI-Namespace', namespace)
   const caller = await services.guard.identify(request, target, signal)
+  known.caller = caller
   const methods = methodsOf(services, { request, response, target, query, caller, signal })
   const allowed = Object.keys(methods).filter((method) => isEnabled(method, route.endpoint, services.options))
   const answer = allowed.includes(request.method) ? methods[request.method] : undefined
@@ -142,7 +151,7 @@ function answerFailure(
   request: Request,
   response: Response,
   thrown: unknown,
-  target: Target | undefined
+  { target, caller }: Known
 ): void {
   const { method } = request
   const path = loggedTarget(request.originalUrl)
@@ -157,7 +166,10 @@ function answerFailure(
     response.destroy()
     return
   }
-  services.log[level](fields, error.message)
+  if (error.code === 'DENIED') {
+    const remoteAddress = clientAddress(request, services.options.behindTlsProxy)
+    services.log.info({ ...fields, actor: caller?.name, remoteAddress }, error.message)
+  } else services.log[level](fields, error.message)
   if (error.status === 408 || request.headers.expect !== undefined) response.setHeader('Connection', 'close')
   const told = services.guard.answerTo(request, target, error)
   sendError(response, told.error, told.headers)

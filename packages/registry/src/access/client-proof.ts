@@ -22,11 +22,14 @@ export function schemeOf(request: IncomingMessage, behindTlsProxy: boolean): 'ht
  * before it are whatever the client wrote.
  */
 export function clientAddress(request: IncomingMessage, behindTlsProxy: boolean): string {
-  const direct = request.socket.remoteAddress ?? ''
+  const direct = (request.socket.remoteAddress ?? '').replace(MAPPED_IPV4, '')
   if (!behindTlsProxy) return direct
   const forwarded = [request.headers['x-forwarded-for'] ?? ''].flat().join(',').split(',').at(-1)?.trim() ?? ''
   return isIP(forwarded) === 0 ? direct : forwarded
 }
+
+/** What IPv4 addresses begin with on a socket that takes both. */
+const MAPPED_IPV4 = /^::ffff:(?=\d+\.)/i
 
 const certificates = new WeakMap<TLSSocket, PeerCertificate>()
 

@@ -35,7 +35,8 @@ export class FakeAccess implements RegistryAccess {
     const [name = '', password] = Buffer.from(BASIC.exec(authorization)?.[1] ?? '', 'base64')
       .toString()
       .split(':')
-    if (name === 'flooding') throw new OciError('TOOMANYREQUESTS', 'too many wrong passwords')
+    if (name === 'flooding')
+      throw Object.assign(new OciError('TOOMANYREQUESTS', 'too many wrong passwords'), { retryAfterMs: 11_100 })
     if (password !== `${name}-password`) throw new OciError('UNAUTHORIZED', 'the password is wrong')
     return this.#caller(name)
   }
