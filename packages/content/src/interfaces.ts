@@ -275,6 +275,8 @@ export interface NoticeEntry {
   /** Grows with each statement; {@link Notices.put} refuses to go back, also after a restart. */
   readonly sequence: number
   readonly envelope: Uint8Array
+  /** When it came here, in ms since 1970. */
+  readonly keptAt: number
 }
 
 export interface Notices {

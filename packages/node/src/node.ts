@@ -5,6 +5,8 @@ import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
+import { seedActions } from './admin/seed-actions.ts'
+import { tagActions } from './admin/tag-actions.ts'
 import { webhookActions } from './admin/webhook-actions.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
 import { readClusterSecret } from './config/index.ts'
@@ -18,6 +20,9 @@ import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
 import { startRegistryListeners } from './registry-listeners.ts'
+import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
+import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
+import { SeedSets } from './seed-set/seed-sets.ts'
 import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
@@ -71,10 +76,13 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     },
     { version: VERSION, role: config.role, zone: config.zone }
   )
+  const { root } = config.seedSet
+  const seedSets = root === undefined ? undefined : new SeedSets({ root, trust })
   const { board, rosterAuthority } = await createNotices(
-    { store: content.notices, peerId, privateKey, trust, metrics, log },
+    { store: content.notices, peerId, privateKey, trust, seedSets, metrics, log },
     config
   )
+  if (config.seedSet.file !== undefined) await offerSeedSetFile(config.seedSet.file, board)
   const refusals = new Refusals({
     log,
     count: (reason) => metrics.tagRecordRefused(reason),
@@ -124,6 +132,12 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await mesh.start(backend.tagHandler)
   backend.authority?.start()
   started.add(() => backend.authority?.stop())
+  if (seedSets) {
+    const watch = new SeedSetWatch({ peerId, role: config.role, seedSets, trust, log, now: Date.now })
+    watch.start()
+    started.add(() => watch.stop())
+    seedSets.onChange(() => backend.authority?.renewSoon())
+  }
   rosterAuthority?.start()
   started.add(() => rosterAuthority?.stop())
 
@@ -142,7 +156,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await view.start()
   started.add(() => view.stop())
   const token = await loadOrCreateAdminToken(config.dataDir)
-  const adminApp = createAdmin({ view, metrics, log, actions: webhookActions(webhooks) }, { ...config.admin, token })
+  const actions = [...webhookActions(webhooks), ...tagActions(backend.history), ...seedActions({ seedSets, board })]
+  const adminApp = createAdmin({ view, metrics, log, actions }, { ...config.admin, token })
   const admin = await listen(adminApp, config.admin.listen)
   started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
 
@@ -172,7 +187,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 /** A seed trusts itself for the mesh's own repositories, unless the operator said for which it may sign. */
 function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] {
   const named = config.trust.some((grant) => grant.peerId === peerId)
-  return config.role === 'seed' && !named ? [...config.trust, { peerId }] : config.trust
+  return config.role === 'seed' && !named ? [...config.trust, { peerId, byDefault: true }] : config.trust
 }
 
 /** Opens a tag record that the DHT has, or is to keep. @throws {TrustError} */

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { peerIdOf } from './keys.ts'
 import { openPieceMap, type PieceMap, sealPieceMap } from './piece-map.ts'
 import { openRoster, type Roster, sealRoster } from './roster.ts'
+import { openSeedSet, type SeedSet, sealSeedSet } from './seed-set.ts'
 import { openTagRecord, sealTagRecord, type TagMapping, type TagTombstone } from './tag-record.ts'
 import { openTicket, sealTicket, type Ticket } from './ticket.ts'
 
@@ -151,10 +152,34 @@ const TICKET = {
     c9f067b1eb260352c0d69cc72e27aed308b08a9bea7269e5e2879a288a499509`
 }
 
+const seedSet: SeedSet = {
+  sequence: 3,
+  ...times,
+  seeds: [{ peerId: SIGNER, repositories: ['team/**'], notAfter: times.expiresAt }],
+  revoked: [REVOKED]
+}
+const SEED_SET = {
+  payload: `
+    a5
+    65 ${hex('seeds')} 81 a3
+      66 ${hex('peerId')} 78 34 ${hex(SIGNER)}
+      68 ${hex('notAfter')} 1b 000001a33c68d400
+      6c ${hex('repositories')} 81 67 ${hex('team/**')}
+    67 ${hex('revoked')} 81 78 34 ${hex(REVOKED)}
+    68 ${hex('issuedAt')} 1b 000001a3185c5000
+    68 ${hex('sequence')} 03
+    69 ${hex('expiresAt')} 1b 000001a33c68d400`,
+  payloadField: '1a dc01',
+  signature: `
+    31d4f698a68979d154c717acbb540bad7c961f34f03b4ec176c99c84ce4b7e68
+    dc49d395bc5e778e04588ce5446c3148ad31e790112302f9cb04d9ad7adba40e`
+}
+
 type Golden = typeof MAPPING
 const TAG_RECORD_TYPE = '/layermesh/tag-record/1'
 const PIECE_MAP_TYPE = '/layermesh/piece-map/1'
 const ROSTER_TYPE = '/layermesh/roster/1'
+const SEED_SET_TYPE = '/layermesh/seed-set/1'
 const TICKET_TYPE = '/layermesh/ticket/1'
 
 function envelopeBytes(golden: Golden, payloadType: string): Buffer {
@@ -190,6 +215,12 @@ describe('golden bytes', () => {
     expect(await openTicket(bytes, (signer) => signer === SIGNER)).toEqual({ ticket, signer: SIGNER })
   })
 
+  it('of a seed set', async () => {
+    const bytes = envelopeBytes(SEED_SET, SEED_SET_TYPE)
+    expect(hex(await sealSeedSet(seedSet, key))).toBe(hex(bytes))
+    expect(await openSeedSet(bytes)).toEqual({ set: seedSet, root: SIGNER })
+  })
+
   it('of a peer id', () => {
     expect(peerIdOf(key)).toBe(SIGNER)
   })
@@ -199,7 +230,8 @@ describe('golden bytes', () => {
     ['layermesh-tag-record', TAG_RECORD_TYPE, TOMBSTONE],
     ['layermesh-piece-map', PIECE_MAP_TYPE, PIECE_MAP],
     ['layermesh-roster', ROSTER_TYPE, ROSTER],
-    ['layermesh-ticket', TICKET_TYPE, TICKET]
+    ['layermesh-ticket', TICKET_TYPE, TICKET],
+    ['layermesh-seed-set', SEED_SET_TYPE, SEED_SET]
   ])('are signed over domain %s, type %s and payload, each after its length', (domain, payloadType, golden) => {
     const signedBytes = bytesOf(`
       ${Buffer.of(domain.length).toString('hex')} ${hex(domain)}

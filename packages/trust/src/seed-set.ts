@@ -50,6 +50,7 @@ export const MAX_SEED_SET_BYTES = 11_264
 const MAX_SEEDS = 64
 const MAX_REVOKED = 128
 const MAX_PATTERNS = 64
+const BASE64URL = /^[A-Za-z0-9_-]+$/
 
 const KIND: RecordKind = {
   domain: 'layermesh-seed-set',
@@ -84,6 +85,19 @@ export async function openSeedSet(
   checkSeedSet(set)
   checkCanonical(payload, payloadFields(set))
   return { set, root: signer }
+}
+
+/** A set as it stands in a file: one line of base64url. */
+export function formatSeedSet(envelope: Uint8Array): string {
+  return Buffer.from(envelope).toString('base64url')
+}
+
+/** @throws {TrustError} RECORD_MALFORMED */
+export function parseSeedSet(text: string): Uint8Array {
+  const line = text.trim()
+  if (line.length <= 2 * MAX_SEED_SET_BYTES && BASE64URL.test(line))
+    return new Uint8Array(Buffer.from(line, 'base64url'))
+  throw malformed('the text is no seed set, which is one line of base64url')
 }
 
 function payloadFields({ sequence, issuedAt, expiresAt, seeds, revoked }: SeedSet): PayloadFields {

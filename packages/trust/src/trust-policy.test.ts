@@ -84,6 +84,51 @@ describe('a repository pattern', () => {
   })
 })
 
+describe('a trust policy with a seed set', () => {
+  const [app, mirrored] = [parseRepository('team/app'), parseRepository('docker.io/library/nginx')]
+
+  it('trusts those of the set besides those of the configuration, and those of the newest set only', () => {
+    const policy = new TrustPolicy([{ peerId: seed }])
+    policy.useSeedSet({ seeds: [{ peerId: other, repositories: ['docker.io/**'] }], revoked: [] }, true)
+    expect(policy.signers()).toEqual([seed, other])
+    expect([policy.maySign(other, mirrored), policy.maySign(other, app)]).toEqual([true, false])
+    policy.useSeedSet({ seeds: [], revoked: [] }, true)
+    expect([policy.maySign(other, mirrored), policy.maySign(seed, app)]).toEqual([false, true])
+  })
+
+  it('trusts nobody whom the set revokes, whoever else does', () => {
+    const policy = new TrustPolicy([{ peerId: seed }, { peerId: other, repositories: ['team/*'] }])
+    policy.useSeedSet({ seeds: [], revoked: [seed] }, true)
+    expect(policy.maySign(seed, app)).toBe(false)
+    expect(policy.signers()).toEqual([other])
+    expect(policy.signersFor(app)).toEqual([other])
+    expect([policy.isRevoked(seed), policy.isRevoked(other)]).toEqual([true, false])
+  })
+
+  it('trusts a seed until its time is over, also when the configuration names it', () => {
+    let now = 99
+    const policy = new TrustPolicy([{ peerId: seed }], () => now)
+    policy.useSeedSet({ seeds: [{ peerId: seed, repositories: ['**'], notAfter: 100 }], revoked: [] }, true)
+    expect([policy.maySign(seed, app), policy.isRetiring(seed), policy.endOf(seed)]).toEqual([true, true, 100])
+    now = 100
+    expect([policy.maySign(seed, app), policy.isRetiring(seed), policy.endOf(seed)]).toEqual([false, false, 100])
+    expect(policy.signers()).toEqual([])
+  })
+
+  it('takes from a set that does not count any more only what it takes away', () => {
+    const policy = new TrustPolicy([{ peerId: seed }])
+    policy.useSeedSet({ seeds: [{ peerId: other, repositories: ['**'] }], revoked: [seed] }, false)
+    expect(policy.signers()).toEqual([])
+  })
+
+  it('has what the set says of a peer in place of what was only assumed of it', () => {
+    const policy = new TrustPolicy([{ peerId: seed, byDefault: true }])
+    expect(policy.maySign(seed, app)).toBe(true)
+    policy.useSeedSet({ seeds: [{ peerId: seed, repositories: ['other/**'] }], revoked: [] }, true)
+    expect([policy.maySign(seed, app), policy.maySign(seed, parseRepository('other/app'))]).toEqual([false, true])
+  })
+})
+
 describe('a trust policy', () => {
   it('lets a signer sign for all own repositories, and for no mirrored one, when nothing else is said', () => {
     const policy = new TrustPolicy([{ peerId: seed }])

@@ -7,7 +7,8 @@ const entry = (sequence: number, signer = 'a', kind = 'roster'): NoticeEntry => 
   kind,
   signer,
   sequence,
-  envelope: bytesOf(20, sequence)
+  envelope: bytesOf(20, sequence),
+  keptAt: sequence
 })
 
 describe('notices', () => {

@@ -19,11 +19,11 @@ export class StoredNotices implements Notices {
     return row && entryOf(kind, signer, row)
   }
 
-  put({ kind, signer, sequence, envelope }: NoticeEntry): Promise<'stored' | 'known'> {
+  put({ kind, signer, sequence, envelope, keptAt }: NoticeEntry): Promise<'stored' | 'known'> {
     return this.#lock.run(`${kind} ${signer}`, async () => {
       const here = await this.#tables.notices.get(kind, signer)
       if (here !== undefined && here.sequence >= sequence) return 'known'
-      const row = { sequence, envelope: Buffer.from(envelope).toString('base64') }
+      const row = { sequence, envelope: Buffer.from(envelope).toString('base64'), keptAt }
       await this.#metadata.write([this.#tables.notices.put([kind, signer], row)])
       return 'stored'
     })
@@ -36,6 +36,6 @@ export class StoredNotices implements Notices {
   }
 }
 
-function entryOf(kind: string, signer: string, { sequence, envelope }: NoticeRow): NoticeEntry {
-  return { kind, signer, sequence, envelope: new Uint8Array(Buffer.from(envelope, 'base64')) }
+function entryOf(kind: string, signer: string, { sequence, envelope, keptAt }: NoticeRow): NoticeEntry {
+  return { kind, signer, sequence, envelope: new Uint8Array(Buffer.from(envelope, 'base64')), keptAt }
 }

@@ -32,6 +32,7 @@ export interface TagRow {
 }
 
 export interface NoticeRow {
+  readonly keptAt: number
   readonly sequence: number
   /** Base64. */
   readonly envelope: string

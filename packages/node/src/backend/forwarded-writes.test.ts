@@ -10,7 +10,8 @@ import { expect, it, onTestFinished } from 'vitest'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { NodeTagHandler } from '../tags/tag-handler.ts'
 import { TagHistory } from '../tags/tag-history.ts'
-import { callerWho, makeSeed, newKey } from '../testing/tag-seeds.ts'
+import { makeIdentity } from '../testing/notices.ts'
+import { callerWho, makeSeed } from '../testing/tag-seeds.ts'
 import { Deletions } from './deletions.ts'
 import { Lists } from './lists.ts'
 import { PushService } from './push-service.ts'
@@ -18,7 +19,7 @@ import { SeedRouter } from './seed-router.ts'
 
 const repository = ownRepository('team/app')
 const [v1, latest] = [parseTag('v1'), parseTag('latest')]
-const key = await newKey()
+const { privateKey: key } = await makeIdentity()
 const signal = AbortSignal.timeout(60_000)
 const denied = expect.objectContaining({ code: 'DENIED' })
 

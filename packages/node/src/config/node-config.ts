@@ -37,6 +37,12 @@ export interface NodeConfig {
     readonly maxPeers: number
   }
   readonly trust: readonly { readonly peerId: string; readonly repositories: readonly string[] }[]
+  readonly seedSet: {
+    /** Peer id. */
+    readonly root?: string
+    /** Absolute. */
+    readonly file?: string
+  }
   readonly tags: {
     readonly validityMs: number
     readonly immutable: readonly { readonly repositories: string; readonly tags: string }[]
@@ -71,7 +77,7 @@ export interface WebhookConfig
 
 /** Reads checked settings into units; relative paths count from the working directory. */
 export function toNodeConfig(settings: Settings): NodeConfig {
-  const { registry, admin, mesh, tags, freshness, store, uploads, pull, limits } = settings
+  const { registry, admin, mesh, seedSet, tags, freshness, store, uploads, pull, limits } = settings
   const { secretFile, ...meshRest } = mesh
   return deepFreeze({
     ...settings,
@@ -79,6 +85,10 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     registry: toRegistry(registry),
     admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
     mesh: { ...meshRest, ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }) },
+    seedSet: {
+      ...(seedSet.root === undefined ? {} : { root: seedSet.root }),
+      ...(seedSet.file === undefined ? {} : { file: resolve(seedSet.file) })
+    },
     tags: { validityMs: must(parseDuration(tags.validity)), immutable: tags.immutable },
     freshness: freshness.map(({ repositories, maxAge, maxStale }) => ({
       repositories,

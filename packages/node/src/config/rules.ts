@@ -14,6 +14,7 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
   return (
     openMesh(config) ??
     staleBeforeOld(config) ??
+    setWithoutRoot(config) ??
     requiredWithoutCa(config) ??
     webhookOfSameName(config) ??
     unsignedWebhook(config)
@@ -21,9 +22,9 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
 }
 
 /** What an operator should know of a configuration that works. */
-export function warningsOf({ role, trust, registry, webhooks }: NodeConfig): string[] {
+export function warningsOf({ role, trust, seedSet, registry, webhooks }: NodeConfig): string[] {
   const warnings: string[] = []
-  if (role === 'node' && trust.length === 0) {
+  if (role === 'node' && trust.length === 0 && seedSet.root === undefined) {
     warnings.push('no seed is trusted, so that images can be pulled by digest only; name one with --trust PEER_ID')
   }
   if (!registry.readOnly && !isLoopback(registry.listen.host)) {
@@ -52,6 +53,16 @@ function requiredWithoutCa({ registry }: NodeConfig): RuleBreak | undefined {
   if (!registry.tls?.requireClientCertificate || registry.tls.clientCa !== undefined) return undefined
   const message = 'expected registry.tls.clientCa too, which names who may sign certificates of clients'
   return { code: 'INVALID_VALUE', path: ['registry', 'tls', 'requireClientCertificate'], message }
+}
+
+/** Whose word a set is has to be said apart from the set. */
+function setWithoutRoot({ seedSet }: NodeConfig): RuleBreak | undefined {
+  if (seedSet.file === undefined || seedSet.root !== undefined) return undefined
+  return {
+    code: 'INVALID_VALUE',
+    path: ['seedSet', 'file'],
+    message: 'expected seedSet.root beside it, the peer id of the key that signed it'
+  }
 }
 
 function staleBeforeOld({ freshness }: NodeConfig): RuleBreak | undefined {

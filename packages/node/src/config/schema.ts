@@ -144,6 +144,17 @@ const trust = z
   .default([])
   .describe('Who may sign what a tag means. A seed always trusts itself.')
 
+const seedSet = z.strictObject({
+  root: peerId
+    .optional()
+    .describe(
+      'Peer id of an offline key; the seeds that a set names which it signed are trusted as if `trust` named them.'
+    ),
+  file: path
+    .optional()
+    .describe('A set to begin with, as `layermesh seeds sign` writes it; nodes get newer ones from each other.')
+})
+
 const freshness = z
   .array(
     z.strictObject({
@@ -213,6 +224,7 @@ export const settingsSchema = z
     admin: admin.prefault({}).describe('The admin listener.'),
     mesh: mesh.prefault({}).describe('The peer-to-peer network.'),
     trust,
+    seedSet: seedSet.prefault({}).describe('Who may sign what a tag means, by the word of an offline key.'),
     tags: z
       .strictObject({
         validity: positiveDuration.default('30d').describe('How long a record holds that this node signs.'),

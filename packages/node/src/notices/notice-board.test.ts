@@ -115,7 +115,7 @@ describe('a notice board', () => {
   })
 
   it('passes over what a disk has spoilt', async () => {
-    const spoilt: NoticeEntry = { ...head(4), envelope: Buffer.from('spoilt') }
+    const spoilt: NoticeEntry = { ...head(4), envelope: Buffer.from('spoilt'), keptAt: NOW }
     await store.put(spoilt)
     const { board } = await open()
     expect(board.heads()).toEqual([])

@@ -1,4 +1,4 @@
-import type { Notices } from '@layermesh/content'
+import type { NoticeEntry, Notices } from '@layermesh/content'
 import type { NoticeBoard, NoticeHead, NoticeOutcome } from '@layermesh/mesh'
 import { DEFAULT_FRESHNESS, isTrustError } from '@layermesh/trust'
 import PQueue from 'p-queue'
@@ -18,8 +18,11 @@ export interface NoticeKind {
   readonly kind: string
   /** Whether notices of this signer count now. */
   maySign(signer: string): boolean
-  /** @throws {TrustError} */
-  read(envelope: Uint8Array): Promise<NoticeReading>
+  /**
+   * @param keptAt when it came here, in ms since 1970
+   * @throws {TrustError}
+   */
+  read(envelope: Uint8Array, keptAt: number): Promise<NoticeReading>
 }
 
 export interface SignedNoticeBoardComponents {
@@ -55,8 +58,8 @@ export class SignedNoticeBoard implements NoticeBoard {
   /** Makes what is on disk count; to be called again when others may sign than before. */
   async load(): Promise<void> {
     for (const kind of this.#kinds.values()) {
-      for await (const { kind: name, envelope } of this.#components.store.all()) {
-        if (name === kind.kind) await this.#changing.add(() => this.#load(kind, envelope))
+      for await (const entry of this.#components.store.all()) {
+        if (entry.kind === kind.kind) await this.#changing.add(() => this.#load(kind, entry))
       }
     }
   }
@@ -90,28 +93,29 @@ export class SignedNoticeBoard implements NoticeBoard {
   async #take(name: string, envelope: Uint8Array): Promise<{ outcome: NoticeOutcome; reason?: string }> {
     const kind = this.#kinds.get(name)
     if (!kind) return { outcome: 'refused', reason: 'UNKNOWN_KIND' }
-    const reading = await readOrWhy(kind, envelope)
+    const keptAt = this.#components.now()
+    const reading = await readOrWhy(kind, envelope, keptAt)
     if (typeof reading === 'string') {
       return { outcome: reading === 'SIGNER_NOT_TRUSTED' ? 'refused' : 'invalid', reason: reading }
     }
     const { signer, sequence, issuedAt } = reading
     const head = { kind: name, signer, sequence }
     if (!this.wants(head)) return { outcome: 'known' }
-    if (issuedAt > this.#components.now() + DEFAULT_FRESHNESS.clockSkewMs)
-      return { outcome: 'refused', reason: 'FUTURE' }
+    if (issuedAt > keptAt + DEFAULT_FRESHNESS.clockSkewMs) return { outcome: 'refused', reason: 'FUTURE' }
     const { store } = this.#components
-    const known = (await store.put({ ...head, envelope })) === 'known' ? await store.get(name, signer) : undefined
+    const known =
+      (await store.put({ ...head, envelope, keptAt })) === 'known' ? await store.get(name, signer) : undefined
     if (known && known.sequence > sequence) {
       // Kept in another time, when its signer counted as well.
-      await this.#load(kind, known.envelope)
+      await this.#load(kind, known)
       return { outcome: 'known' }
     }
     this.#count(name, reading)
     return { outcome: 'new' }
   }
 
-  async #load(kind: NoticeKind, envelope: Uint8Array): Promise<void> {
-    const reading = await readOrWhy(kind, envelope)
+  async #load(kind: NoticeKind, { envelope, keptAt }: NoticeEntry): Promise<void> {
+    const reading = await readOrWhy(kind, envelope, keptAt)
     if (typeof reading === 'string') {
       this.#components.onOutcome({ kind: kind.kind, from: 'store', outcome: 'refused', reason: reading })
     } else if (this.wants({ kind: kind.kind, ...reading })) this.#count(kind.kind, reading)
@@ -127,9 +131,9 @@ export class SignedNoticeBoard implements NoticeBoard {
 }
 
 /** What it says; else the code of what is wrong with it. */
-async function readOrWhy(kind: NoticeKind, envelope: Uint8Array): Promise<NoticeReading | string> {
+async function readOrWhy(kind: NoticeKind, envelope: Uint8Array, keptAt: number): Promise<NoticeReading | string> {
   try {
-    return await kind.read(envelope)
+    return await kind.read(envelope, keptAt)
   } catch (error) {
     if (isTrustError(error)) return error.code
     throw error

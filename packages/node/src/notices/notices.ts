@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { RosterAuthority } from '../roster/roster-authority.ts'
 import { Rosters } from '../roster/rosters.ts'
+import type { SeedSets } from '../seed-set/seed-sets.ts'
 import type { PrivateKey } from '../tags/tag-authority.ts'
 import { SignedNoticeBoard } from './notice-board.ts'
 
@@ -11,6 +12,8 @@ export interface NodeNoticesComponents {
   readonly peerId: string
   readonly privateKey: PrivateKey
   readonly trust: { signers(): readonly string[] }
+  /** Undefined when no root is configured. */
+  readonly seedSets: SeedSets | undefined
   readonly metrics: Pick<NodeMetrics, 'notice'>
   readonly log: Logger
 }
@@ -25,7 +28,7 @@ export interface NodeNotices {
 
 /** Wires the notices and loads those that are on disk. */
 export async function createNotices(
-  { store, peerId, privateKey, trust, metrics, log }: NodeNoticesComponents,
+  { store, peerId, privateKey, trust, seedSets, metrics, log }: NodeNoticesComponents,
   { role }: { readonly role: 'seed' | 'node' }
 ): Promise<NodeNotices> {
   const isSigner = (signer: string) => trust.signers().includes(signer)
@@ -33,7 +36,7 @@ export async function createNotices(
   const rosters = new Rosters({ isSigner, now })
   const board = new SignedNoticeBoard({
     store,
-    kinds: [rosters.kind],
+    kinds: [...(seedSets ? [seedSets.kind] : []), rosters.kind],
     onOutcome: ({ kind, from, outcome, reason }) => {
       metrics.notice(kind, outcome)
       if (outcome === 'refused' || outcome === 'invalid') log.warn({ kind, from, reason }, 'refused a notice')
@@ -42,6 +45,10 @@ export async function createNotices(
     now
   })
   await board.load()
+  // Rosters of signers who were not trusted before may lie on disk.
+  seedSets?.onChange(() => {
+    board.load().catch((error) => log.error({ err: error }, 'the notices on disk could not be read'))
+  })
   const rosterAuthority =
     role === 'seed'
       ? new RosterAuthority({

@@ -2,7 +2,8 @@ import { digestOf, MEDIA_TYPE, ownRepository, parseTag } from '@layermesh/oci'
 import { OPEN_CALLER } from '@layermesh/registry'
 import { sealTagRecord, TrustPolicy } from '@layermesh/trust'
 import { describe, expect, it } from 'vitest'
-import { callerWho, makeSeed, newKey } from '../testing/tag-seeds.ts'
+import { makeIdentity } from '../testing/notices.ts'
+import { callerWho, makeSeed } from '../testing/tag-seeds.ts'
 import { ImmutableTags } from './immutable-tags.ts'
 
 const NOW = 1_800_000_000_000
@@ -17,7 +18,7 @@ const manifest = (text: string) => ({
 const by = (caller = OPEN_CALLER, node = 'node') => ({ caller, node })
 const creator = by(callerWho('carol', 'create'))
 const updater = by(callerWho('dave', 'update'))
-const key = await newKey()
+const { privateKey: key } = await makeIdentity()
 
 const denied = expect.objectContaining({ code: 'DENIED' })
 
@@ -142,7 +143,7 @@ describe('the history of a tag', () => {
   })
 
   it('has what other seeds changed, and not what they renewed', async () => {
-    const otherKey = await newKey()
+    const { privateKey: otherKey } = await makeIdentity()
     const other = makeSeed(otherKey)
     const trust = new TrustPolicy([{ peerId: other.peerId }])
     const { records, tags } = makeSeed(key, { trust, now: () => NOW })

@@ -51,6 +51,8 @@ type Decision = ManifestDescriptor | { readonly deleted: true } | undefined
 
 /** How often a change is decided anew because another seed signed in between. */
 const ATTEMPTS = 3
+/** What walks over all tags take turns by: no name of a tag. */
+const SWEEP = 'sweep'
 /** No seed gets so far in its time; a signer whom nobody believes any more may have said so to leave no number to others. */
 const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
 
@@ -63,6 +65,7 @@ export class TagAuthority {
   readonly #options: TagAuthorityOptions
   readonly #changing = new Map<string, Promise<unknown>>()
   #sweeper: NodeJS.Timeout | undefined
+  #stopped = false
 
   constructor(components: TagAuthorityComponents, options: TagAuthorityOptions) {
     this.#components = components
@@ -75,13 +78,18 @@ export class TagAuthority {
   }
 
   start(): void {
-    this.#sweeper = setInterval(() => {
-      this.renewOld().catch((error) => this.#components.onRenewalFailed(error))
-    }, this.#options.sweepEveryMs)
+    this.renewSoon()
+    this.#sweeper = setInterval(() => this.renewSoon(), this.#options.sweepEveryMs)
     this.#sweeper.unref()
   }
 
+  /** Has all that is due signed anew; when that goes on already, it is begun again. */
+  renewSoon(): void {
+    this.exclusively(SWEEP, () => this.renewOld()).catch((error) => this.#components.onRenewalFailed(error))
+  }
+
   async stop(): Promise<void> {
+    this.#stopped = true
     clearInterval(this.#sweeper)
     await Promise.allSettled(this.#changing.values())
   }
@@ -147,6 +155,7 @@ export class TagAuthority {
   async renewOld(): Promise<void> {
     const { tags, trust } = this.#components
     for await (const { repository, tag } of tags.all()) {
+      if (this.#stopped) return
       if (!this.isAuthority(repository)) continue
       await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) => trust.isRetiring(signer))
     }

@@ -1,14 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { TagAnswer } from '@layermesh/mesh'
 import { digestOf, MEDIA_TYPE, mirroredRepository, ownRepository, parseTag } from '@layermesh/oci'
 import { OPEN_CALLER } from '@layermesh/registry'
-import { DEFAULT_FRESHNESS, loadOrCreateKey, peerIdOf, sealTagRecord, TrustPolicy } from '@layermesh/trust'
+import { DEFAULT_FRESHNESS, sealTagRecord, TrustPolicy } from '@layermesh/trust'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryTags } from '../testing/memory-tags.ts'
-import { ImmutableTags } from './immutable-tags.ts'
-import { type TagAuthor, TagAuthority } from './tag-authority.ts'
+import { makeIdentity } from '../testing/notices.ts'
+import { makeSeed } from '../testing/tag-seeds.ts'
+import type { TagAuthor } from './tag-authority.ts'
 import { TagRecords } from './tag-records.ts'
 import { TagResolver, type TagResolverComponents, type TagResolverOptions } from './tag-resolver.ts'
 
@@ -23,18 +21,8 @@ const manifest = (text: string) => ({
   size: text.length
 })
 
-async function newKey() {
-  const directory = await mkdtemp(join(tmpdir(), 'layermesh-key-'))
-  try {
-    return await loadOrCreateKey(directory)
-  } finally {
-    await rm(directory, { recursive: true })
-  }
-}
-
-const seedKey = await newKey()
-const seedId = peerIdOf(seedKey)
-const strangerKey = await newKey()
+const { privateKey: seedKey, peerId: seedId } = await makeIdentity()
+const { privateKey: strangerKey } = await makeIdentity()
 
 let now: number
 let refusals: string[]
@@ -53,30 +41,13 @@ function recordsOver(tags: MemoryTags, trust: TrustPolicy): TagRecords {
   })
 }
 
-function makeSeed(tags = new MemoryTags()) {
-  const trust = new TrustPolicy([{ peerId: seedId }])
-  const records = recordsOver(tags, trust)
-  const published: Uint8Array[] = []
-  const authority = new TagAuthority(
-    {
-      peerId: seedId,
-      privateKey: seedKey,
-      records,
-      tags,
-      trust,
-      immutable: new ImmutableTags([]),
-      askOthers: async () => {},
-      now: () => now,
-      publish: (_r, _t, envelope) => published.push(envelope),
-      onRenewalFailed: (error) => expect.fail(String(error))
-    },
-    { validityMs: 720 * HOUR, renewAfterMs: HOUR, sweepEveryMs: HOUR, sweepAfterMs: HOUR }
-  )
+function seedWithAnswer(tags = new MemoryTags()) {
+  const seed = makeSeed(seedKey, { tags, now: () => now })
   const answer = async (): Promise<TagAnswer> => {
-    const current = await authority.current(repository, tag)
+    const current = await seed.authority.current(repository, tag)
     return { confirmedAt: now, authoritative: true, ...(current ? { envelope: current.envelope } : {}) }
   }
-  return { authority, records, published, answer }
+  return { ...seed, answer }
 }
 
 function resolverOver(
@@ -128,20 +99,20 @@ function makeNode(
 
 describe('a seed', () => {
   it('signs each change with a higher sequence, also when changes come at once', async () => {
-    const { authority, records } = makeSeed()
+    const { authority, records } = seedWithAnswer()
     await Promise.all(['a', 'b', 'c'].map((text) => authority.set(repository, tag, manifest(text), author)))
     expect((await records.get(repository, tag))?.record.sequence).toBe(3 * CHANGE)
   })
 
   it('signs a tombstone for a deleted tag, once', async () => {
-    const { authority } = makeSeed()
+    const { authority } = seedWithAnswer()
     await authority.set(repository, tag, manifest('a'), author)
     expect(await authority.remove(repository, tag, author)).toBeDefined()
     expect(await authority.remove(repository, tag, author)).toBeUndefined()
   })
 
   it('signs an old record anew when somebody asks, with the same meaning', async () => {
-    const { authority, published } = makeSeed()
+    const { authority, published } = seedWithAnswer()
     await authority.set(repository, tag, manifest('a'), author)
     now += 2 * HOUR
     const current = await authority.current(repository, tag)
@@ -153,7 +124,7 @@ describe('a seed', () => {
   it('goes on from the sequence of a signer that is trusted no more', async () => {
     const tags = new MemoryTags()
     await tags.put(repository, tag, { sequence: 7, envelope: new Uint8Array([1]), confirmedAt: now })
-    const { authority, records } = makeSeed(tags)
+    const { authority, records } = seedWithAnswer(tags)
     await authority.set(repository, tag, manifest('a'), author)
     expect((await records.get(repository, tag))?.record).toMatchObject({
       sequence: CHANGE,
@@ -162,7 +133,7 @@ describe('a seed', () => {
   })
 
   it('answers for its own tags, however short the time for which others may believe them', async () => {
-    const { authority, records } = makeSeed()
+    const { authority, records } = seedWithAnswer()
     await authority.set(repository, tag, manifest('a'), author)
     now += 120_000
     const policy = { ...DEFAULT_FRESHNESS, maxStaleMs: 60_000 }
@@ -171,7 +142,7 @@ describe('a seed', () => {
   })
 
   it("has no say over another registry's images unless it was given it", () => {
-    const { authority } = makeSeed()
+    const { authority } = seedWithAnswer()
     expect([
       authority.isAuthority(repository),
       authority.isAuthority(mirroredRepository('docker.io', 'nginx'))
@@ -181,7 +152,7 @@ describe('a seed', () => {
 
 describe('a node', () => {
   it('asks the seed, and for a while goes by what it heard', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
     const node = makeNode({ [seedId]: seed.answer })
     expect((await node.resolve())?.record.digest).toBe(manifest('a').digest)
@@ -193,7 +164,7 @@ describe('a node', () => {
   })
 
   it('sees a tag move, and a tag deleted', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
     const node = makeNode({ [seedId]: seed.answer })
     await node.resolve()
@@ -206,7 +177,7 @@ describe('a node', () => {
   })
 
   it('answers with a warning when the seed is gone, and refuses when the answer got too old', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
     const peers: Record<string, () => Promise<TagAnswer>> = { [seedId]: seed.answer }
     const node = makeNode(peers)
@@ -219,7 +190,7 @@ describe('a node', () => {
   })
 
   it('that never saw the tag learns it from peers when the seed is gone, and takes the newest', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     const old = await seed.authority.set(repository, tag, manifest('a'), author)
     const latest = await seed.authority.set(repository, tag, manifest('b'), author)
     const say = (envelope: Uint8Array) => async () => ({ envelope, confirmedAt: now, authoritative: false })
@@ -228,7 +199,7 @@ describe('a node', () => {
   })
 
   it('learns it from the DHT when nobody else knows', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     const envelope = await seed.authority.set(repository, tag, manifest('a'), author)
     now += 60_000
     const node = makeNode({}, new MemoryTags(), async () => envelope)
@@ -237,7 +208,7 @@ describe('a node', () => {
   })
 
   it('does not believe a peer that an old record is fresh', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     const envelope = await seed.authority.set(repository, tag, manifest('a'), author)
     now += 25 * HOUR
     const node = makeNode({ peer: async () => ({ envelope, confirmedAt: now, authoritative: true }) })
@@ -245,7 +216,7 @@ describe('a node', () => {
   })
 
   it('never goes back to a lower sequence, also after a restart, even when the seed itself says so', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     const old = await seed.authority.set(repository, tag, manifest('a'), author)
     await seed.authority.set(repository, tag, manifest('b'), author)
     const first = makeNode({ [seedId]: seed.answer })
@@ -321,7 +292,7 @@ describe('a node', () => {
   })
 
   it('asks the seed once for all who want the same tag at one time', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
     let asked = 0
     const node = makeNode({
@@ -335,7 +306,7 @@ describe('a node', () => {
   })
 
   it('goes by what the seed says also when it says so only while others are being asked', async () => {
-    const seed = makeSeed()
+    const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
     const othersAsked = Promise.withResolvers<void>()
     const slowSeed = () => othersAsked.promise.then(() => seed.answer())

@@ -1,25 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Tags } from '@layermesh/content'
 import type { Caller, RepositoryAction } from '@layermesh/registry'
-import { loadOrCreateKey, peerIdOf, TrustPolicy } from '@layermesh/trust'
+import { peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { type PrivateKey, TagAuthority, type TagAuthorityComponents } from '../tags/tag-authority.ts'
 import { TagRecords } from '../tags/tag-records.ts'
 import { MemoryTags } from './memory-tags.ts'
 
 const HOUR = 3_600_000
-
-/** A fresh key of a node. */
-export async function newKey(): Promise<PrivateKey> {
-  const directory = await mkdtemp(join(tmpdir(), 'layermesh-key-'))
-  try {
-    return await loadOrCreateKey(directory)
-  } finally {
-    await rm(directory, { recursive: true })
-  }
-}
 
 /** A client of that name who may do only this, in all repositories. */
 export function callerWho(name: string | undefined, ...actions: RepositoryAction[]): Caller {
