@@ -2,9 +2,11 @@ import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import { addConfigCommands } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
+import { addHistoryCommands } from './commands/history.ts'
 import { addIdentityCommands } from './commands/identity.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPullCommand } from './commands/pull.ts'
+import { addSeedsCommands } from './commands/seeds.ts'
 import { addViewCommands } from './commands/views.ts'
 import { addWebhookCommands } from './commands/webhooks.ts'
 import type { CommandContext } from './context.ts'
@@ -36,7 +38,9 @@ export function createProgram(context: CommandContext): Command {
   addNodeCommand(program, context)
   addViewCommands(program, context)
   addPullCommand(program, context)
+  addHistoryCommands(program, context)
   addIdentityCommands(program, context)
+  addSeedsCommands(program, context)
   addConfigCommands(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)

@@ -1,7 +1,20 @@
 export type { PeerSummary, TransferSummary } from '@layermesh/mesh'
-export { loadOrCreateKey, peerIdOf } from '@layermesh/trust'
+export {
+  createKeyFile,
+  formatSeedSet,
+  loadKeyFile,
+  loadOrCreateKey,
+  openSeedSet,
+  parseSeedSet,
+  peerIdOf,
+  type SeedGrant,
+  type SeedSet,
+  sealSeedSet
+} from '@layermesh/trust'
 export type { EndpointState as WebhookState, TestResult as WebhookTestResult } from '@layermesh/webhooks'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
+export type { PublishedSeedSet } from './admin/seed-actions.ts'
+export type { TagChange } from './admin/tag-actions.ts'
 export type * from './admin/view.ts'
 export * from './config/index.ts'
 export { createLog, type Logger } from './log.ts'

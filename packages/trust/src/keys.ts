@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import {
   generateKeyPair,
   generateKeyPairFromSeed,
@@ -29,10 +29,27 @@ export async function loadOrCreateKey(directory: string): Promise<PrivateKey> {
   const path = join(directory, KEY_FILE_NAME)
   const existing = await loadKey(path)
   if (existing !== undefined) return existing
-  await createKeyFile(directory, path)
+  await createKeyOnce(directory, path)
   const created = await loadKey(path)
   if (created !== undefined) return created
   throw new TrustError('KEY_UNREADABLE', `the key ${path} vanished while it was made`)
+}
+
+/**
+ * Makes a key in a file of its own, such as the root of seed sets, for its owner only.
+ * @throws {TrustError} KEY_UNWRITABLE, also when the file is there already
+ */
+export async function createKeyFile(path: string): Promise<PrivateKey> {
+  const key = await generateKeyPair('Ed25519')
+  await placeKey(dirname(path), path, key)
+  return key
+}
+
+/** A key that {@link createKeyFile} made. @throws {TrustError} KEY_UNREADABLE, KEY_EXPOSED */
+export async function loadKeyFile(path: string): Promise<PrivateKey> {
+  const key = await loadKey(path)
+  if (key !== undefined) return key
+  throw new TrustError('KEY_UNREADABLE', `there is no key ${path}`)
 }
 
 /** The peer id that belongs to a key: the node's name. */
@@ -81,21 +98,35 @@ async function parseKey(bytes: Uint8Array, path: string): Promise<PrivateKey> {
   }
 }
 
-/** Writes a new key beside its place, then links it there: the name appears with the whole key behind it, or was taken by another process. */
-async function createKeyFile(directory: string, path: string): Promise<void> {
-  const temporary = `${path}.${randomBytes(8).toString('hex')}.tmp`
+/** Makes a node's key, unless another process was quicker. */
+async function createKeyOnce(directory: string, path: string): Promise<void> {
+  const key = await generateKeyPair('Ed25519')
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    await writeDurably(temporary, privateKeyToProtobuf(await generateKeyPair('Ed25519')))
-    await link(temporary, path).catch((error: unknown) => {
-      if (errorCode(error) !== 'EEXIST') throw error
-    })
+    await placeKey(directory, path, key)
+  } catch (error) {
+    if (!(error instanceof TrustError)) throw unwritable(path, error)
+    if (errorCode(error.cause) !== 'EEXIST') throw error
+  }
+}
+
+/** Writes a key beside its place, then links it there: the name appears with the whole key behind it, or was taken. */
+async function placeKey(directory: string, path: string, key: PrivateKey): Promise<void> {
+  const temporary = `${path}.${randomBytes(8).toString('hex')}.tmp`
+  try {
+    await writeDurably(temporary, privateKeyToProtobuf(key))
+    await link(temporary, path)
     await syncDirectory(directory)
   } catch (cause) {
-    throw new TrustError('KEY_UNWRITABLE', `cannot write the key ${path}: ${String(errorCode(cause))}`, { cause })
+    throw unwritable(path, cause)
   } finally {
     await rm(temporary, { force: true }).catch(() => {})
   }
+}
+
+function unwritable(path: string, cause: unknown): TrustError {
+  const why = errorCode(cause) === 'EEXIST' ? 'the file is there already' : String(errorCode(cause))
+  return new TrustError('KEY_UNWRITABLE', `cannot write the key ${path}: ${why}`, { cause })
 }
 
 async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
