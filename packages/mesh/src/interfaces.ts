@@ -134,6 +134,8 @@ export interface MeshObserver {
   sent(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
   pieceFailed(event: { peerId: string; digest: Digest; piece: number; reason: string }): void
   banned(event: { peerId: string; reason: string; untilMs: number }): void
+  /** A connection was not let in, or was ended, for who the peer is; `peerId` when it proved that. */
+  refused(event: { peerId?: string; reason: RefusalReason; detail: string }): void
   /** The DHT has named the first who holds a blob. */
   providerFound(event: { elapsedMs: number }): void
   peerConnected(peerId: string): void
@@ -180,3 +182,50 @@ export interface NoticeBoard {
   /** Calls `listener` after a notice was kept, wherever it came from. Returns a function that ends it. */
   onChange(listener: (head: NoticeHead) => void): () => void
 }
+
+/** By what a peer that showed a ticket is in the mesh. */
+export interface TicketHold {
+  readonly id: string
+  /** Peer id of the seed that signed it. */
+  readonly signer: string
+  /** In ms since 1970. */
+  readonly expiresAt: number
+}
+
+/**
+ * Who may be in the mesh, and what this node shows of itself; `node` implements it. All of it is asked anew for each
+ * connection, so that secrets, tickets and revocations can change while a node runs.
+ */
+export interface MembershipPolicy {
+  /** What peers must show; `open`: nothing. It stays the same. */
+  readonly admission: 'open' | 'secret' | 'ticket' | 'either'
+  /** The cluster secrets that count, at least 32 bytes each and at most 4. This node proves that it knows each. */
+  secrets(): readonly Uint8Array[]
+  /** This node's own ticket, if it has one. */
+  ticket(): Uint8Array | undefined
+  /** Makes sure that a ticket admits this peer now. @throws {Error} whose message says why it does not */
+  checkTicket(ticket: Uint8Array, peerId: string): Promise<TicketHold>
+  /** Whether a ticket that was good when it was shown still is. */
+  holds(ticket: TicketHold): boolean
+  /** Whether a peer needs no ticket: those who may sign them. */
+  needsNoTicket(peerId: string): boolean
+  /** Whether a peer is kept out, whatever it shows. */
+  isRevoked(peerId: string): boolean
+  /** Calls `listener` after any of it changed. Returns a function that ends it. */
+  onChange(listener: () => void): () => void
+}
+
+/** Why a connection was not let in, or was ended. */
+export type RefusalReason =
+  /** The handshake failed, or took too long. */
+  | 'handshake'
+  /** Too many handshakes began, or were under way. */
+  | 'busy'
+  /** It showed no proof of a secret that counts, nor a ticket that admits it. */
+  | 'not-a-member'
+  | 'revoked'
+  | 'banned'
+  /** The peer has as many connections as it may have. */
+  | 'surplus'
+  /** The secret or ticket that it was let in by counts no more. */
+  | 'lapsed'

@@ -14,6 +14,22 @@ export const PROTOCOL = Object.freeze({
 export const LIMITS = Object.freeze({
   /** Encryption and proof of membership of a new connection; also dialling one takes no longer. */
   handshakeDeadlineMs: 10_000,
+  /** Handshakes of others that begin: of all addresses together so many at once, then so many per second. */
+  handshakeBurst: 1_000,
+  handshakesPerSecond: 400,
+  /** Handshakes of one IP address that begin in a second: hundreds of nodes may stand behind one. */
+  handshakesPerAddressPerSecond: 200,
+  /** Handshakes of others that are under way, altogether and of one IP address. */
+  pendingHandshakes: 512,
+  pendingHandshakesPerAddress: 256,
+  /** Connections with one peer: two that dial each other at the same moment have two. */
+  connectionsPerPeer: 4,
+  /** Cluster secrets that count at one time. */
+  secrets: 4,
+  /** What each side shows of itself behind the handshake: proofs and a ticket. */
+  credentialsBytes: 1_024,
+  /** When a secret counts no more, connections that were let in by it end within so long, not all at once. */
+  lapseSpreadMs: 10_000,
 
   /** One message of the hello and tag protocols. */
   rpcMessageBytes: 1 * MIB,
@@ -34,6 +50,17 @@ export const LIMITS = Object.freeze({
   noticeHedgeMs: 1_000,
   /** Some peer is asked for what it has so often, in case a change was missed. */
   noticeRefreshMs: 60_000,
+  /**
+   * Messages of one peer: so many at once, then so many per second. More are not answered, and whoever sends twice as
+   * many is shut out for a while. A seed that signs all its tags anew tells of a few hundred in a second.
+   */
+  helloBurst: 20,
+  helloPerSecond: 2,
+  tagBurst: 3_000,
+  tagPerSecond: 300,
+  noticeBurst: 500,
+  noticePerSecond: 50,
+  floodBanMs: 60_000,
   /** Streams that one peer may have open here, for each of our protocols. */
   inboundStreamsPerPeer: 32,
 

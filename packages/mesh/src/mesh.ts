@@ -8,6 +8,7 @@ import { Serving } from './exchange/serving.ts'
 import { ContentShelf } from './exchange/shelf.ts'
 import type {
   BlobRequest,
+  MembershipPolicy,
   MembershipQuestion,
   MeshObserver,
   NoticeBoard,
@@ -19,8 +20,11 @@ import type {
 } from './interfaces.ts'
 import { LIMITS } from './limits.ts'
 import { Loans } from './loans.ts'
+import { Admissions } from './network/admissions.ts'
+import { BanList } from './network/bans.ts'
+import { createGater } from './network/gater.ts'
+import { HandshakeGate } from './network/handshake-gate.ts'
 import { createHost, type MeshHost } from './network/host.ts'
-import { BanList, createGater, membershipOf } from './network/membership.ts'
 import { Neighbours } from './network/neighbours.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
@@ -34,6 +38,7 @@ interface Network {
   readonly host: MeshHost
   readonly datastore: { close(): Promise<void> }
   readonly bans: BanList
+  readonly admissions: Admissions
   /** Memory of pieces that come and go, used again. */
   readonly buffers: BufferPool
   readonly loans: Loans
@@ -43,6 +48,8 @@ export interface MeshComponents {
   readonly content: ContentStore
   readonly privateKey: PrivateKey
   readonly observer: MeshObserver
+  /** Who may be in the mesh. */
+  readonly membership: MembershipPolicy
   /** The notices that this node holds; the mesh brings it those of others. */
   readonly board: NoticeBoard
   /** Told of things that the operator may want to know; not of each failure that the mesh got over. */
@@ -69,7 +76,6 @@ export interface MeshOptions {
   readonly announce: readonly string[]
   /** Multiaddrs or NAME:PORT, see {@link parseJoinAddress}. */
   readonly join: readonly string[]
-  readonly secret?: Uint8Array
   readonly maxPeers: number
   readonly self: Introduction
   /** How long a blob is looked for before the answer is that nobody has it, in ms. */
@@ -92,6 +98,7 @@ export class Mesh {
   readonly tagDirectory: TagDirectory
   readonly #host: MeshHost
   readonly #datastore: { close(): Promise<void> }
+  readonly #admissions: Admissions
   readonly #directory: PeerDirectory
   readonly #discovery: Discovery
   readonly #exchange: Exchange
@@ -103,7 +110,7 @@ export class Mesh {
   readonly #log: MeshLog
 
   private constructor(
-    { host, datastore, bans, buffers, loans }: Network,
+    { host, datastore, bans, admissions, buffers, loans }: Network,
     components: MeshComponents,
     options: MeshOptions
   ) {
@@ -111,7 +118,9 @@ export class Mesh {
     this.#host = host
     this.#datastore = datastore
     this.#log = log
-    this.#directory = new PeerDirectory({ host, bans, observer }, options.self)
+    this.#admissions = admissions
+    const isShutOut = (peerId: string) => admissions.isShutOut(peerId)
+    this.#directory = new PeerDirectory({ host, bans, isShutOut, observer }, options.self)
     const directory = this.#directory
     this.#discovery = new Discovery(host, observer)
     const discovery = this.#discovery
@@ -163,8 +172,11 @@ export class Mesh {
 
   /** Makes a node that listens nowhere yet. @throws {MeshError} SECRET_INVALID, ADDRESS_INVALID */
   static async create(components: MeshComponents, options: MeshOptions): Promise<Mesh> {
-    const bans = new BanList(() => performance.now())
-    const membership = membershipOf(options.secret)
+    const now = () => performance.now()
+    const bans = new BanList(now)
+    const { membership, observer } = components
+    const onRefused: MeshObserver['refused'] = (event) => observer.refused(event)
+    const admissions = new Admissions({ policy: membership, isBanned: (peerId) => bans.has(peerId), onRefused })
     options.join.forEach(parseJoinAddress)
     const buffers = new BufferPool(LIMITS.pooledBufferBytes)
     const loans = new Loans(buffers)
@@ -175,12 +187,16 @@ export class Mesh {
       listen: options.listen,
       announce: options.announce,
       maxPeers: options.maxPeers,
-      membership,
-      gater: createGater(bans),
+      admissions,
+      gater: createGater({
+        isShutOut: (peerId) => admissions.isShutOut(peerId),
+        handshakes: new HandshakeGate(now),
+        onRefused
+      }),
       tagRules: tagRecordRules(components.openTrustedRecord),
       ...(components.logger === undefined ? {} : { logger: components.logger })
     })
-    return new Mesh({ host, datastore, bans, buffers, loans }, components, options)
+    return new Mesh({ host, datastore, bans, admissions, buffers, loans }, components, options)
   }
 
   get peerId(): string {
@@ -196,9 +212,10 @@ export class Mesh {
   async start(tagHandler: TagHandler): Promise<void> {
     await this.#directory.start()
     await this.#serving.start()
-    await serveTags(this.#host, tagHandler, (peerId, error) =>
-      this.#log.debug({ peerId, err: error }, 'a request about tags failed')
-    )
+    await serveTags(this.#host, tagHandler, {
+      onFailure: (peerId, error) => this.#log.debug({ peerId, err: error }, 'a request about tags failed'),
+      onFlood: (peerId) => this.#directory.flooded(peerId)
+    })
     await this.#notices.start()
     await this.#host.start()
     this.#supervisor.start()
@@ -211,6 +228,7 @@ export class Mesh {
     this.#exchange.stop()
     await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#notices.stop(), this.#tagClient.stop()])
     await this.#host.stop()
+    this.#admissions.stop()
     await this.#datastore.close()
   }
 

@@ -16,6 +16,7 @@ const PULL_KINDS = ['blob', 'manifest'] as const
 const PULL_RESULTS = ['hit', 'mesh', 'upstream', 'miss', 'error'] as const
 const TAG_SOURCES = ['local', 'seed', 'peer', 'dht', 'upstream'] as const
 const TAG_RESULTS = ['ok', 'stale', 'refused', 'unknown'] as const
+const CONNECTION_REFUSALS = ['handshake', 'busy', 'not-a-member', 'revoked', 'banned', 'surplus', 'lapsed'] as const
 const NOTICE_OUTCOMES = ['new', 'known', 'refused', 'invalid'] as const
 
 export type Scope = (typeof SCOPES)[number]
@@ -23,6 +24,7 @@ export type PullKind = (typeof PULL_KINDS)[number]
 export type PullOutcome = (typeof PULL_RESULTS)[number]
 export type TagSource = (typeof TAG_SOURCES)[number]
 export type TagOutcome = (typeof TAG_RESULTS)[number]
+export type ConnectionRefusal = (typeof CONNECTION_REFUSALS)[number]
 export type NoticeOutcome = (typeof NOTICE_OUTCOMES)[number]
 export type ByteSource = (typeof SOURCES)[number]
 export type ByteTarget = (typeof TARGETS)[number]
@@ -70,6 +72,12 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Peers that were shut out.',
     labels: { reason: undefined }
+  },
+  connectionsRefused: {
+    name: 'layermesh_connections_refused_total',
+    type: 'counter',
+    help: 'Connections between nodes that were not let in, or were ended, for who the peer is. Lapsed is what was let in by a secret or ticket that counts no more.',
+    labels: { reason: CONNECTION_REFUSALS }
   },
   notices: {
     name: 'layermesh_notices_total',

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import {
   type ByteSource,
   type ByteTarget,
+  type ConnectionRefusal,
   METRICS,
   type MetricDefinition,
   type NoticeOutcome,
@@ -47,6 +48,7 @@ export class NodeMetrics {
   readonly #tagRecordsRefused = this.counter(METRICS.tagRecordsRefused)
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
+  readonly #connectionsRefused = this.counter(METRICS.connectionsRefused)
   readonly #notices = this.counter(METRICS.notices)
   readonly #webhooksDelivered = this.counter(METRICS.webhooksDelivered)
   readonly #webhooksFailed = this.counter(METRICS.webhooksFailed)
@@ -92,6 +94,10 @@ export class NodeMetrics {
 
   peerBanned(reason: string): void {
     this.#peersBanned.inc({ reason: this.bounded(reason) })
+  }
+
+  connectionRefused(reason: ConnectionRefusal): void {
+    this.#connectionsRefused.inc({ reason })
   }
 
   notice(kind: string, outcome: NoticeOutcome): void {

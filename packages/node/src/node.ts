@@ -9,10 +9,11 @@ import { seedActions } from './admin/seed-actions.ts'
 import { tagActions } from './admin/tag-actions.ts'
 import { webhookActions } from './admin/webhook-actions.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
-import { readClusterSecret } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
 import { closeServer, listen } from './listening.ts'
 import type { Logger } from './log.ts'
+import { ConnectionRefusals } from './membership/connection-refusals.ts'
+import { NodeMembership } from './membership/node-membership.ts'
 import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
 import { NodeEvents } from './node-events.ts'
@@ -45,7 +46,7 @@ const LAST_DELIVERY_MS = 1_000
  * Starts a node: key, store, mesh, registry and admin listener, in this order, so that nothing answers before it can.
  * What was started is stopped again when a later part fails.
  *
- * @throws {ConfigError} for a secret that can't be used; {TrustError} for a key or trust setting; system errors for
+ * @throws {ConfigError} for a secret or ticket that can't be used; {TrustError} for a key or trust setting; system errors for
  *   ports that are taken and directories that can't be written
  */
 export async function startNode(config: NodeConfig, components: { log: Logger }): Promise<RunningNode> {
@@ -63,8 +64,6 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   const privateKey = await loadOrCreateKey(config.dataDir)
   const peerId = peerIdOf(privateKey)
   const trust = new TrustPolicy(trustGrants(config, peerId))
-  const secret = config.mesh.secretFile === undefined ? undefined : await readClusterSecret(config.mesh.secretFile)
-
   const content = await openStore(config, log)
   started.add(() => content.close())
   const metrics: NodeMetrics = new NodeMetrics(
@@ -78,11 +77,13 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   )
   const { root } = config.seedSet
   const seedSets = root === undefined ? undefined : new SeedSets({ root, trust })
-  const { board, rosterAuthority } = await createNotices(
+  const { board, rosters, rosterAuthority } = await createNotices(
     { store: content.notices, peerId, privateKey, trust, seedSets, metrics, log },
     config
   )
   if (config.seedSet.file !== undefined) await offerSeedSetFile(config.seedSet.file, board)
+  const membership = await NodeMembership.open({ rosters, trust, board, log, now: Date.now }, config.mesh)
+  started.add(() => membership.stop())
   const refusals = new Refusals({
     log,
     count: (reason) => metrics.tagRecordRefused(reason),
@@ -97,6 +98,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     {
       content,
       privateKey,
+      membership,
       board,
       log,
       observer: observeMesh(metrics, events, log),
@@ -113,8 +115,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       maxPeers: config.mesh.maxPeers,
       self: { version: VERSION, role: config.role, zone: config.zone },
       findWithinMs: config.pull.deadlineMs,
-      limits: config.limits,
-      ...(secret === undefined ? {} : { secret })
+      limits: config.limits
     }
   )
   const backend: NodeBackend = createBackend({
@@ -214,6 +215,11 @@ function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
 }
 
 function observeMesh(metrics: NodeMetrics, events: NodeEvents, log: Logger): MeshObserver {
+  const refusals = new ConnectionRefusals({
+    count: (reason) => metrics.connectionRefused(reason),
+    log,
+    now: () => performance.now()
+  })
   return {
     received: ({ scope, bytes }) => metrics.received('peer', scope, bytes),
     sent: ({ scope, bytes }) => metrics.sent('peer', scope, bytes),
@@ -225,6 +231,7 @@ function observeMesh(metrics: NodeMetrics, events: NodeEvents, log: Logger): Mes
       metrics.peerBanned(ban.reason)
       events.peerBanned(ban)
     },
+    refused: (refusal) => refusals.refused(refusal),
     providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
     peerConnected: (peerId) => log.debug({ peerId }, 'a peer connected'),
     peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BlobStore, type ContentStore, openContentStore } from '@layermesh/content'
-import { Mesh, type MeshObserver, type TagHandler } from '@layermesh/mesh'
+import { Mesh, type MeshObserver, secretsAlone, type TagHandler } from '@layermesh/mesh'
 import { type Digest, OciError, ownRepository, pieceLengthFor } from '@layermesh/oci'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 
@@ -57,6 +57,7 @@ const unobserved: MeshObserver = {
   banned: () => {},
   peerConnected: () => {},
   peerDisconnected: () => {},
+  refused: () => {},
   providerFound: () => {}
 }
 
@@ -97,6 +98,7 @@ async function startMesh(init: LiarInit, store: ContentStore): Promise<Mesh> {
       log: { debug: () => {}, warn: () => {} },
       openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
       mayVouch: (signer) => signer === init.seed || signer === peerIdOf(privateKey),
+      membership: secretsAlone(secret ? [secret] : []),
       board: {
         heads: () => [],
         get: async () => undefined,
@@ -113,8 +115,7 @@ async function startMesh(init: LiarInit, store: ContentStore): Promise<Mesh> {
       join: init.join,
       maxPeers: 100,
       self: { version: 'liar', role: 'node', zone: init.zone },
-      findWithinMs: FIND_WITHIN_MS,
-      ...(secret ? { secret } : {})
+      findWithinMs: FIND_WITHIN_MS
     }
   )
   await mesh.start(silent)

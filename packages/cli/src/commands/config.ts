@@ -52,7 +52,8 @@ export function addConfigCommands(program: Command, context: CommandContext): vo
 
 /** What the settings name must be usable too. */
 async function checkFiles({ config }: LoadedConfig): Promise<void> {
-  const { checkWebhookFiles, readClusterSecret } = await import('@layermesh/node')
-  if (config.mesh.secretFile !== undefined) await readClusterSecret(config.mesh.secretFile)
+  const { checkWebhookFiles, readClusterSecrets, readTicketFile } = await import('@layermesh/node')
+  if (config.mesh.secretFile !== undefined) await readClusterSecrets(config.mesh.secretFile)
+  if (config.mesh.ticketFile !== undefined) await readTicketFile(config.mesh.ticketFile)
   await checkWebhookFiles(config)
 }

@@ -3,6 +3,7 @@ import { truncate } from 'node:fs/promises'
 import { digestOf, ownRepository, pieceLengthFor } from '@layermesh/oci'
 import { type PieceMap, sealPieceMap } from '@layermesh/trust'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { secretsAlone } from '../network/membership.ts'
 import { hostilePeer, MISDEEDS, sendPiece } from '../testing/hostile-peer.ts'
 import { MeshFixture, readAll, someBytes, store, until } from '../testing/mesh-fixture.ts'
 import { encodeReject } from '../wire/frames.ts'
@@ -153,10 +154,10 @@ describe('a blob comes from a peer', () => {
 
   it('does not come from a mesh with another secret', async () => {
     const bytes = someBytes(100)
-    const seed = await fixture.node({ secret: Buffer.alloc(32, 1) })
+    const seed = await fixture.node({ membership: secretsAlone([Buffer.alloc(32, 1)]) })
     const digest = await store(seed.content, bytes)
-    const stranger = await fixture.node({ secret: Buffer.alloc(32, 2), join: seed.mesh.addresses })
-    const member = await fixture.node({ secret: Buffer.alloc(32, 1), join: seed.mesh.addresses })
+    const stranger = await fixture.node({ membership: secretsAlone([Buffer.alloc(32, 2)]), join: seed.mesh.addresses })
+    const member = await fixture.node({ membership: secretsAlone([Buffer.alloc(32, 1)]), join: seed.mesh.addresses })
     await until(() => member.mesh.connected().length > 0)
     expect((await readAll(await member.mesh.fetch(digest, {}, soon()))).equals(bytes)).toBe(true)
     expect(await stranger.mesh.fetch(digest, { candidates: [seed.mesh.peerId] }, soon())).toBeUndefined()

@@ -16,8 +16,13 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { StreamSender } from '../exchange/stream-sender.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
 import { until } from '../testing/mesh-fixture.ts'
+import { Admissions } from './admissions.ts'
+import { BanList } from './bans.ts'
+import { createGater } from './gater.ts'
+import { HandshakeGate } from './handshake-gate.ts'
 import { createHost } from './host.ts'
-import { BanList, createGater, membershipOf } from './membership.ts'
+import { secretsAlone } from './membership.ts'
+import { prologueOf } from './noise.ts'
 
 const ECHO = '/test/echo'
 const MIB = 1024 * 1024
@@ -49,6 +54,10 @@ async function serveEcho(node: Libp2p): Promise<Node> {
 }
 
 async function layermesh(itsSecret?: Uint8Array, bans = new BanList(() => 0)): Promise<Node> {
+  const policy = secretsAlone(itsSecret ? [itsSecret] : [])
+  const isBanned = (peerId: string) => bans.has(peerId)
+  const onRefused = () => {}
+  const admissions = new Admissions({ policy, isBanned, onRefused })
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-host-'))
   started.push(() => rm(directory, { recursive: true, force: true }))
   const { host, datastore } = await createHost({
@@ -57,8 +66,8 @@ async function layermesh(itsSecret?: Uint8Array, bans = new BanList(() => 0)): P
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     maxPeers: 10,
-    membership: membershipOf(itsSecret),
-    gater: createGater(bans),
+    admissions,
+    gater: createGater({ isShutOut: isBanned, handshakes: new HandshakeGate(() => 0), onRefused }),
     tagRules: tagRecordRules(() => Promise.reject(new Error('none')))
   })
   started.push(() => datastore.close())
@@ -110,7 +119,7 @@ async function echo(from: Node, to: Node): Promise<string> {
 
 describe('nodes speak', () => {
   it.each([
-    ['with a secret', '/layermesh/tls/1.0.0', secret],
+    ['with a secret', '/layermesh/tls/2.0.0', secret],
     ['of an open mesh', '/tls/1.0.0', undefined]
   ])('TLS when they are %s', async (_, encryption, itsSecret) => {
     expect(await echo(await layermesh(itsSecret), await layermesh(itsSecret))).toBe(encryption)
@@ -118,8 +127,8 @@ describe('nodes speak', () => {
 
   it.each([
     ['@libp2p/tls', undefined, '/tls/1.0.0', libp2pTls()],
-    ['noise alone', undefined, '/noise', noise({ prologueBytes: membershipOf(undefined).prologue })],
-    ['noise alone and know the secret', secret, '/noise', noise({ prologueBytes: membershipOf(secret).prologue })]
+    ['noise alone', undefined, '/noise', noise({ prologueBytes: prologueOf(undefined) })],
+    ['noise alone and know the secret', secret, '/noise', noise({ prologueBytes: prologueOf(secret) })]
   ])('with those who speak %s, whoever dials', async (_, itsSecret, encryption, encrypter) => {
     const ours = await layermesh(itsSecret)
     expect(await echo(ours, await foreign(encrypter))).toBe(encryption)

@@ -1,4 +1,3 @@
-import { noise } from '@chainsafe/libp2p-noise'
 import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify'
 import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
@@ -9,8 +8,9 @@ import { createLibp2p } from 'libp2p'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { Loans } from '../loans.ts'
 import type { TagRecordRules } from '../tags/record-rules.ts'
+import type { Admissions } from './admissions.ts'
 import { HostDatastore } from './host-datastore.ts'
-import type { Membership } from './membership.ts'
+import { memberNoise } from './noise.ts'
 import { tls } from './tls/encrypter.ts'
 
 const MIB = 1024 * 1024
@@ -27,7 +27,7 @@ export interface HostInit {
   /** Addresses told to others instead of those that are listened on, when not empty. */
   readonly announce: readonly string[]
   readonly maxPeers: number
-  readonly membership: Membership
+  readonly admissions: Admissions
   readonly gater: ConnectionGater
   readonly tagRules: TagRecordRules
   /** Memory that the transport gives back once it is written. */
@@ -49,11 +49,7 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     ...(init.logger === undefined ? {} : { logger: init.logger }),
     addresses: { listen: [...init.listen], announce: [...init.announce] },
     transports: [tcp({ backlog: 1024 })],
-    // In the order of preference of the one who dials.
-    connectionEncrypters: [
-      tls({ proofKeys: init.membership.proofKeys, ...(init.loans && { loans: init.loans }) }),
-      noise({ prologueBytes: init.membership.prologue })
-    ],
+    connectionEncrypters: encryptersOf(init),
     streamMuxers: [
       yamux({
         maxInboundStreams: 256,
@@ -65,8 +61,8 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     connectionGater: init.gater,
     connectionManager: {
       maxConnections: init.maxPeers,
-      inboundConnectionThreshold: 200,
-      maxIncomingPendingConnections: 512,
+      inboundConnectionThreshold: LIMITS.handshakesPerAddressPerSecond,
+      maxIncomingPendingConnections: LIMITS.pendingHandshakes,
       // Handshakes are slow while hundreds of nodes start at once; who looks for a blob has a deadline of its own.
       dialTimeout: 10_000,
       addressDialTimeout: 8_000
@@ -98,4 +94,10 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     }
   })
   return { host, datastore }
+}
+
+/** In the order of preference of the one who dials. Where only a ticket lets in, noise is left out: it shows none. */
+function encryptersOf({ admissions, loans }: HostInit) {
+  const overTls = tls({ admissions, ...(loans && { loans }) })
+  return admissions.open || admissions.firstSecret() ? [overTls, memberNoise(admissions)] : [overTls]
 }

@@ -6,8 +6,8 @@ import { LIMITS, PROTOCOL } from '../limits.ts'
 import { sample } from '../sample.ts'
 import { type PeerAddresses, packPeer, unpackPeer } from '../wire/blob-messages.ts'
 import { encodeFields, Fields, malformed } from '../wire/fields.ts'
+import type { BanList } from './bans.ts'
 import type { MeshHost } from './host.ts'
-import type { BanList } from './membership.ts'
 import { call, parsePeerId, serve } from './rpc.ts'
 
 /** What a node tells of itself to each peer it connects to. */
@@ -28,14 +28,20 @@ interface KnownPeer {
 export class PeerDirectory {
   readonly #host: MeshHost
   readonly #bans: BanList
+  readonly #isShutOut: (peerId: string) => boolean
   readonly #observer: MeshObserver
   readonly #self: Introduction
   readonly #peers = new Map<string, KnownPeer>()
   readonly #goneListeners = new Set<(peerId: string) => void>()
 
-  constructor(components: { host: MeshHost; bans: BanList; observer: MeshObserver }, self: Introduction) {
+  /** @param components.isShutOut whether a peer is kept out, for a while or for good */
+  constructor(
+    components: { host: MeshHost; bans: BanList; isShutOut: (peerId: string) => boolean; observer: MeshObserver },
+    self: Introduction
+  ) {
     this.#host = components.host
     this.#bans = components.bans
+    this.#isShutOut = components.isShutOut
     this.#observer = components.observer
     this.#self = self
   }
@@ -48,7 +54,12 @@ export class PeerDirectory {
         this.peer(peerId).told = decodeIntroduction(request).introduction
         return encodeIntroduction(this.#self, await this.neighboursFor(peerId))
       },
-      { deadlineMs: LIMITS.rpcDeadlineMs, onFailure: () => {} }
+      {
+        deadlineMs: LIMITS.rpcDeadlineMs,
+        rate: { perSecond: LIMITS.helloPerSecond, burst: LIMITS.helloBurst },
+        onFailure: () => {},
+        onFlood: (peerId) => this.flooded(peerId)
+      }
     )
     this.#host.addEventListener('peer:connect', ({ detail }) => {
       const peerId = detail.toString()
@@ -116,8 +127,14 @@ export class PeerDirectory {
     })
   }
 
+  /** Shuts a peer out that sends far more than it may; what it has sent already finds it shut out. */
+  flooded(peerId: string): void {
+    if (!this.isBanned(peerId)) this.ban(peerId, 'flood', LIMITS.floodBanMs)
+  }
+
+  /** Whether a peer is kept out, for a while or because it was revoked. */
   isBanned(peerId: string): boolean {
-    return this.#bans.has(peerId)
+    return this.#isShutOut(peerId)
   }
 
   /** Addresses of peers, for others who look for them; peers without a known address are left out. */

@@ -3,6 +3,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { lpStream } from '@libp2p/utils'
 import { MeshError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
+import { PeerRate } from './peer-rate.ts'
 
 /**
  * One request and one answer on a stream of its own, each a message with its length in front (varint, as libp2p's own
@@ -37,15 +38,32 @@ export async function call(
   }
 }
 
-/** Answers requests on `protocol` until `unhandle`; a request that is malformed or late gets its stream reset. */
+export interface ServeOptions {
+  readonly deadlineMs: number
+  /** Requests that one peer may send: so many at once, then so many per second. */
+  readonly rate: { readonly perSecond: number; readonly burst: number }
+  readonly onFailure: (peerId: string, error: unknown) => void
+  /** A peer sends twice what it may, and goes on. */
+  readonly onFlood: (peerId: string) => void
+}
+
+/** Answers requests on `protocol`; one that is malformed, late or one too many gets its stream reset. */
 export async function serve(
   host: Libp2p,
   protocol: string,
   answer: (peerId: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>,
-  options: { readonly deadlineMs: number; readonly onFailure: (peerId: string, error: unknown) => void }
+  options: ServeOptions
 ): Promise<void> {
+  const now = () => performance.now()
+  const answered = new PeerRate(options.rate, now)
+  const refused = new PeerRate(options.rate, now)
   const handler = async (stream: Stream, connection: Connection): Promise<void> => {
     const peerId = connection.remotePeer.toString()
+    if (!answered.allows(peerId)) {
+      stream.abort(new MeshError('PEER_MISBEHAVED', 'too many requests', { peerId }))
+      if (!refused.allows(peerId)) options.onFlood(peerId)
+      return
+    }
     const gone = new AbortController()
     stream.addEventListener('close', () =>
       gone.abort(new MeshError('PEER_UNREACHABLE', 'the peer closed the stream', { peerId }))

@@ -22,7 +22,7 @@ const ANNOUNCE_QUEUE = 4_096
 
 export interface NoticesComponents {
   readonly host: MeshHost
-  readonly directory: Pick<PeerDirectory, 'connected' | 'ban' | 'onGone'>
+  readonly directory: Pick<PeerDirectory, 'connected' | 'ban' | 'flooded' | 'onGone'>
   readonly board: NoticeBoard
   readonly log: { debug(fields: Record<string, unknown>, message: string): void }
 }
@@ -54,7 +54,9 @@ export class Notices {
     const { host, board, directory, log } = this.#components
     await serve(host, PROTOCOL.notice, (peerId, request) => this.answer(peerId, request), {
       deadlineMs: LIMITS.noticeDeadlineMs,
-      onFailure: (peerId, error) => log.debug({ peerId, err: error }, 'a request about notices failed')
+      rate: { perSecond: LIMITS.noticePerSecond, burst: LIMITS.noticeBurst },
+      onFailure: (peerId, error) => log.debug({ peerId, err: error }, 'a request about notices failed'),
+      onFlood: (peerId) => directory.flooded(peerId)
     })
     host.addEventListener('peer:connect', ({ detail }) => void this.refresh(detail.toString()))
     directory.onGone((peerId) => this.#offered.delete(peerId))

@@ -12,7 +12,8 @@ import type {
 } from '../interfaces.ts'
 import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
-import { call, serve } from '../network/rpc.ts'
+import { PeerRate } from '../network/peer-rate.ts'
+import { call, type ServeOptions, serve } from '../network/rpc.ts'
 import {
   decodeDeleteAnswer,
   decodeListAnswer,
@@ -31,7 +32,6 @@ import {
   encodeTokenAnswer,
   type TagRequest
 } from './messages.ts'
-import { PeerRate } from './peer-rate.ts'
 
 const ANNOUNCE_CONCURRENCY = 16
 const ANNOUNCE_QUEUE = 4_096
@@ -111,7 +111,7 @@ export class TagProtocolClient implements TagClient {
 export async function serveTags(
   host: MeshHost,
   handler: TagHandler,
-  onFailure: (peerId: string, error: unknown) => void
+  events: Pick<ServeOptions, 'onFailure' | 'onFlood'>
 ): Promise<void> {
   const authentications = new PeerRate(
     { perSecond: LIMITS.authenticatePerSecond, burst: LIMITS.authenticateBurst },
@@ -124,7 +124,8 @@ export async function serveTags(
     }
     return await answerRequest(handler, peerId, request, signal).catch(encodeFailure)
   }
-  await serve(host, PROTOCOL.tag, answer, { deadlineMs: LIMITS.pushDeadlineMs, onFailure })
+  const rate = { perSecond: LIMITS.tagPerSecond, burst: LIMITS.tagBurst }
+  await serve(host, PROTOCOL.tag, answer, { deadlineMs: LIMITS.pushDeadlineMs, rate, ...events })
 }
 
 async function answerRequest(

@@ -6,14 +6,22 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { LIMITS, PROTOCOL } from '../limits.ts'
+import { Admissions } from '../network/admissions.ts'
 import { createHost, type MeshHost } from '../network/host.ts'
-import { BanList, createGater, membershipOf } from '../network/membership.ts'
-import { serve } from '../network/rpc.ts'
+import { secretsAlone } from '../network/membership.ts'
+import { type ServeOptions, serve } from '../network/rpc.ts'
 import { tagRecordRules } from '../tags/record-rules.ts'
 import { decodeJoin, encodeHave, encodeJoined } from '../wire/blob-messages.ts'
 import { encodeFields } from '../wire/fields.ts'
 import { decodeRequest, encodeDataHeader, FRAME, FrameReader } from '../wire/frames.ts'
 import type { MeshFixture, TestNode } from './mesh-fixture.ts'
+
+const UNBOUNDED: ServeOptions = {
+  deadlineMs: 10_000,
+  rate: { perSecond: 1e9, burst: 1e9 },
+  onFailure: () => {},
+  onFlood: () => {}
+}
 
 /** What a hostile peer does with a request for a piece. */
 export type Misdeed = (stream: Stream, requestId: number, piece: Uint8Array, asker: string) => void
@@ -70,10 +78,12 @@ export async function hostilePeer(
   const { host, start } = await hostileNode(fixture)
   let asked = 0
   const askers = new Set<string>()
-  await serve(host, PROTOCOL.hello, async () => encodeFields({ version: 'hostile', role: 'node', zone: 'default' }), {
-    deadlineMs: 1000,
-    onFailure: () => {}
-  })
+  await serve(
+    host,
+    PROTOCOL.hello,
+    async () => encodeFields({ version: 'hostile', role: 'node', zone: 'default' }),
+    UNBOUNDED
+  )
   await host.handle(PROTOCOL.blob, (stream, connection) => {
     const asker = connection.remotePeer.toString()
     const reader = new FrameReader()
@@ -122,8 +132,8 @@ async function hostileNode(fixture: MeshFixture): Promise<{ host: MeshHost; star
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     maxPeers: 100,
-    membership: membershipOf(undefined),
-    gater: createGater(new BanList(() => 0)),
+    admissions: new Admissions({ policy: secretsAlone([]), isBanned: () => false, onRefused: () => {} }),
+    gater: { denyDialMultiaddr: () => false },
     tagRules: tagRecordRules(async () => {
       throw new Error('none')
     })
@@ -142,10 +152,7 @@ export async function hostileHost(
   { protocol, answer }: { protocol: string; answer: (request: Uint8Array, peerId: string) => Uint8Array }
 ): Promise<{ host: MeshHost; peerId: string; dial(to: TestNode): Promise<void> }> {
   const { host, start } = await hostileNode(fixture)
-  await serve(host, protocol, async (peerId, request) => answer(request, peerId), {
-    deadlineMs: 10_000,
-    onFailure: () => {}
-  })
+  await serve(host, protocol, async (peerId, request) => answer(request, peerId), UNBOUNDED)
   await start()
   return {
     host,

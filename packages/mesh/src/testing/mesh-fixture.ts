@@ -14,8 +14,9 @@ import {
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
-import type { MeshObserver, NoticeBoard, TagHandler } from '../interfaces.ts'
+import type { MembershipPolicy, MeshObserver, NoticeBoard, RefusalReason, TagHandler } from '../interfaces.ts'
 import { Mesh, type MeshOptions } from '../mesh.ts'
+import { secretsAlone } from '../network/membership.ts'
 import type { Resolve } from '../network/supervisor.ts'
 import { MemoryBoard } from './memory-board.ts'
 
@@ -23,6 +24,7 @@ import { MemoryBoard } from './memory-board.ts'
 export class RecordingObserver implements MeshObserver {
   readonly bans: { peerId: string; reason: string }[] = []
   readonly failures: { peerId: string; reason: string }[] = []
+  readonly refusals: { peerId?: string; reason: RefusalReason; detail: string }[] = []
   providersFound = 0
   receivedBytes = 0
   sentBytes = 0
@@ -38,6 +40,9 @@ export class RecordingObserver implements MeshObserver {
   }
   banned({ peerId, reason }: { peerId: string; reason: string }): void {
     this.bans.push({ peerId, reason })
+  }
+  refused(event: { peerId?: string; reason: RefusalReason; detail: string }): void {
+    this.refusals.push(event)
   }
   providerFound(): void {
     this.providersFound++
@@ -83,6 +88,7 @@ export class MeshFixture implements AsyncDisposable {
       privateKey?: PrivateKey
       resolve?: Resolve
       board?: NoticeBoard
+      membership?: MembershipPolicy
     } = {}
   ): Promise<TestNode> {
     const directory = await mkdtemp(join(tmpdir(), 'layermesh-mesh-'))
@@ -102,6 +108,7 @@ export class MeshFixture implements AsyncDisposable {
         openTrustedRecord: async (envelope) => (await openTrustedTagRecord(envelope, trust)).record,
         mayVouch: (signer) => seeds.includes(signer) || signer === peerIdOf(privateKey),
         seeds: () => seeds,
+        membership: options.membership ?? secretsAlone([]),
         board: options.board ?? new MemoryBoard(),
         ...(options.resolve === undefined ? {} : { resolve: options.resolve })
       },

@@ -2,7 +2,10 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { ConnectionEncrypter, Libp2p, MessageStream, PrivateKey, SecuredConnection } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
-import { type TlsOptions, tls } from '../network/tls/encrypter.ts'
+import type { MembershipPolicy, RefusalReason } from '../interfaces.ts'
+import type { Loans } from '../loans.ts'
+import { Admissions } from '../network/admissions.ts'
+import { tls } from '../network/tls/encrypter.ts'
 
 /** Hands connections to the test where libp2p would have them encrypted. */
 class Catcher implements ConnectionEncrypter {
@@ -59,10 +62,22 @@ export class TcpPair implements AsyncDisposable {
 
 /** An encrypter as libp2p would make it, without muxers to agree upon. */
 export async function makeTls(
-  options: TlsOptions,
-  privateKey?: PrivateKey
-): Promise<{ encrypter: ConnectionEncrypter; privateKey: PrivateKey }> {
+  policy: MembershipPolicy,
+  { privateKey, ...rest }: { privateKey?: PrivateKey; deadlineMs?: number; loans?: Loans } = {}
+): Promise<{
+  encrypter: ConnectionEncrypter
+  privateKey: PrivateKey
+  admissions: Admissions
+  /** Why connections were not let in, or ended. */
+  refusals: RefusalReason[]
+}> {
   const identity = privateKey ?? (await generateKeyPair('Ed25519'))
-  const encrypter = tls(options)({ privateKey: identity, upgrader: { getStreamMuxers: () => new Map() } })
-  return { encrypter, privateKey: identity }
+  const refusals: RefusalReason[] = []
+  const onRefused = ({ reason }: { reason: RefusalReason }) => refusals.push(reason)
+  const admissions = new Admissions({ policy, isBanned: () => false, onRefused })
+  const encrypter = tls({ admissions, ...rest })({
+    privateKey: identity,
+    upgrader: { getStreamMuxers: () => new Map() }
+  })
+  return { encrypter, privateKey: identity, admissions, refusals }
 }

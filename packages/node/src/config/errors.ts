@@ -9,6 +9,8 @@ export type ConfigErrorCode =
   | 'OPEN_MESH'
   /** The cluster secret is not there, too weak, or readable by everybody. */
   | 'SECRET_UNUSABLE'
+  /** The admission ticket is not there, or is none. */
+  | 'TICKET_UNUSABLE'
   /** The TLS certificate, its key or the authorities of clients are not there, or do not fit. */
   | 'TLS_UNUSABLE'
 

@@ -4,6 +4,7 @@ export { ConfigError, type ConfigErrorCode, formatOrigin, type Origin } from './
 export { type ConfigSources, type LoadedConfig, loadConfig } from './load.ts'
 export type { NodeConfig } from './node-config.ts'
 export { LOG_LEVELS, ROLES, type Settings, settingsJsonSchema } from './schema.ts'
-export { newClusterSecret, readClusterSecret } from './secret.ts'
+export { newClusterSecret, readClusterSecrets } from './secret.ts'
 export { SETTING_KEYS, type SettingKey } from './setting-keys.ts'
+export { readTicketFile } from './ticket-file.ts'
 export { parseDuration } from './units.ts'

@@ -199,6 +199,22 @@ it('refuses to open the mesh to other hosts without a secret, unless told so', a
   }
 })
 
+it('opens the mesh to other hosts when it asks for tickets, and wants one of a node itself', async () => {
+  const mesh = (rest: string) => `mesh:\n  listen: [/ip4/0.0.0.0/tcp/1]\n  ${rest}`
+  for (const text of [
+    mesh('admission: ticket\n  ticketFile: ./ticket'),
+    mesh('admission: either\n  secretFile: ./secret'),
+    `role: seed\n${mesh('admission: ticket')}`
+  ]) {
+    expect((await loadConfig({ text })).config.mesh.listen).toHaveLength(1)
+  }
+  for (const admission of ['ticket', 'either']) {
+    const error = await failure({ text: mesh(`admission: ${admission}`) })
+    expect(error).toMatchObject({ code: 'INVALID_VALUE', key: 'mesh.admission', line: 3 })
+    expect(error.message).toContain('layermesh ticket new')
+  }
+})
+
 it('warns of variables that are spelt almost like a setting, not of those of Kubernetes', async () => {
   const environment = { LAYERMESH_ZOEN: 'a', LAYERMESH_PORT: 'tcp://10.0.0.1:5000', LAYERMESH_SERVICE_HOST: 'x' }
   const { warnings } = await loadConfig({ environment, text: 'role: seed' })

@@ -31,8 +31,11 @@ export interface NodeConfig {
     readonly listen: readonly string[]
     readonly announce: readonly string[]
     readonly join: readonly string[]
-    /** Absolute; read it with `readClusterSecret`. */
+    /** Absolute; read it with `readClusterSecrets`. */
     readonly secretFile?: string
+    /** Absolute; read it with `readTicketFile`. */
+    readonly ticketFile?: string
+    readonly admission: Settings['mesh']['admission']
     readonly allowWithoutSecret: boolean
     readonly maxPeers: number
   }
@@ -78,13 +81,17 @@ export interface WebhookConfig
 /** Reads checked settings into units; relative paths count from the working directory. */
 export function toNodeConfig(settings: Settings): NodeConfig {
   const { registry, admin, mesh, seedSet, tags, freshness, store, uploads, pull, limits } = settings
-  const { secretFile, ...meshRest } = mesh
+  const { secretFile, ticketFile, ...meshRest } = mesh
   return deepFreeze({
     ...settings,
     dataDir: resolve(settings.dataDir),
     registry: toRegistry(registry),
     admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
-    mesh: { ...meshRest, ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }) },
+    mesh: {
+      ...meshRest,
+      ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }),
+      ...(ticketFile === undefined ? {} : { ticketFile: resolve(ticketFile) })
+    },
     seedSet: {
       ...(seedSet.root === undefined ? {} : { root: seedSet.root }),
       ...(seedSet.file === undefined ? {} : { file: resolve(seedSet.file) })

@@ -13,6 +13,7 @@ export interface RuleBreak {
 export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
   return (
     openMesh(config) ??
+    nothingToShow(config) ??
     staleBeforeOld(config) ??
     setWithoutRoot(config) ??
     requiredWithoutCa(config) ??
@@ -39,13 +40,24 @@ export function warningsOf({ role, trust, seedSet, registry, webhooks }: NodeCon
 
 /** Whoever reaches a mesh without a secret is a member: that must be wanted in so many words. */
 function openMesh({ mesh }: NodeConfig): RuleBreak | undefined {
-  if (mesh.secretFile !== undefined || mesh.allowWithoutSecret) return undefined
+  if (mesh.admission !== 'secret' || mesh.secretFile !== undefined || mesh.allowWithoutSecret) return undefined
   const index = mesh.listen.findIndex((address) => !isLoopback(parseTcpMultiaddr(address)?.host ?? ''))
   if (index < 0) return undefined
   const message =
     `other hosts could join through ${mesh.listen[index]}, and there is no cluster secret: name its file with ` +
-    '--secret-file (make one with `layermesh secret new`), or set mesh.allowWithoutSecret: true to let everybody in'
+    '--secret-file (make one with `layermesh secret new`), ask for tickets with mesh.admission: ticket, or set ' +
+    'mesh.allowWithoutSecret: true to let everybody in'
   return { code: 'OPEN_MESH', path: ['mesh', 'listen', index], message }
+}
+
+/** Other nodes would not let it in. A seed that they trust needs no ticket. */
+function nothingToShow({ role, mesh: { admission, secretFile, ticketFile } }: NodeConfig): RuleBreak | undefined {
+  if (role === 'seed' || admission === 'secret' || ticketFile !== undefined) return undefined
+  if (admission === 'either' && secretFile !== undefined) return undefined
+  const message =
+    'expected mesh.ticketFile too: without a ticket no other node lets this one in; ' +
+    'have a seed make one with `layermesh ticket new --peer PEER_ID`'
+  return { code: 'INVALID_VALUE', path: ['mesh', 'admission'], message }
 }
 
 /** Nobody could connect. */

@@ -12,6 +12,7 @@ import { parseDuration, parseRate, parseSize } from './units.ts'
  */
 
 export const ROLES = ['node', 'seed'] as const
+const ADMISSIONS = ['secret', 'ticket', 'either'] as const
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /** An Ed25519 peer id: a base58 multihash of 38 bytes that starts with the same six. */
@@ -119,12 +120,23 @@ const mesh = z.strictObject({
   secretFile: path
     .optional()
     .describe(
-      'File with the cluster secret, as `layermesh secret new` prints it. Nodes with another secret are kept out.'
+      'File with the cluster secret, as `layermesh secret new` prints it. Nodes with another secret are kept out. It may hold up to four, one a line, all of which count, and is read again when it changes.'
     ),
+  ticketFile: path
+    .optional()
+    .describe(
+      'File with the admission ticket of this node, as `layermesh ticket new` prints it. It is read again when it changes.'
+    ),
+  admission: z
+    .enum(ADMISSIONS)
+    .default('secret')
+    .describe('What other nodes must show: the cluster secret, a ticket of a trusted seed, or either of them.'),
   allowWithoutSecret: z
     .boolean()
     .default(false)
-    .describe('Lets a node without a secret listen beyond loopback: whoever reaches it may join.'),
+    .describe(
+      'Lets a node that asks for neither secret nor ticket listen beyond loopback: whoever reaches it may join.'
+    ),
   maxPeers: count(100_000).default(300).describe('Connections to other nodes at one time.')
 })
 

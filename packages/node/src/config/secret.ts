@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { LIMITS } from '@layermesh/mesh'
 import { ConfigError } from './errors.ts'
 
 const SECRET_BYTES = 32
@@ -16,12 +17,21 @@ export function newClusterSecret(): string {
 }
 
 /**
- * Reads the cluster secret from its file. It must be random, since who reaches a node can test guesses offline: at least 32 bytes
- * in base64url, in a file that other users can't read.
+ * Reads the cluster secrets from their file: one a line, and all of them count, so that a mesh can go from one to the
+ * next. Each must be random, since who reaches a node can test guesses offline: at least 32 bytes in base64url, in a
+ * file that other users can't read.
  * @throws {ConfigError} SECRET_UNUSABLE
  */
-export async function readClusterSecret(path: string): Promise<Uint8Array> {
-  const text = await readPrivateFile(path)
+export async function readClusterSecrets(path: string): Promise<readonly Uint8Array[]> {
+  const lines = (await readPrivateFile(path)).split(/\r?\n/)
+  if (lines.length > LIMITS.secrets) {
+    throw unusable(path, `holds ${lines.length} lines, and at most ${LIMITS.secrets} secrets count at one time`)
+  }
+  if (new Set(lines).size < lines.length) throw unusable(path, 'holds the same secret twice')
+  return lines.map((line) => readSecret(line, path))
+}
+
+function readSecret(text: string, path: string): Uint8Array {
   if (!BASE64URL.test(text)) throw unusable(path, `holds no base64url text; ${MAKE_ONE}`)
   const secret = Buffer.from(text, 'base64url')
   if (secret.length < SECRET_BYTES) {

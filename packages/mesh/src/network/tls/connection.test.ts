@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BufferPool } from '../../buffer-pool.ts'
 import { Loans } from '../../loans.ts'
 import { makeTls, TcpPair } from '../../testing/tcp-pair.ts'
+import { secretsAlone } from '../membership.ts'
 import { takeSocket } from './socket.ts'
 
 const MIB = 1024 * 1024
@@ -17,8 +18,8 @@ beforeEach(async () => {
   pair = await TcpPair.connect()
   loans = new Loans(new BufferPool(MIB))
   const [outbound, inbound] = await Promise.all([
-    makeTls({ proofKeys: [], loans }).then(({ encrypter }) => encrypter.secureOutbound(pair.client)),
-    makeTls({ proofKeys: [] }).then(({ encrypter }) => encrypter.secureInbound(pair.server))
+    makeTls(secretsAlone([]), { loans }).then(({ encrypter }) => encrypter.secureOutbound(pair.client)),
+    makeTls(secretsAlone([])).then(({ encrypter }) => encrypter.secureInbound(pair.server))
   ])
   client = outbound.connection
   server = inbound.connection

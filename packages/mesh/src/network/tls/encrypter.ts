@@ -1,7 +1,7 @@
 /**
  * TLS 1.3 as libp2p speaks it (https://github.com/libp2p/specs/blob/master/tls/tls.md), put straight on the TCP socket.
- * In a mesh with a secret a proof of membership follows on the handshake (see proof.ts). Since that is more than
- * libp2p's TLS, it goes by a name of its own.
+ * In a mesh that is not open, what each side has to show of its membership follows on the handshake (see
+ * credentials.ts). Since that is more than libp2p's TLS, it goes by a name of its own.
  */
 import type { TLSSocket } from 'node:tls'
 import type {
@@ -18,17 +18,19 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { MeshError } from '../../errors.ts'
 import { LIMITS } from '../../limits.ts'
 import type { Loans } from '../../loans.ts'
+import type { Admissions } from '../admissions.ts'
 import { type Certificate, createCertificate, verifyCertificate } from './certificate.ts'
 import { TlsConnection } from './connection.ts'
-import { type Role, readExactly, shakeHands } from './handshake.ts'
-import { checkProof, keyingMaterial, makeProof, PROOF_BYTES } from './proof.ts'
+import { encodeCredentials, readCredentials } from './credentials.ts'
+import { type Role, shakeHands } from './handshake.ts'
+import { keyingMaterial } from './proof.ts'
 import { takeSocket } from './socket.ts'
 
 const TLS_PROTOCOL = Object.freeze({
   /** As all of libp2p has it. */
   open: '/tls/1.0.0',
-  /** The same, with a proof of membership. */
-  members: '/layermesh/tls/1.0.0'
+  /** The same, with credentials. */
+  members: '/layermesh/tls/2.0.0'
 })
 
 /** Agreed upon by peers without a muxer in common (libp2p specs, connections/inlined-muxer-negotiation.md). */
@@ -40,8 +42,8 @@ export interface TlsComponents {
 }
 
 export interface TlsOptions {
-  /** Keys for the proof of membership: the first makes ours, each is good for a peer's. None: an open mesh. */
-  readonly proofKeys: readonly Uint8Array[]
+  /** Who is let in. */
+  readonly admissions: Admissions
   /** Memory that is given back once it is written. */
   readonly loans?: Loans
   /** How long handshake and proofs may take. @default LIMITS.handshakeDeadlineMs */
@@ -57,7 +59,7 @@ class TlsEncrypter implements ConnectionEncrypter {
   readonly protocol: string
   readonly #components: TlsComponents
   readonly #self: PeerId
-  readonly #proofKeys: readonly Uint8Array[]
+  readonly #admissions: Admissions
   readonly #loans: Loans | undefined
   readonly #deadlineMs: number
   #certificate: Promise<Certificate> | undefined
@@ -65,10 +67,10 @@ class TlsEncrypter implements ConnectionEncrypter {
   constructor(components: TlsComponents, options: TlsOptions) {
     this.#components = components
     this.#self = peerIdFromPrivateKey(components.privateKey)
-    this.#proofKeys = options.proofKeys
+    this.#admissions = options.admissions
     this.#loans = options.loans
     this.#deadlineMs = options.deadlineMs ?? LIMITS.handshakeDeadlineMs
-    this.protocol = options.proofKeys.length === 0 ? TLS_PROTOCOL.open : TLS_PROTOCOL.members
+    this.protocol = options.admissions.open ? TLS_PROTOCOL.open : TLS_PROTOCOL.members
   }
 
   secureOutbound(connection: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
@@ -95,13 +97,16 @@ class TlsEncrypter implements ConnectionEncrypter {
       const tcp = await takeSocket(connection, signal)
       const socket = await shakeHands(tcp, { role, certificate, protocols: [...muxers.keys(), NO_MUXER], signal })
       const remotePeer = await verifyCertificate(socket.getPeerX509Certificate(), options.remotePeer)
-      await this.proveMembership(socket, role, remotePeer, signal)
+      this.#admissions.enter(connection, remotePeer)
+      if (this.#admissions.open) this.#admissions.admitBySecret(connection, remotePeer, undefined)
+      else await this.showCredentials({ connection, socket, role, peer: remotePeer, signal })
       if (socket.destroyed) throw socket.errored ?? new Error('the connection ended')
       const streamMuxer = agreedMuxer(socket.alpnProtocol, muxers)
       const secured = { connection: new TlsConnection(tcp, socket, this.#loans), remotePeer }
       return streamMuxer ? { ...secured, streamMuxer } : secured
     } catch (cause) {
       const error = asMeshError(cause, deadline)
+      if (role === 'server' && error.code !== 'NOT_A_MEMBER') this.#admissions.failed(error)
       connection.abort(error)
       throw error
     }
@@ -114,28 +119,35 @@ class TlsEncrypter implements ConnectionEncrypter {
   }
 
   /**
-   * The client, who is the first to speak in TLS 1.3 anyway, proves its membership first. So the server tells nothing
-   * to strangers that they could test guesses of the secret with, and no time is lost.
+   * The client, who is the first to speak in TLS 1.3 anyway, shows what it has first. So the server tells nothing to
+   * strangers that they could test guesses of the secret with, and no time is lost.
    */
-  private async proveMembership(socket: TLSSocket, role: Role, peer: PeerId, signal: AbortSignal): Promise<void> {
-    const [ownKey] = this.#proofKeys
-    if (!ownKey) return
+  private async showCredentials({ connection, socket, role, peer, signal }: Encounter): Promise<void> {
     const [client, server] = role === 'client' ? [this.#self, peer] : [peer, this.#self]
     const session = { keyingMaterial: keyingMaterial(socket), client, server }
-    const prove = () => socket.write(makeProof(ownKey, role, session))
+    const show = () => socket.write(encodeCredentials(this.#admissions.credentials(role, session)))
     const check = async () => {
-      const proof = await readExactly(socket, PROOF_BYTES, signal).catch((cause: unknown) => {
+      const shown = await readCredentials(socket, signal).catch((cause: unknown) => {
         signal.throwIfAborted()
-        throw notAMember(peer, 'ended the connection instead of proving that it knows the cluster secret', cause)
+        const did =
+          cause instanceof MeshError ? 'sent no credentials' : 'ended the connection instead of showing credentials'
+        throw this.#admissions.refusal(peer.toString(), 'not-a-member', did, cause)
       })
-      if (!checkProof(proof, this.#proofKeys, role === 'client' ? 'server' : 'client', session)) {
-        throw notAMember(peer, 'has another cluster secret')
-      }
+      await this.#admissions.admit(connection, shown, role === 'client' ? 'server' : 'client', session)
     }
-    if (role === 'client') prove()
+    if (role === 'client') show()
     await check()
-    if (role === 'server') prove()
+    if (role === 'server') show()
   }
+}
+
+/** A connection whose ends have proved who they are. */
+interface Encounter {
+  readonly connection: MessageStream
+  readonly socket: TLSSocket
+  readonly role: Role
+  readonly peer: PeerId
+  readonly signal: AbortSignal
 }
 
 function agreedMuxer(
@@ -146,10 +158,6 @@ function agreedMuxer(
   const muxer = muxers.get(alpn || '')
   if (!muxer) throw new MeshError('PEER_MISBEHAVED', `the peer agreed on ${alpn || 'nothing'} by ALPN`)
   return muxer
-}
-
-function notAMember(peer: PeerId, what: string, cause?: unknown): MeshError {
-  return new MeshError('NOT_A_MEMBER', `the peer ${peer} ${what}`, { peerId: peer.toString(), cause })
 }
 
 function asMeshError(error: unknown, deadline: AbortSignal): MeshError {

@@ -1,18 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { BanList, membershipOf } from './membership.ts'
-
-describe('the membership prologue', () => {
-  it('differs with the secret', () => {
-    const prologues = [undefined, Buffer.alloc(32, 1), Buffer.alloc(32, 2)].map((secret) =>
-      Buffer.from(membershipOf(secret).prologue).toString('hex')
-    )
-    expect(new Set(prologues).size).toBe(3)
-  })
-
-  it('is refused for a secret that could be guessed', () => {
-    expect(() => membershipOf(Buffer.from('hunter2'))).toThrow(expect.objectContaining({ code: 'SECRET_INVALID' }))
-  })
-})
+import { BanList } from './bans.ts'
 
 describe('bans', () => {
   it('end after their time', () => {

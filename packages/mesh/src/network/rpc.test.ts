@@ -1,0 +1,43 @@
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { LIMITS, PROTOCOL } from '../limits.ts'
+import { encodeNoticeRequest } from '../notices/messages.ts'
+import { hostileHost } from '../testing/hostile-peer.ts'
+import { MeshFixture, until } from '../testing/mesh-fixture.ts'
+import { encodeIntroduction } from './peer-directory.ts'
+import { call } from './rpc.ts'
+
+const signal = new AbortController().signal
+const AT_ONCE = 16
+
+let fixture: MeshFixture
+beforeEach(() => {
+  fixture = new MeshFixture()
+})
+afterEach(() => fixture[Symbol.asyncDispose]())
+
+it.each([
+  ['hello', LIMITS.helloBurst, encodeIntroduction({ role: 'node', zone: 'a', version: '1' })],
+  ['notice', LIMITS.noticeBurst, encodeNoticeRequest({ op: 'list' })]
+] as const)(
+  'a peer that floods %s gets its burst answered and is shut out when it goes on',
+  async (name, burst, message) => {
+    const victim = await fixture.node()
+    const hostile = await hostileHost(fixture, { protocol: '/test', answer: () => Buffer.of() })
+    await hostile.dial(victim)
+    let answered = 0
+    const flood = async () => {
+      for (let i = 0; i < (4 * burst) / AT_ONCE && victim.observer.bans.length === 0; i++) {
+        const options = { protocol: PROTOCOL[name], deadlineMs: 5_000, signal }
+        await call(hostile.host, victim.mesh.peerId, message, options).then(
+          () => answered++,
+          () => {}
+        )
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, flood))
+    await until(() => victim.observer.bans.length > 0)
+    expect(victim.observer.bans).toMatchObject([{ peerId: hostile.peerId, reason: 'flood' }])
+    expect(answered).toBeGreaterThanOrEqual(burst / 2)
+    await until(() => victim.mesh.connected().length === 0)
+  }
+)
