@@ -8,9 +8,10 @@ const PACKAGES = {
   content: ['oci'],
   mesh: ['oci', 'trust', 'swarm', 'content'],
   upstream: ['oci'],
+  access: ['oci', 'trust'],
   registry: ['oci', 'trust'],
   webhooks: ['oci'],
-  node: ['oci', 'trust', 'swarm', 'content', 'mesh', 'upstream', 'registry', 'webhooks'],
+  node: ['oci', 'trust', 'swarm', 'content', 'mesh', 'upstream', 'access', 'registry', 'webhooks'],
   cli: ['node', 'oci'],
   dashboard: [],
   simulator: ['swarm', 'oci']
