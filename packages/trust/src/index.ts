@@ -1,5 +1,6 @@
 export * from './errors.ts'
 export * from './freshness.ts'
+export * from './key-objects.ts'
 export * from './keys.ts'
 export * from './piece-map.ts'
 export * from './repository-pattern.ts'

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../access-types.ts'
+import { TooManyLoginsError } from '../errors.ts'
 
 /*
  * Guessing passwords costs time. Two things are counted, each with a delay that doubles:
@@ -37,6 +38,10 @@ export interface LoginThrottleOptions {
   readonly maxAddressDelayMs?: number
   /** Failures are forgotten when none came for so long. @default 1 800 000 */
   readonly forgetAfterMs?: number
+  /** Passwords from one address that are being checked at one time. @default 8 */
+  readonly maxAtOnce?: number
+  /** The same from an address that many share. @default 32 */
+  readonly maxAtOnceShared?: number
   /** Entries of each table; the one that was used longest ago gives way. @default 10 000 */
   readonly maxEntries?: number
 }
@@ -51,6 +56,8 @@ export const LOGIN_THROTTLE_DEFAULTS: Required<LoginThrottleOptions> = Object.fr
   maxDelaySharedMs: 5_000,
   maxAddressDelayMs: 30_000,
   forgetAfterMs: 1_800_000,
+  maxAtOnce: 8,
+  maxAtOnceShared: 32,
   maxEntries: 10_000
 })
 
@@ -61,15 +68,28 @@ interface Count {
   readonly lastMs: number
 }
 
+const MAX_DOUBLINGS = 40
 const NONE: Count = Object.freeze({ failures: 0, blockedUntilMs: 0, lastMs: 0 })
 
-/** Counts failed log-ins and says who has to wait. All its tables are bounded. */
+/** A password that is being checked. Its end is told once. */
+export interface LoginAttempt {
+  /** It was wrong. */
+  failed(): void
+  /** It was right: what this user failed at this address is forgotten, not what the address did to others. */
+  succeeded(): void
+  /** It is not known. */
+  abandoned(): void
+}
+
+/** Counts failed log-ins and has those wait who fail often. All its tables are bounded. */
 export class LoginThrottle {
   readonly #clock: Clock
   readonly #options: Required<LoginThrottleOptions>
   readonly #pairs: LRUCache<string, Count>
   readonly #addresses: LRUCache<string, Count>
   readonly #users: LRUCache<string, Count>
+  /** Attempts whose end is not known yet; as many as the caller lets be. */
+  readonly #underWay = new Map<string, number>()
 
   constructor({ clock }: { clock: Clock }, options: LoginThrottleOptions = {}) {
     this.#clock = clock
@@ -80,33 +100,49 @@ export class LoginThrottle {
     this.#users = new LRUCache({ max })
   }
 
-  /** How long this user has to wait at this address, in ms; 0 when a password may be tried now. */
-  waitMs(address: string, user: string): number {
+  /**
+   * Asks whether a password of this user may be tried from this address now. Attempts under way count as failed until
+   * they end, so that many at once do not slip through.
+   * @throws {TooManyLoginsError}
+   */
+  begin(address: string, user: string): LoginAttempt {
     const place = placeOf(address)
-    const now = this.#clock()
-    const untilMs = Math.max(
-      this.#of(this.#pairs, pairKey(place, user)).blockedUntilMs,
-      this.#of(this.#addresses, place.key).blockedUntilMs
-    )
-    return Math.max(0, untilMs - now)
+    const pair = pairKey(place, user)
+    const waitMs = Math.max(this.#waitMs(this.#pairs, pair), this.#waitMs(this.#addresses, place.key))
+    if (waitMs > 0) throw new TooManyLoginsError(waitMs)
+    const ofPair = this.#underWay.get(pair) ?? 0
+    const isOver = this.#of(this.#pairs, pair).failures + ofPair >= this.#freeAttempts(place, user)
+    if (ofPair > 0 && isOver) throw new TooManyLoginsError(this.#options.firstDelayMs)
+    const max = place.isShared ? this.#options.maxAtOnceShared : this.#options.maxAtOnce
+    if ((this.#underWay.get(place.key) ?? 0) >= max) throw new TooManyLoginsError(this.#options.firstDelayMs)
+    this.#add(pair, 1)
+    this.#add(place.key, 1)
+    return this.#attempt(place, user)
   }
 
-  /** A wrong password. */
-  failed(address: string, user: string): void {
-    const place = placeOf(address)
+  #attempt(place: Place, user: string): LoginAttempt {
+    let ended = false
+    const end = (act: () => void) => () => {
+      if (ended) return
+      ended = true
+      this.#add(pairKey(place, user), -1)
+      this.#add(place.key, -1)
+      act()
+    }
+    return {
+      failed: end(() => this.#failed(place, user)),
+      succeeded: end(() => this.#pairs.delete(pairKey(place, user))),
+      abandoned: end(() => {})
+    }
+  }
+
+  #failed(place: Place, user: string): void {
     const { firstDelayMs, maxDelayMs, maxDelaySharedMs, maxAddressDelayMs, freeUsers } = this.#options
-    const isFirst = this.#of(this.#pairs, pairKey(place, user)).failures === 0
-    const free = this.#freeAttempts(place, user)
-    this.#count(this.#users, user, { free: Number.POSITIVE_INFINITY, firstDelayMs, maxDelayMs })
-    const longest = place.isShared ? maxDelaySharedMs : maxDelayMs
-    this.#count(this.#pairs, pairKey(place, user), { free, firstDelayMs, maxDelayMs: longest })
-    if (place.isShared || !isFirst) return
-    this.#count(this.#addresses, place.key, { free: freeUsers, firstDelayMs, maxDelayMs: maxAddressDelayMs })
-  }
-
-  /** A right password: what this user failed at this address is forgotten, not what the address did to others. */
-  succeeded(address: string, user: string): void {
-    this.#pairs.delete(pairKey(placeOf(address), user))
+    const pair = pairKey(place, user)
+    const isFirst = this.#of(this.#pairs, pair).failures === 0
+    this.#count(this.#users, user, Number.POSITIVE_INFINITY, firstDelayMs)
+    this.#count(this.#pairs, pair, this.#freeAttempts(place, user), place.isShared ? maxDelaySharedMs : maxDelayMs)
+    if (isFirst && !place.isShared) this.#count(this.#addresses, place.key, freeUsers, maxAddressDelayMs)
   }
 
   #freeAttempts({ isShared }: Place, user: string): number {
@@ -115,20 +151,27 @@ export class LoginThrottle {
     return this.#of(this.#users, user).failures >= attackedAfter ? 1 : freeAttempts
   }
 
-  #count(
-    table: LRUCache<string, Count>,
-    key: string,
-    { free, firstDelayMs, maxDelayMs }: { free: number; firstDelayMs: number; maxDelayMs: number }
-  ): void {
+  #count(table: LRUCache<string, Count>, key: string, free: number, maxDelayMs: number): void {
     const now = this.#clock()
     const failures = this.#of(table, key).failures + 1
-    const delayMs = failures <= free ? 0 : Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures - free - 1, 40))
+    const doublings = Math.min(failures - free - 1, MAX_DOUBLINGS)
+    const delayMs = failures <= free ? 0 : Math.min(maxDelayMs, this.#options.firstDelayMs * 2 ** doublings)
     table.set(key, { failures, blockedUntilMs: now + delayMs, lastMs: now })
+  }
+
+  #waitMs(table: LRUCache<string, Count>, key: string): number {
+    return Math.max(0, this.#of(table, key).blockedUntilMs - this.#clock())
   }
 
   #of(table: LRUCache<string, Count>, key: string): Count {
     const count = table.get(key)
     return count === undefined || this.#clock() - count.lastMs > this.#options.forgetAfterMs ? NONE : count
+  }
+
+  #add(key: string, change: 1 | -1): void {
+    const count = (this.#underWay.get(key) ?? 0) + change
+    if (count === 0) this.#underWay.delete(key)
+    else this.#underWay.set(key, count)
   }
 }
 
@@ -137,20 +180,29 @@ interface Place {
   readonly isShared: boolean
 }
 
+/** User names hold no line end, so that no two pairs read the same. */
 function pairKey({ key }: Place, user: string): string {
-  return `${key} ${user}`
+  return `${key}\n${user}`
 }
 
-/** An address as it is counted: of IPv6 the /64, which one subscriber has. What is no IP address is a peer. */
+/**
+ * An address as it is counted: of IPv6 the /64, which one subscriber has. `PEER/ADDRESS` is a client's address by the
+ * word of the node that it asked: each node has its own, so that none can have the clients of another wait. What is no
+ * IP address stands for many clients.
+ */
 function placeOf(address: string): Place {
-  const plain = address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
+  const slash = address.lastIndexOf('/')
+  const node = address.slice(0, slash + 1)
+  const plain = address.slice(slash + 1).replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
   switch (isIP(plain)) {
     case 4:
-      return { key: plain, isShared: plain.startsWith('127.') }
-    case 6:
-      return { key: network64(plain), isShared: network64(plain) === LOOPBACK_64 && /(^|:)0*1$/.test(plain) }
+      return { key: node + plain, isShared: plain.startsWith('127.') }
+    case 6: {
+      const network = network64(plain)
+      return { key: node + network, isShared: network === LOOPBACK_64 && /(^|:)0*1$/.test(plain) }
+    }
     default:
-      return { key: plain, isShared: true }
+      return { key: address, isShared: true }
   }
 }
 

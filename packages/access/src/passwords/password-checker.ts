@@ -5,7 +5,7 @@ import { TooManyLoginsError, unauthorized } from '../errors.ts'
 import type { BcryptThread } from './bcrypt-thread.ts'
 import { fingerprintOf, type Htpasswd } from './htpasswd.ts'
 import { costOf, type PasswordTable } from './htpasswd-file.ts'
-import type { LoginThrottle } from './login-throttle.ts'
+import type { LoginAttempt, LoginThrottle } from './login-throttle.ts'
 
 export interface PasswordCheckerOptions {
   /** How long a password that was right is not computed again. @default 300 000 */
@@ -24,6 +24,8 @@ const DEFAULTS: Required<PasswordCheckerOptions> = Object.freeze({
 
 /** The cost of the hash that stands in for one when there are no users at all. */
 const USUAL_COST = 12
+/** Of salt and hash together. */
+const BCRYPT_DIGITS = 53
 
 export interface PasswordCheckerComponents {
   readonly users: Pick<Htpasswd, 'table'>
@@ -41,7 +43,7 @@ export class PasswordChecker {
   readonly #components: PasswordCheckerComponents
   readonly #options: Required<PasswordCheckerOptions>
   readonly #key = randomBytes(32)
-  readonly #standIns = new Map<number, string>()
+  #standInFor: { readonly table: PasswordTable; readonly hash: string } | undefined
   /** When each was proved, in ms since 1970. */
   readonly #proved: LRUCache<string, number>
   readonly #underWay = new Map<string, Promise<boolean>>()
@@ -76,24 +78,26 @@ export class PasswordChecker {
   #compute(key: string, address: string, user: string, password: string, hash: string): Promise<boolean> {
     const underWay = this.#underWay.get(key)
     if (underWay !== undefined) return underWay
-    const { throttle, bcrypt } = this.#components
-    const waitMs = throttle.waitMs(address, user)
-    if (waitMs > 0) return Promise.reject(new TooManyLoginsError(waitMs))
-    if (!bcrypt.hasRoom) return Promise.reject(new TooManyLoginsError(this.#options.busyDelayMs))
-    // Counted before it is known, so that many at once do not all slip through while the first is computed.
-    throttle.failed(address, user)
-    const computing = this.#verify(key, address, user, password, hash).finally(() => this.#underWay.delete(key))
+    if (!this.#components.bcrypt.hasRoom) throw new TooManyLoginsError(this.#options.busyDelayMs)
+    const attempt = this.#components.throttle.begin(address, user)
+    const computing = this.#verify(key, attempt, user, password, hash).finally(() => {
+      this.#underWay.delete(key)
+      attempt.abandoned()
+    })
     this.#underWay.set(key, computing)
     return computing
   }
 
-  async #verify(key: string, address: string, user: string, password: string, hash: string): Promise<boolean> {
+  async #verify(key: string, attempt: LoginAttempt, user: string, password: string, hash: string): Promise<boolean> {
     const fits = await this.#components.bcrypt.verify(password, hash)
     const known = (await this.#components.users.table()).get(user) === hash
-    if (!fits || !known) return false
-    this.#components.throttle.succeeded(address, user)
-    this.#proved.set(key, this.#components.clock())
-    return true
+    if (fits && known) {
+      attempt.succeeded()
+      this.#proved.set(key, this.#components.clock())
+      return true
+    }
+    attempt.failed()
+    return false
   }
 
   /** Each part is preceded by its length, so that no two credentials read the same. */
@@ -105,10 +109,11 @@ export class PasswordChecker {
 
   /** A hash that no password fits, which takes as long to compute as those of most users. */
   #standIn(table: PasswordTable): string {
-    const cost = mostFrequentCost(table)
-    const hash = this.#standIns.get(cost) ?? `$2b$${String(cost).padStart(2, '0')}$${randomDigits(53)}`
-    this.#standIns.set(cost, hash)
-    return hash
+    if (this.#standInFor?.table !== table) {
+      const cost = String(mostFrequentCost(table)).padStart(2, '0')
+      this.#standInFor = { table, hash: `$2b$${cost}$${randomDigits(BCRYPT_DIGITS)}` }
+    }
+    return this.#standInFor.hash
   }
 }
 
