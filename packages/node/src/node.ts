@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
+import { createAskSeed } from './access/ask-seed.ts'
+import { createNodeAccess } from './access/node-access.ts'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
 import { seedActions } from './admin/seed-actions.ts'
@@ -118,6 +120,17 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       limits: config.limits
     }
   )
+  const askSeed = createAskSeed({
+    peerId,
+    client: mesh.tags,
+    signers: () => trust.signers(),
+    connected: () => mesh.connected()
+  })
+  const access = await createNodeAccess(
+    { peerId, privateKey, trust, rosters, askSeed: config.role === 'seed' ? undefined : askSeed, log },
+    config
+  )
+  started.add(() => access?.close())
   const backend: NodeBackend = createBackend({
     config,
     content,
@@ -127,7 +140,9 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     peerId,
     metrics,
     log,
-    onRefused
+    onRefused,
+    ...(access === undefined ? {} : { access: access.control }),
+    ...(access === undefined || config.role !== 'seed' ? {} : { tokens: access.tokenIssuer })
   })
   started.add(() => mesh.stop())
   await mesh.start(backend.tagHandler)
@@ -142,7 +157,16 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   rosterAuthority?.start()
   started.add(() => rosterAuthority?.stop())
 
-  const registry = await startRegistryListeners({ backend: backend.registry, events, privateKey, log }, config)
+  const registry = await startRegistryListeners(
+    {
+      backend: backend.registry,
+      events,
+      privateKey,
+      log,
+      ...(access === undefined ? {} : { access: access.control, tokenEndpoint: access.tokenEndpoint })
+    },
+    config
+  )
   started.add(() => registry.close(AbortSignal.timeout(0)))
   webhooks?.start()
   const view = new LiveView({
@@ -158,7 +182,10 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   started.add(() => view.stop())
   const token = await loadOrCreateAdminToken(config.dataDir)
   const actions = [...webhookActions(webhooks), ...tagActions(backend.history), ...seedActions({ seedSets, board })]
-  const adminApp = createAdmin({ view, metrics, log, actions }, { ...config.admin, token })
+  const adminApp = createAdmin(
+    { view, metrics, log, actions },
+    { ...config.admin, token, tokenForViews: config.access !== undefined }
+  )
   const admin = await listen(adminApp, config.admin.listen)
   started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
 

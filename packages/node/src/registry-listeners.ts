@@ -1,4 +1,6 @@
 import { hkdfSync } from 'node:crypto'
+import type { RequestListener } from 'node:http'
+import { TOKEN_PATH } from '@layermesh/access'
 import {
   createRegistry,
   createRegistryServer,
@@ -15,6 +17,8 @@ import type { PrivateKey } from './tags/tag-authority.ts'
 
 export interface RegistryListenersComponents extends Pick<RegistryComponents, 'backend' | 'access' | 'events' | 'log'> {
   readonly privateKey: PrivateKey
+  /** Where clients get tokens; undefined without access control. */
+  readonly tokenEndpoint?: RequestListener
 }
 
 /** Where clients find the `/v2/` API. */
@@ -31,17 +35,18 @@ const SEALING_KEY_BYTES = 32
 
 /** Opens the registry and, when there is to be one, the mirror. @throws {ConfigError} TLS_UNUSABLE; system errors */
 export async function startRegistryListeners(
-  { privateKey, ...shared }: RegistryListenersComponents,
+  { privateKey, tokenEndpoint, ...shared }: RegistryListenersComponents,
   { registry: config }: NodeConfig
 ): Promise<RegistryListeners> {
   const components = { ...shared, sealingKey: sealingKeyOf(privateKey) }
   const { ownHosts, readOnly, deletes, behindTlsProxy } = config
   const options: RegistryOptions = { ownHosts, readOnly, deletes, behindTlsProxy }
-  const registry = await startRegistry(components, options, config)
+  const app = withTokenEndpoint(createRegistry(components, options), tokenEndpoint)
+  const registry = await startRegistry(app, components.log, config)
   if (config.mirrorListen === undefined) return { url: registry.url, mirrorUrl: undefined, close: registry.close }
   try {
-    const app = createRegistry(components, { ownHosts, face: 'mirror' })
-    const mirror = await listen(createRegistryServer(app), config.mirrorListen)
+    const face = createRegistry(components, { ownHosts, face: 'mirror' })
+    const mirror = await listen(createRegistryServer(face), config.mirrorListen)
     return {
       url: registry.url,
       mirrorUrl: mirror.url,
@@ -56,11 +61,10 @@ export async function startRegistryListeners(
 }
 
 async function startRegistry(
-  components: RegistryComponents,
-  options: RegistryOptions,
+  app: RequestListener,
+  log: RegistryComponents['log'],
   { listen: address, tls: settings }: NodeConfig['registry']
 ): Promise<Pick<Listening, 'url'> & Pick<RegistryListeners, 'close'>> {
-  const app = createRegistry(components, options)
   if (settings === undefined) {
     const { server, url } = await listen(createRegistryServer(app), address)
     return { url, close: (signal) => closeServer(server, signal) }
@@ -68,7 +72,7 @@ async function startRegistry(
   const { requireClientCertificate, ...files } = settings
   const material = await readTlsMaterial(files).catch(asConfigError)
   const secured = createRegistryServer(app, {}, { material, requireClientCertificate })
-  const reloader = new TlsReloader({ server: secured, log: components.log }, files, material)
+  const reloader = new TlsReloader({ server: secured, log }, files, material)
   const { server, url } = await listen(secured, address)
   reloader.start()
   return {
@@ -77,6 +81,16 @@ async function startRegistry(
       reloader.stop()
       await closeServer(server, signal)
     }
+  }
+}
+
+/** Clients find tokens beside `/v2/`. */
+function withTokenEndpoint(registry: RequestListener, tokens: RequestListener | undefined): RequestListener {
+  if (tokens === undefined) return registry
+  return (request, response) => {
+    const [path] = (request.url ?? '').split('?', 1)
+    const handler = path === TOKEN_PATH ? tokens : registry
+    handler(request, response)
   }
 }
 

@@ -1,3 +1,4 @@
+export { proofOf } from './access/client-proof.ts'
 export { addressRepository } from './addressing.ts'
 export * from './interfaces.ts'
 export type { RegistryLog } from './log.ts'

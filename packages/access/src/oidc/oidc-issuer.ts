@@ -47,7 +47,7 @@ export class OidcIssuer {
     if (!isIssuer(issuer)) {
       throw new AccessError('RULES_INVALID', `the issuer ${issuer} must be an https URL without query and fragment`)
     }
-    if (!PREFIX.test(prefix)) {
+    if (!isPrefix(prefix)) {
       throw new AccessError('RULES_INVALID', `the prefix of ${issuer} must be a word with a colon at its end, as corp:`)
     }
     this.issuer = issuer
@@ -106,6 +106,11 @@ export class OidcIssuer {
       .filter(isName)
       .map((group) => this.prefix + group)
   }
+}
+
+/** Tells whether a text can stand before the names of an issuer. */
+export function isPrefix(text: string): boolean {
+  return PREFIX.test(text)
 }
 
 /** Tells whether a text can be the identifier of an issuer. */

@@ -57,6 +57,7 @@ function readValue(key: SettingKey, text: string, origin: Origin): unknown {
     case 'strings':
       return text.trimStart().startsWith('[') ? readYaml(key, text, origin) : text.split(',').map((item) => item.trim())
     case 'objects':
+    case 'map':
       return readYaml(key, text, origin)
   }
 }
@@ -66,7 +67,7 @@ function readYaml(key: SettingKey, text: string, origin: Origin): unknown {
   try {
     return parseYamlValue(text, { maxAliasCount: 0 })
   } catch (cause) {
-    throw new ConfigError('INVALID_VALUE', `expected a list in JSON, such as ${example(key)}`, {
+    throw new ConfigError('INVALID_VALUE', `expected JSON, such as ${example(key)}`, {
       key: formatKey(key.path),
       origin,
       cause
@@ -75,5 +76,6 @@ function readYaml(key: SettingKey, text: string, origin: Origin): unknown {
 }
 
 function example(key: SettingKey): string {
+  if (key.type === 'map') return '{"key": ["a", "b"]}'
   return key.type === 'strings' ? '["a", "b"]' : '[{"key": "value"}]'
 }

@@ -7,6 +7,8 @@ export type ConfigErrorCode =
   | 'INVALID_VALUE'
   /** Other hosts could join the mesh, and nothing says that they may. */
   | 'OPEN_MESH'
+  /** Passwords would cross the network for everybody to read, and nothing says that they do not. */
+  | 'OPEN_PASSWORDS'
   /** The cluster secret is not there, too weak, or readable by everybody. */
   | 'SECRET_UNUSABLE'
   /** The admission ticket is not there, or is none. */

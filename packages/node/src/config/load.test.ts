@@ -241,3 +241,93 @@ it('reads where the registry is found, and counts its public name among its own'
     tls: { certificate: resolve('tls.crt'), key: resolve('tls.key'), clientCa: '/etc/ca.crt' }
   })
 })
+
+const ACCESS = `access:
+  htpasswd: users
+  oidc: [{ issuer: 'https://id.example', audience: layermesh, groupsClaim: groups, prefix: 'corp:', caFile: ca.crt }]
+  groups: { ops: [alice] }
+  tokenValidity: 10m
+  rules:
+    - repositories: team/**
+      grant: [{ users: [alice], groups: [ops, 'corp:devs'], actions: [pull, create] }]
+`
+
+it('reads who may do what', async () => {
+  const { config, warnings } = await loadConfig({ text: `role: seed\n${ACCESS}` })
+  expect(config.access).toEqual({
+    htpasswd: resolve('users'),
+    oidc: [
+      {
+        issuer: 'https://id.example',
+        audience: 'layermesh',
+        usernameClaim: 'sub',
+        groupsClaim: 'groups',
+        prefix: 'corp:',
+        caFile: resolve('ca.crt')
+      }
+    ],
+    groups: { ops: ['alice'] },
+    challenge: 'token',
+    tokenValidityMs: 600_000,
+    refreshTokenValidityMs: 2_592_000_000,
+    rules: [
+      {
+        repositories: 'team/**',
+        grant: [
+          {
+            users: ['alice'],
+            groups: ['ops', 'corp:devs'],
+            authenticated: false,
+            anyone: false,
+            actions: ['pull', 'create']
+          }
+        ]
+      }
+    ]
+  })
+  expect(warnings).toEqual([])
+})
+
+it('reads groups from the environment', async () => {
+  const environment = { LAYERMESH_ACCESS_GROUPS: '{"ops": ["alice"]}' }
+  expect((await loadConfig({ environment })).config.access?.groups).toEqual({ ops: ['alice'] })
+})
+
+it('leaves everything open without the section, and closes own repositories with an empty one', async () => {
+  expect((await loadConfig({})).config).not.toHaveProperty('access')
+  expect((await loadConfig({ text: 'access: {}' })).config.access?.rules).toEqual([])
+})
+
+it('refuses settings of access control that are wrong, with their line', async () => {
+  const lines = [
+    ['access:\n  tokenValidity: 59s', 2],
+    ['access:\n  tokenValidity: 61m', 2],
+    ['access:\n  refreshTokenValidity: 366d', 2],
+    ['access:\n  challenge: digest', 2],
+    ['access:\n  groups: { "a:b": [alice] }', 2],
+    ['access:\n  clientCertificates: { name: serial }', 2],
+    ['access:\n  clientCertificates: { name: dns }', 2],
+    ['access:\n  oidc:\n    - { issuer: "http://id.example", audience: a }', 3],
+    ['access:\n  oidc:\n    - { issuer: "https://id.example", audience: a, prefix: corp }', 3],
+    [`access:\n  oidc:${'\n    - { issuer: "https://id.example", audience: a }'.repeat(2)}`, 4],
+    ['access:\n  oidc:\n    - {issuer: "https://a", audience: a}\n    - {issuer: "https://b", audience: a}', 4],
+    ['access:\n  rules:\n    - { repositories: a**, grant: [] }', 3],
+    ['access:\n  rules:\n    - { repositories: a, grant: [{ anyone: true, actions: [push] }] }', 3],
+    ['access:\n  rules:\n    - { repositories: a, grant: [{ anyone: true, actions: [] }] }', 3],
+    ['access:\n  rules:\n    - { repositories: a, grant: [{ groups: [opps], actions: [pull] }] }', 3],
+    ['access:\n  rules:\n    - { repositories: a, grant: [{ groups: ["corp:devs"], actions: [pull] }] }', 3]
+  ] as const
+  for (const [text, line] of lines) {
+    expect(await failure({ text }), text).toMatchObject({ code: 'INVALID_VALUE', line })
+  }
+})
+
+it('refuses to have passwords cross the network in plain text, unless told so', async () => {
+  const beyond = (more = '') => ({ text: `registry:\n  listen: 0.0.0.0:5000\n${more}access: {}` })
+  const error = await failure(beyond())
+  expect(error).toMatchObject({ code: 'OPEN_PASSWORDS', key: 'registry.listen', line: 2 })
+  expect(error.message).toContain('registry.behindTlsProxy: true')
+  for (const more of ['  behindTlsProxy: true\n', '  tls: { certificate: c, key: k }\n']) {
+    expect((await loadConfig(beyond(more))).config.access).toBeDefined()
+  }
+})

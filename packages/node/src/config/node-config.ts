@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { AccessRule, CertificateName, OidcSettings } from '@layermesh/access'
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
 import { parseDuration, parseRate, parseSize } from './units.ts'
@@ -25,6 +26,18 @@ export interface NodeConfig {
     readonly ownHosts: readonly string[]
     readonly readOnly: boolean
     readonly deletes: boolean
+  }
+  /** Undefined where everybody may do everything. */
+  readonly access?: {
+    /** Absolute. */
+    readonly htpasswd?: string
+    readonly oidc: readonly (OidcSettings & { readonly prefix: string; readonly caFile?: string })[]
+    readonly clientCertificates?: { readonly name: CertificateName }
+    readonly groups: Readonly<Record<string, readonly string[]>>
+    readonly challenge: 'token' | 'basic'
+    readonly tokenValidityMs: number
+    readonly refreshTokenValidityMs: number
+    readonly rules: readonly AccessRule[]
   }
   readonly admin: { readonly listen: ListenAddress; readonly hosts: readonly string[] }
   readonly mesh: {
@@ -80,12 +93,13 @@ export interface WebhookConfig
 
 /** Reads checked settings into units; relative paths count from the working directory. */
 export function toNodeConfig(settings: Settings): NodeConfig {
-  const { registry, admin, mesh, seedSet, tags, freshness, store, uploads, pull, limits } = settings
+  const { registry, access, admin, mesh, seedSet, tags, freshness, store, uploads, pull, limits, ...rest } = settings
   const { secretFile, ticketFile, ...meshRest } = mesh
   return deepFreeze({
-    ...settings,
+    ...rest,
     dataDir: resolve(settings.dataDir),
     registry: toRegistry(registry),
+    ...(access === undefined ? {} : { access: toAccess(access) }),
     admin: { ...admin, listen: must(parseListenAddress(admin.listen)) },
     mesh: {
       ...meshRest,
@@ -150,6 +164,28 @@ function webhookConfig({
     ...(secretFile === undefined ? {} : { secretFile: resolve(secretFile) }),
     ...(headersFile === undefined ? {} : { headersFile: resolve(headersFile) }),
     ...(caFile === undefined ? {} : { caFile: resolve(caFile) })
+  }
+}
+
+function toAccess({
+  htpasswd,
+  oidc,
+  clientCertificates,
+  tokenValidity,
+  refreshTokenValidity,
+  ...access
+}: NonNullable<Settings['access']>): NonNullable<NodeConfig['access']> {
+  return {
+    ...access,
+    ...(htpasswd === undefined ? {} : { htpasswd: resolve(htpasswd) }),
+    oidc: oidc.map(({ groupsClaim, caFile, ...issuer }) => ({
+      ...issuer,
+      ...(groupsClaim === undefined ? {} : { groupsClaim }),
+      ...(caFile === undefined ? {} : { caFile: resolve(caFile) })
+    })),
+    ...(clientCertificates === undefined ? {} : { clientCertificates }),
+    tokenValidityMs: must(parseDuration(tokenValidity)),
+    refreshTokenValidityMs: must(parseDuration(refreshTokenValidity))
   }
 }
 

@@ -1,17 +1,12 @@
+import { findAccessBreak } from './access-rules.ts'
 import { isLoopback, parseTcpMultiaddr } from './addresses.ts'
-import type { ConfigErrorCode } from './errors.ts'
 import type { NodeConfig } from './node-config.ts'
-
-/** What is wrong between settings that are right each by itself. */
-export interface RuleBreak {
-  readonly code: ConfigErrorCode
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-}
+import type { RuleBreak } from './rule-break.ts'
 
 /** The first rule that the configuration breaks; undefined when it keeps them all. */
 export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
   return (
+    findAccessBreak(config) ??
     openMesh(config) ??
     nothingToShow(config) ??
     staleBeforeOld(config) ??
@@ -23,13 +18,15 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
 }
 
 /** What an operator should know of a configuration that works. */
-export function warningsOf({ role, trust, seedSet, registry, webhooks }: NodeConfig): string[] {
+export function warningsOf({ role, trust, seedSet, registry, access, webhooks }: NodeConfig): string[] {
   const warnings: string[] = []
   if (role === 'node' && trust.length === 0 && seedSet.root === undefined) {
     warnings.push('no seed is trusted, so that images can be pulled by digest only; name one with --trust PEER_ID')
   }
-  if (!registry.readOnly && !isLoopback(registry.listen.host)) {
-    warnings.push('whoever reaches registry.listen may push; listen on loopback, or set registry.readOnly: true')
+  if (access === undefined && !registry.readOnly && !isLoopback(registry.listen.host)) {
+    warnings.push(
+      'whoever reaches registry.listen may push; say who may in `access`, listen on loopback, or set registry.readOnly: true'
+    )
   }
   for (const { name, url, allowPrivateAddresses } of webhooks) {
     if (url.startsWith('https:') || allowPrivateAddresses) continue

@@ -6,7 +6,7 @@ export interface SettingKey {
   readonly path: readonly string[]
   /** The environment variable: `LAYERMESH_MESH_MAX_PEERS`. */
   readonly variable: string
-  readonly type: 'string' | 'boolean' | 'integer' | 'strings' | 'objects'
+  readonly type: 'string' | 'boolean' | 'integer' | 'strings' | 'objects' | 'map'
 }
 
 interface SchemaNode {
@@ -45,6 +45,7 @@ function listKeys(node: SchemaNode, path: readonly string[]): SettingKey[] {
 
 function typeOf({ type, items }: SchemaNode): SettingKey['type'] {
   if (type === 'array') return items?.properties === undefined ? 'strings' : 'objects'
+  if (type === 'object') return 'map'
   return type === 'boolean' || type === 'integer' ? type : 'string'
 }
 

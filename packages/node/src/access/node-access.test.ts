@@ -1,0 +1,172 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import bcrypt from 'bcryptjs'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadConfig } from '../config/index.ts'
+import { createLog } from '../log.ts'
+import { type RunningNode, startNode } from '../node.ts'
+
+const EMPTY = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
+const signal = () => AbortSignal.timeout(30_000)
+
+let directory: string
+let running: RunningNode[]
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'layermesh-access-'))
+  running = []
+  await setUsers({ alice: 'secret' })
+})
+afterEach(async () => {
+  await Promise.all(running.map((node) => node.stop(AbortSignal.timeout(0))))
+  await rm(directory, { recursive: true, force: true })
+})
+
+async function setUsers(users: Readonly<Record<string, string>>): Promise<void> {
+  const lines = Object.entries(users).map(([user, password]) => `${user}:${bcrypt.hashSync(password, 5)}\n`)
+  await writeFile(join(directory, 'users'), lines.join(''))
+}
+
+async function start(name: string, settings: object = {}, access: object = {}): Promise<RunningNode> {
+  const text = JSON.stringify({
+    dataDir: join(directory, name),
+    registry: { listen: '127.0.0.1:0' },
+    admin: { listen: '127.0.0.1:0' },
+    mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    log: { level: 'fatal' },
+    access: {
+      htpasswd: join(directory, 'users'),
+      rules: [{ repositories: 'team/**', grant: [{ users: ['alice'], actions: ['pull', 'create'] }] }],
+      ...access
+    },
+    ...settings
+  })
+  const { config } = await loadConfig({ text, environment: {} })
+  const node = await startNode(config, { log: createLog(config.log) })
+  running.push(node)
+  return node
+}
+
+const basic = (user: string, password: string) => ({
+  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+})
+const ask = (node: RunningNode, path: string, init: RequestInit = {}) =>
+  fetch(`${node.info.registry}${path}`, { signal: signal(), ...init })
+
+async function tokenOf(node: RunningNode, headers: Record<string, string>, scope = 'repository:team/app:pull,push') {
+  const answer = await ask(node, `/auth/token?service=layermesh&scope=${scope}`, { headers })
+  expect(answer.status).toBe(200)
+  return ((await answer.json()) as { token: string }).token
+}
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+const push = (node: RunningNode, headers: Record<string, string>) =>
+  ask(node, `/v2/team/app/blobs/uploads/?digest=${EMPTY}`, { method: 'POST', body: '{}', headers })
+
+describe('a seed with access control', () => {
+  it('leads a client to its tokens, and lets it do with one what it asked for', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    const challenged = await ask(seed, '/v2/')
+    expect(challenged.status).toBe(401)
+    expect(challenged.headers.get('www-authenticate')).toBe(
+      `Bearer realm="${seed.info.registry}/auth/token",service="layermesh"`
+    )
+    const token = await tokenOf(seed, basic('alice', 'secret'))
+    expect((await ask(seed, '/v2/', { headers: bearer(token) })).status).toBe(200)
+    expect((await push(seed, bearer(token))).status).toBe(201)
+    const narrow = await tokenOf(seed, basic('alice', 'secret'), 'repository:team/app:pull')
+    const refused = await push(seed, bearer(narrow))
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
+      401,
+      expect.stringContaining('scope="repository:team/app:pull,push",error="insufficient_scope"')
+    ])
+  })
+
+  it('takes a password with each request too, and refuses a wrong one', async () => {
+    const seed = await start('seed', { role: 'seed' }, { challenge: 'basic' })
+    expect((await push(seed, basic('alice', 'secret'))).status).toBe(201)
+    const refused = await push(seed, basic('alice', 'wrong'))
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, expect.stringMatching(/^Basic /)])
+  })
+
+  it('lets nobody on with a token whose user was removed meanwhile', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    const token = await tokenOf(seed, basic('alice', 'secret'))
+    await setUsers({ bob: 'secret' })
+    expect((await ask(seed, '/v2/', { headers: bearer(token) })).status).toBe(401)
+  })
+
+  it('has its token endpoint on the registry only', async () => {
+    const seed = await start('seed', { role: 'seed', registry: { listen: '127.0.0.1:0', mirrorListen: '127.0.0.1:0' } })
+    expect((await fetch(`${seed.info.mirror}/auth/token`, { signal: signal() })).status).toBe(404)
+    expect((await ask(seed, '/auth/token/')).status).toBe(404)
+  })
+
+  it('shows what it holds by its admin API to those with the token only', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    expect((await fetch(`${seed.info.admin}/api/v1/images`, { signal: signal() })).status).toBe(401)
+  })
+
+  it('does not start without its users', async () => {
+    await rm(join(directory, 'users'))
+    await expect(start('seed', { role: 'seed' })).rejects.toMatchObject({ code: 'HTPASSWD_UNREADABLE' })
+  })
+})
+
+describe('a node that is no seed', () => {
+  async function startBoth(access: object = {}) {
+    const seed = await start('seed', { role: 'seed' })
+    const node = await start(
+      'node',
+      {
+        mesh: { listen: ['/ip4/127.0.0.1/tcp/0'], join: seed.info.meshAddresses },
+        trust: [{ peerId: seed.info.peerId }]
+      },
+      access
+    )
+    await connected(node)
+    return { seed, node }
+  }
+
+  async function connected(node: RunningNode): Promise<void> {
+    for (;;) {
+      const status = (await (await fetch(`${node.info.admin}/api/v1/status`, { signal: signal() })).json()) as {
+        peers: number
+      }
+      if (status.peers > 0) return
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  it('gives tokens that the seed has made, though it has no users itself, and they hold at both', async () => {
+    const { seed, node } = await startBoth({ htpasswd: undefined })
+    const token = await tokenOf(node, basic('alice', 'secret'))
+    expect(claimsOf(token).iss).toBe(seed.info.peerId)
+    expect((await push(node, bearer(token))).status).toBe(201)
+    expect((await push(seed, bearer(token))).status).toBe(201)
+    const refused = await ask(node, '/auth/token', { headers: basic('alice', 'wrong') })
+    expect(refused.status).toBe(401)
+  })
+
+  it('gives refresh tokens of the seed, which give tokens of the seed', async () => {
+    const { seed, node } = await startBoth({ htpasswd: undefined })
+    const answer = await ask(node, '/auth/token?offline_token=true', { headers: basic('alice', 'secret') })
+    const { refresh_token } = (await answer.json()) as { refresh_token: string }
+    const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token, scope: 'repository:team/app:pull' })
+    const refreshed = await ask(node, '/auth/token', { method: 'POST', body })
+    expect(claimsOf(((await refreshed.json()) as { token: string }).token)).toMatchObject({
+      iss: seed.info.peerId,
+      sub: 'alice',
+      access: [{ name: 'team/app', actions: ['pull'] }]
+    })
+  })
+
+  it('judges by its own users while the seed is gone, for itself', async () => {
+    const { seed, node } = await startBoth()
+    await seed.stop(AbortSignal.timeout(0))
+    const token = await tokenOf(node, basic('alice', 'secret'))
+    expect(claimsOf(token).iss).toBe(node.info.peerId)
+    expect((await ask(node, '/v2/', { headers: bearer(token) })).status).toBe(200)
+  })
+})

@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises'
+import type { RequestListener } from 'node:http'
+import {
+  AccessControl,
+  AccessRules,
+  ApiKeys,
+  type AskSeed,
+  Authenticator,
+  BcryptThread,
+  createTokenEndpoint,
+  fetchJson,
+  Htpasswd,
+  IssuerKeys,
+  type LoginEvent,
+  LoginThrottle,
+  OidcIssuer,
+  PasswordChecker,
+  TokenAuthority,
+  TokenService
+} from '@layermesh/access'
+import { isOciError, type Repository } from '@layermesh/oci'
+import { addressRepository, proofOf, type RegistryAccess } from '@layermesh/registry'
+import { signingKeyOf, type TrustPolicy } from '@layermesh/trust'
+import { ConfigError } from '../config/index.ts'
+import type { NodeConfig } from '../config/node-config.ts'
+import type { Logger } from '../log.ts'
+import type { Rosters } from '../roster/rosters.ts'
+import type { PrivateKey } from '../tags/tag-authority.ts'
+import type { TokenIssuer } from '../tags/tag-handler.ts'
+
+type AccessConfig = NonNullable<NodeConfig['access']>
+
+export interface NodeAccessComponents {
+  readonly peerId: string
+  readonly privateKey: PrivateKey
+  readonly trust: Pick<TrustPolicy, 'maySign' | 'signers'>
+  readonly rosters: Pick<Rosters, 'findKey'>
+  /** Has a seed judge what clients show; undefined on a seed. */
+  readonly askSeed: AskSeed | undefined
+  readonly log: Logger
+  /** Told of each log-in that succeeded or failed. */
+  readonly onLogin?: (event: LoginEvent) => void
+}
+
+/** Access control of a node. */
+export interface NodeAccess {
+  /** For the registry, and for what other nodes pass on. */
+  readonly control: RegistryAccess
+  /** Where clients get tokens. */
+  readonly tokenEndpoint: RequestListener
+  /** Makes tokens for the clients of other nodes. */
+  readonly tokenIssuer: TokenIssuer
+  close(): Promise<void>
+}
+
+/**
+ * Puts access control together as it is configured; undefined where everybody may do everything.
+ * @throws {AccessError} for users, rules and identity providers that can't be used; {ConfigError} for a CA file
+ */
+export async function createNodeAccess(
+  components: NodeAccessComponents,
+  config: Pick<NodeConfig, 'access' | 'registry'>
+): Promise<NodeAccess | undefined> {
+  const { access, registry } = config
+  if (access === undefined) return undefined
+  const { peerId, privateKey, trust, rosters, askSeed, log, onLogin } = components
+  const clock = Date.now
+  const rules = new AccessRules(access.rules, access.groups)
+  const throttle = new LoginThrottle({ clock })
+  const bcrypt = new BcryptThread()
+  const users = access.htpasswd === undefined ? undefined : await Htpasswd.open(access.htpasswd, { log })
+  const tokens = new TokenAuthority(
+    { peerId, signingKey: signingKeyOf(privateKey), signers: trust, clock },
+    { accessValidityMs: access.tokenValidityMs, refreshValidityMs: access.refreshTokenValidityMs }
+  )
+  const authenticator = new Authenticator({
+    users,
+    passwords: users === undefined ? undefined : new PasswordChecker({ users, bcrypt, throttle, clock }),
+    apiKeys: new ApiKeys({ directory: { find: (id) => rosters.findKey(id)?.key }, clock }),
+    issuers: await Promise.all(access.oidc.map((settings) => createIssuer(settings, log))),
+    certificateName: access.clientCertificates?.name,
+    tokens,
+    clock,
+    ...(onLogin === undefined ? {} : { onLogin })
+  })
+  const service = new TokenService({
+    authenticator,
+    tokens,
+    rules: () => rules,
+    throttle,
+    repositoryOf: (name) => repositoryNamed(name, registry.ownHosts),
+    ...(askSeed === undefined ? {} : { askSeed })
+  })
+  const { challenge } = access
+  const { publicUrl, behindTlsProxy } = registry
+  const control = new AccessControl(
+    { authenticator, rules: () => rules },
+    { challenge, ...(publicUrl === undefined ? {} : { publicUrl }) }
+  )
+  return {
+    control,
+    tokenEndpoint: createTokenEndpoint({ service, proofOf: (request) => proofOf(request, behindTlsProxy), log }),
+    tokenIssuer: {
+      issue: (request, from, signal) => service.answer({ ...request, address: `${from}/${request.address}` }, signal)
+    },
+    close: () => bcrypt.close()
+  }
+}
+
+async function createIssuer({ caFile, ...settings }: AccessConfig['oidc'][number], log: Logger): Promise<OidcIssuer> {
+  const ca = caFile === undefined ? undefined : await readCa(caFile)
+  const clock = Date.now
+  const keys = new IssuerKeys(settings.issuer, {
+    fetchJson: (url, signal) => fetchJson(url, { signal, ...(ca === undefined ? {} : { ca }) }),
+    clock,
+    log
+  })
+  return new OidcIssuer({ keys, clock }, settings)
+}
+
+async function readCa(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    throw new ConfigError('FILE_UNREADABLE', `access.oidc: the authorities of ${path} can not be read (${code})`, {
+      cause
+    })
+  }
+}
+
+/** What a client means by the name in a scope, which is the one in the paths of its requests. */
+function repositoryNamed(name: string, ownHosts: readonly string[]): Repository | undefined {
+  try {
+    return addressRepository(name, undefined, ownHosts)
+  } catch (error) {
+    if (isOciError(error)) return undefined
+    throw error
+  }
+}
