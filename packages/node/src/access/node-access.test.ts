@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import bcrypt from 'bcryptjs'
+import { setUser } from '@layermesh/access'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadConfig } from '../config/index.ts'
 import { createLog } from '../log.ts'
@@ -24,8 +24,8 @@ afterEach(async () => {
 })
 
 async function setUsers(users: Readonly<Record<string, string>>): Promise<void> {
-  const lines = Object.entries(users).map(([user, password]) => `${user}:${bcrypt.hashSync(password, 5)}\n`)
-  await writeFile(join(directory, 'users'), lines.join(''))
+  await rm(join(directory, 'users'), { force: true })
+  for (const [user, password] of Object.entries(users)) await setUser(join(directory, 'users'), user, password, 5)
 }
 
 async function start(name: string, settings: object = {}, access: object = {}): Promise<RunningNode> {
