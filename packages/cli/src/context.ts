@@ -1,3 +1,5 @@
+import { readSecret } from './read-secret.ts'
+
 /** Where a command writes. */
 export interface Output {
   write(text: string): void
@@ -15,6 +17,13 @@ export interface CommandContext {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** The script that was started, to start it again. */
   readonly entry: string
+  /**
+   * A line that nobody should see: typed at the terminal, where it does not show, or the first line of standard input.
+   * @param prompt what a person is asked
+   */
+  readSecret(prompt: string): Promise<string>
+  /** Whether a person types the secret. */
+  readonly isTyped: boolean
 }
 
 const DEFAULT_COLUMNS = 80
@@ -26,7 +35,9 @@ export function processContext(): CommandContext {
     out: outputOf(process.stdout),
     err: outputOf(process.stderr),
     environment: process.env,
-    entry: process.argv[1] ?? ''
+    entry: process.argv[1] ?? '',
+    readSecret: (prompt) => readSecret(process.stdin, prompt, (text) => process.stderr.write(text)),
+    isTyped: process.stdin.isTTY === true
   }
 }
 

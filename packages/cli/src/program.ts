@@ -7,6 +7,8 @@ import { addIdentityCommands } from './commands/identity.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
+import { addTokenCommands } from './commands/token.ts'
+import { addUserCommands } from './commands/user.ts'
 import { addViewCommands } from './commands/views.ts'
 import { addWebhookCommands } from './commands/webhooks.ts'
 import type { CommandContext } from './context.ts'
@@ -41,6 +43,8 @@ export function createProgram(context: CommandContext): Command {
   addHistoryCommands(program, context)
   addIdentityCommands(program, context)
   addSeedsCommands(program, context)
+  addUserCommands(program, context)
+  addTokenCommands(program, context)
   addConfigCommands(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)

@@ -1,3 +1,4 @@
+export { listUsers, removeUser, setUser } from '@layermesh/access'
 export type { PeerSummary, TransferSummary } from '@layermesh/mesh'
 export {
   createKeyFile,
@@ -12,6 +13,7 @@ export {
   sealSeedSet
 } from '@layermesh/trust'
 export type { EndpointState as WebhookState, TestResult as WebhookTestResult } from '@layermesh/webhooks'
+export type { ApiKeySummary } from './access/api-key-actions.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'
 export type { TagChange } from './admin/tag-actions.ts'

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
+import { apiKeyActions } from './access/api-key-actions.ts'
 import { createAskSeed } from './access/ask-seed.ts'
 import { createNodeAccess } from './access/node-access.ts'
 import { createAdmin } from './admin/admin.ts'
@@ -181,7 +182,12 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await view.start()
   started.add(() => view.stop())
   const token = await loadOrCreateAdminToken(config.dataDir)
-  const actions = [...webhookActions(webhooks), ...tagActions(backend.history), ...seedActions({ seedSets, board })]
+  const actions = [
+    ...webhookActions(webhooks),
+    ...tagActions(backend.history),
+    ...seedActions({ seedSets, board }),
+    ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now })
+  ]
   const adminApp = createAdmin(
     { view, metrics, log, actions },
     { ...config.admin, token, tokenForViews: config.access !== undefined }

@@ -24,7 +24,16 @@ export class FakeOutput implements Output {
 
 /** A context without a process. */
 export function fakeContext(
-  environment: CommandContext['environment'] = {}
+  environment: CommandContext['environment'] = {},
+  secrets: readonly string[] = []
 ): CommandContext & { out: FakeOutput; err: FakeOutput } {
-  return { out: new FakeOutput(), err: new FakeOutput(), environment, entry: '' }
+  const typed = [...secrets]
+  return {
+    out: new FakeOutput(),
+    err: new FakeOutput(),
+    environment,
+    entry: '',
+    readSecret: async () => typed.shift() ?? '',
+    isTyped: secrets.length > 1
+  }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setUser } from '@layermesh/access'
@@ -129,14 +129,15 @@ describe('a node that is no seed', () => {
     return { seed, node }
   }
 
-  async function connected(node: RunningNode): Promise<void> {
-    for (;;) {
-      const status = (await (await fetch(`${node.info.admin}/api/v1/status`, { signal: signal() })).json()) as {
-        peers: number
-      }
-      if (status.peers > 0) return
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+  const connected = (node: RunningNode) =>
+    until(async () => {
+      const answer = await fetch(`${node.info.admin}/api/v1/status`, { signal: signal() })
+      return ((await answer.json()) as { peers: number }).peers > 0
+    })
+
+  /** Asks again until it is so; the test's own timeout ends it. */
+  async function until(isSo: () => Promise<boolean>): Promise<void> {
+    while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
   it('gives tokens that the seed has made, though it has no users itself, and they hold at both', async () => {
@@ -160,6 +161,31 @@ describe('a node that is no seed', () => {
       sub: 'alice',
       access: [{ name: 'team/app', actions: ['pull'] }]
     })
+  })
+
+  it('knows API keys that the seed has made, also while it is gone, until they are revoked', async () => {
+    const { seed, node } = await startBoth()
+    const admin = async (method: string, body: object) => {
+      const token = await readFile(join(directory, 'seed', 'admin.token'), 'utf8')
+      const headers = { authorization: `Bearer ${token.trim()}`, 'content-type': 'application/json' }
+      const answer = await fetch(`${seed.info.admin}/api/v1/keys`, { method, headers, body: JSON.stringify(body) })
+      expect(answer.status).toBe(200)
+      return (await answer.json()) as { key: string; id: string }
+    }
+    const scopes = [{ repositories: 'team/**', actions: ['pull', 'create', 'delete'] }]
+    const first = await admin('POST', { user: 'alice', scopes, lifetimeMs: 3_600_000 })
+    const second = await admin('POST', { user: 'alice', scopes, lifetimeMs: 3_600_000 })
+    const statusOf = async ({ key }: { key: string }) => (await ask(node, '/v2/', { headers: bearer(key) })).status
+    await until(async () => (await statusOf(first)) === 200 && (await statusOf(second)) === 200)
+    expect((await push(node, basic('any', first.key))).status).toBe(201)
+    const token = await tokenOf(node, basic('any', first.key))
+    expect((await push(node, bearer(token))).status).toBe(201)
+
+    await admin('DELETE', { id: first.id })
+    await until(async () => (await statusOf(first)) === 401)
+    expect((await push(node, bearer(token))).status).toBe(401)
+    await seed.stop(AbortSignal.timeout(0))
+    expect(await statusOf(second)).toBe(200)
   })
 
   it('judges by its own users while the seed is gone, for itself', async () => {
