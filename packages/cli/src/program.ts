@@ -4,6 +4,7 @@ import { addConfigCommands } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
 import { addHistoryCommands } from './commands/history.ts'
 import { addIdentityCommands } from './commands/identity.ts'
+import { addMembershipCommands } from './commands/membership.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
@@ -45,6 +46,7 @@ export function createProgram(context: CommandContext): Command {
   addSeedsCommands(program, context)
   addUserCommands(program, context)
   addTokenCommands(program, context)
+  addMembershipCommands(program, context)
   addConfigCommands(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)

@@ -15,6 +15,7 @@ export {
 export type { EndpointState as WebhookState, TestResult as WebhookTestResult } from '@layermesh/webhooks'
 export type { ApiKeySummary } from './access/api-key-actions.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
+export type { NewTicket, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'
 export type { TagChange } from './admin/tag-actions.ts'
 export type * from './admin/view.ts'

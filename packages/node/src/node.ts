@@ -8,6 +8,7 @@ import { createAskSeed } from './access/ask-seed.ts'
 import { createNodeAccess } from './access/node-access.ts'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
+import { membershipActions } from './admin/membership-actions.ts'
 import { seedActions } from './admin/seed-actions.ts'
 import { tagActions } from './admin/tag-actions.ts'
 import { webhookActions } from './admin/webhook-actions.ts'
@@ -80,7 +81,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   )
   const { root } = config.seedSet
   const seedSets = root === undefined ? undefined : new SeedSets({ root, trust })
-  const { board, rosters, rosterAuthority } = await createNotices(
+  const { board, rosters, rosterAuthority, tickets } = await createNotices(
     { store: content.notices, peerId, privateKey, trust, seedSets, metrics, log },
     config
   )
@@ -182,11 +183,13 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   await view.start()
   started.add(() => view.stop())
   const token = await loadOrCreateAdminToken(config.dataDir)
+  const seed = rosterAuthority && tickets && { authority: rosterAuthority, tickets }
   const actions = [
     ...webhookActions(webhooks),
     ...tagActions(backend.history),
     ...seedActions({ seedSets, board }),
-    ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now })
+    ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
+    ...membershipActions({ rosters, seed })
   ]
   const adminApp = createAdmin(
     { view, metrics, log, actions },

@@ -22,9 +22,14 @@ export function checkLifetime({
   if (!isNatural(expiresAt) || expiresAt <= issuedAt) throw malformed('expiresAt must be a time in ms after issuedAt')
 }
 
-/** Ed25519 peer ids in their usual spelling: no other key is a node's. @throws {TrustError} RECORD_MALFORMED */
+/** Whether a text is a peer id of an Ed25519 key in its usual spelling: no other key is a node's. */
+export function isPeerId(text: string): boolean {
+  return PEER_ID.test(text)
+}
+
+/** @throws {TrustError} RECORD_MALFORMED */
 export function checkPeerId(peerId: string): void {
-  if (!PEER_ID.test(peerId)) throw malformed(`${JSON.stringify(peerId.slice(0, 100))} is no peer id of an Ed25519 key`)
+  if (!isPeerId(peerId)) throw malformed(`${JSON.stringify(peerId.slice(0, 100))} is no peer id of an Ed25519 key`)
 }
 
 /** Ids that nodes make: up to 64 letters and digits. @throws {TrustError} RECORD_MALFORMED */

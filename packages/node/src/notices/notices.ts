@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { RosterAuthority } from '../roster/roster-authority.ts'
 import { Rosters } from '../roster/rosters.ts'
+import { TicketOffice } from '../roster/ticket-office.ts'
 import type { SeedSets } from '../seed-set/seed-sets.ts'
 import type { PrivateKey } from '../tags/tag-authority.ts'
 import { SignedNoticeBoard } from './notice-board.ts'
@@ -24,12 +25,14 @@ export interface NodeNotices {
   readonly rosters: Rosters
   /** Only on a seed. */
   readonly rosterAuthority: RosterAuthority | undefined
+  /** Only on a seed. */
+  readonly tickets: TicketOffice | undefined
 }
 
 /** Wires the notices and loads those that are on disk. */
 export async function createNotices(
   { store, peerId, privateKey, trust, seedSets, metrics, log }: NodeNoticesComponents,
-  { role }: { readonly role: 'seed' | 'node' }
+  { role, dataDir }: { readonly role: 'seed' | 'node'; readonly dataDir: string }
 ): Promise<NodeNotices> {
   const isSigner = (signer: string) => trust.signers().includes(signer)
   const now = Date.now
@@ -61,5 +64,6 @@ export async function createNotices(
           now
         })
       : undefined
-  return { board, rosters, rosterAuthority }
+  const tickets = rosterAuthority && new TicketOffice({ dataDir, privateKey, authority: rosterAuthority, rosters, now })
+  return { board, rosters, rosterAuthority, tickets }
 }
