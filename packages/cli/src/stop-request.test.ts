@@ -16,7 +16,7 @@ class FakeProcess extends EventEmitter {
 
 it('tells of the first signal and ends nothing', async () => {
   const process = new FakeProcess()
-  const stop = new StopRequest(process, NEVER_MS)
+  const stop = new StopRequest(process, NEVER_MS, { onTerminal: true })
   process.emit('SIGTERM', 'SIGTERM')
   expect(await stop.requested).toBe('SIGTERM')
   expect(process.exited).toEqual([])
@@ -24,7 +24,7 @@ it('tells of the first signal and ends nothing', async () => {
 
 it('ends at once at the second signal, of whatever kind', () => {
   const process = new FakeProcess()
-  new StopRequest(process, NEVER_MS)
+  new StopRequest(process, NEVER_MS, { onTerminal: true })
   process.emit('SIGTERM', 'SIGTERM')
   process.emit('SIGINT', 'SIGINT')
   expect(process.exited).toEqual([1])
@@ -32,9 +32,19 @@ it('ends at once at the second signal, of whatever kind', () => {
 
 it('ends when its time is up, also when nobody waits for the first signal', async () => {
   const process = new FakeProcess()
-  new StopRequest(process, 1)
+  new StopRequest(process, 1, { onTerminal: true })
   process.emit('SIGINT', 'SIGINT')
   const keepAlive = setTimeout(() => {}, NEVER_MS)
   expect(await process.gone.promise).toBe(0)
   clearTimeout(keepAlive)
+})
+
+it('takes SIGHUP for the end of the terminal, where there is one', async () => {
+  const process = new FakeProcess()
+  const stop = new StopRequest(process, NEVER_MS, { onTerminal: true })
+  process.emit('SIGHUP', 'SIGHUP')
+  expect(await stop.requested).toBe('SIGHUP')
+  const service = new FakeProcess()
+  new StopRequest(service, NEVER_MS, { onTerminal: false })
+  expect(service.listenerCount('SIGHUP')).toBe(0)
 })

@@ -1,6 +1,7 @@
 import { EXIT } from './failure.ts'
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+const TERMINAL_SIGNALS = [...SIGNALS, 'SIGHUP'] as const
 
 /** The part of `process` that is told to stop. */
 export interface Stoppable {
@@ -16,11 +17,12 @@ export class StopRequest {
   /** Resolves with the first signal. */
   readonly requested: Promise<NodeJS.Signals>
 
-  constructor(process: Stoppable, limitMs: number) {
+  /** @param onTerminal whether SIGHUP means that the terminal is gone; a service is told so to open its logs anew */
+  constructor(process: Stoppable, limitMs: number, { onTerminal }: { readonly onTerminal: boolean }) {
     const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>()
     this.requested = promise
     let told = false
-    for (const name of SIGNALS) {
+    for (const name of onTerminal ? TERMINAL_SIGNALS : SIGNALS) {
       process.on(name, (signal) => {
         if (told) return process.exit(EXIT.failed)
         told = true

@@ -139,6 +139,12 @@ export const METRICS = Object.freeze({
     help: 'Events that wait for their delivery.',
     labels: { webhook: undefined }
   },
+  auditDropped: {
+    name: 'layermesh_audit_dropped_total',
+    type: 'counter',
+    help: 'Lines that the audit log lacks, since its disk took none.',
+    labels: {}
+  },
   info: {
     name: 'layermesh_info',
     type: 'gauge',

@@ -54,6 +54,7 @@ export class NodeMetrics {
   readonly #webhooksFailed = this.counter(METRICS.webhooksFailed)
   readonly #webhooksDead = this.counter(METRICS.webhooksDead)
   readonly #webhooksDropped = this.counter(METRICS.webhooksDropped)
+  readonly #auditDropped = this.counter(METRICS.auditDropped)
   readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
 
@@ -102,6 +103,10 @@ export class NodeMetrics {
 
   notice(kind: string, outcome: NoticeOutcome): void {
     this.#notices.inc({ kind: this.bounded(kind), outcome })
+  }
+
+  auditDropped(count: number): void {
+    this.#auditDropped.inc(count)
   }
 
   webhookDelivered(webhook: string): void {

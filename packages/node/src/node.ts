@@ -2,10 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
 import { Mesh, type MeshObserver } from '@layermesh/mesh'
+import type { Digest } from '@layermesh/oci'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { apiKeyActions } from './access/api-key-actions.ts'
 import { createAskSeed } from './access/ask-seed.ts'
 import { createNodeAccess } from './access/node-access.ts'
+import type { AdminActionEvent } from './admin/action.ts'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
 import { membershipActions } from './admin/membership-actions.ts'
@@ -20,10 +22,11 @@ import { ConnectionRefusals } from './membership/connection-refusals.ts'
 import { NodeMembership } from './membership/node-membership.ts'
 import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
-import { NodeEvents } from './node-events.ts'
+import type { NodeEvents } from './node-events.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
+import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
 import { startRegistryListeners } from './registry-listeners.ts'
 import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
@@ -31,20 +34,19 @@ import { SeedSets } from './seed-set/seed-sets.ts'
 import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
-import { openWebhooks } from './webhooks/open-webhooks.ts'
 
 /** A node that runs. */
 export interface RunningNode {
   /** Where it can be reached. */
   readonly info: NodeInfo
+  /** Goes on with new files where files of logs were moved away. */
+  reopenLogs(): Promise<void>
   /** Stops accepting, gives what is in flight until `signal` aborts to finish, and lets go of everything. */
   stop(signal?: AbortSignal): Promise<void>
 }
 
 /** How long connections in use may go on after a stop was asked for, when nothing else says so. */
 const STOP_GRACE_MS = 5_000
-/** How long a webhook that is on its way at the end may take; it would only be sent again. */
-const LAST_DELIVERY_MS = 1_000
 
 /**
  * Starts a node: key, store, mesh, registry and admin listener, in this order, so that nothing answers before it can.
@@ -95,9 +97,15 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   })
   const onRefused = (refusal: RefusedRecord) => refusals.refused(refusal)
   const context = () => ({ peerId, registryUrl: config.registry.publicUrl ?? registry.url })
-  const webhooks = await openWebhooks(config, { log, metrics, context })
-  started.add(() => webhooks?.stop(AbortSignal.timeout(LAST_DELIVERY_MS)))
-  const events = new NodeEvents({ metrics, log, webhooks, announce: (digest) => mesh.announce(digest) })
+  const announce = (digest: Digest) => mesh.announce(digest)
+  const { events, webhooks, audit }: OpenedNodeEvents = await openNodeEvents(config, {
+    peerId,
+    metrics,
+    log,
+    announce,
+    context,
+    started
+  })
   const mesh: Mesh = await Mesh.create(
     {
       content,
@@ -129,7 +137,15 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     connected: () => mesh.connected()
   })
   const access = await createNodeAccess(
-    { peerId, privateKey, trust, rosters, askSeed: config.role === 'seed' ? undefined : askSeed, log },
+    {
+      peerId,
+      privateKey,
+      trust,
+      rosters,
+      askSeed: config.role === 'seed' ? undefined : askSeed,
+      log,
+      onLogin: (event) => events.login(event)
+    },
     config
   )
   started.add(() => access?.close())
@@ -142,6 +158,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     peerId,
     metrics,
     log,
+    events,
     onRefused,
     ...(access === undefined ? {} : { access: access.control }),
     ...(access === undefined || config.role !== 'seed' ? {} : { tokens: access.tokenIssuer })
@@ -191,8 +208,9 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
     ...membershipActions({ rosters, seed })
   ]
+  const onAction = (event: AdminActionEvent) => events.adminAction(event)
   const adminApp = createAdmin(
-    { view, metrics, log, actions },
+    { view, metrics, log, actions, onAction },
     { ...config.admin, token, tokenForViews: config.access !== undefined }
   )
   const admin = await listen(adminApp, config.admin.listen)
@@ -212,6 +230,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 
   return {
     info,
+    reopenLogs: async () => await audit?.reopen(),
     stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
       log.info({}, 'stopping')
       await Promise.all([registry.close(signal), closeServer(admin.server, signal)])

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { OciError } from '@layermesh/oci'
 import { clientAddress } from './access/client-proof.ts'
-import type { Caller, RegistryActivity, RegistryEvent, RegistryListener } from './interfaces.ts'
+import type { Caller, RegistryActivity, RegistryEvent, RegistryListener, RegistryRefusal } from './interfaces.ts'
 import type { RegistryLog } from './log.ts'
 import type { ResolvedRegistryOptions } from './options.ts'
 
@@ -45,6 +45,11 @@ export class EventReporter {
     await Promise.all(events.map((event) => this.#recordInTime(event)))
   }
 
+  /** Tells of a request that was refused for want of rights. */
+  refused(origin: Origin, refusal: Pick<RegistryRefusal, 'action' | 'repository' | 'reference' | 'reason'>): void {
+    this.#listener?.refused?.({ ...refusal, ...this.#requestOf(origin, randomUUID()) })
+  }
+
   async #recordInTime(event: RegistryEvent): Promise<void> {
     const { recordTimeoutMs } = this.#options
     const { promise: late, reject } = Promise.withResolvers<never>()
@@ -67,9 +72,12 @@ export class EventReporter {
     this.#log.error({ event, err: error }, 'a listener for registry events failed')
   }
 
-  #eventOf({ request, caller }: Origin, activity: RegistryActivity, id: string = randomUUID()): RegistryEvent {
+  #eventOf(origin: Origin, activity: RegistryActivity, id: string = randomUUID()): RegistryEvent {
+    return { ...activity, ...this.#requestOf(origin, id) }
+  }
+
+  #requestOf({ request, caller }: Origin, id: string) {
     return {
-      ...activity,
       id,
       actor: caller.name,
       method: request.method ?? '',

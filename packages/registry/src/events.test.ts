@@ -1,5 +1,6 @@
-import { digestOf, type Repository } from '@layermesh/oci'
+import { digestOf, OciError, type Repository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
+import { basic, FakeAccess } from './testing/fake-access.ts'
 import { imageManifest } from './testing/images.ts'
 import { startRegistry } from './testing/start.ts'
 
@@ -106,5 +107,44 @@ describe('the answer', () => {
     const { client } = await start(() => new Promise(() => {}))
     expect((await client.get('/v2/team/app/manifests/old')).status).toBe(200)
     expect((await client.get(`/v2/team/app/blobs/${DIGEST}`)).status).toBe(200)
+  })
+})
+
+describe('a refusal', () => {
+  const access = new FakeAccess({ [APP]: { reader: ['pull'], '*': [] } })
+  const asReader = { headers: basic('reader') }
+
+  it('is told with who was refused what', async () => {
+    const { client, refusals, events } = await startRegistry({ access })
+    await client.send('PUT', '/v2/team/app/manifests/1', { body: imageManifest(EMPTY, []), ...asReader })
+    await client.send('DELETE', `/v2/team/app/blobs/${DIGEST}`, asReader)
+    await client.send('GET', '/v2/team/other/manifests/1', asReader)
+    expect(refusals).toMatchObject([
+      { action: 'push', repository: APP, reference: '1', actor: 'reader', remoteAddress: '127.0.0.1', method: 'PUT' },
+      { action: 'delete', repository: APP, reference: DIGEST, reason: expect.any(String) },
+      { action: 'pull', repository: 'team/other', reference: '1' }
+    ])
+    expect(events).toEqual([])
+  })
+
+  it('is not told of those who are asked to log in, nor of what is not there', async () => {
+    const { client, refusals } = await startRegistry({ access })
+    expect((await client.send('GET', '/v2/team/app/manifests/1')).status).toBe(401)
+    expect((await client.send('GET', '/v2/team/app/manifests/1', asReader)).status).toBe(404)
+    expect(refusals).toEqual([])
+  })
+
+  it('is told of what the node behind refuses', async () => {
+    const { client, backend, refusals } = await startRegistry({}, (given) => ({
+      ...given,
+      blobs: given.blobs,
+      uploads: given.uploads,
+      manifests: given.manifests,
+      catalog: given.catalog,
+      tags: { ...given.tags, delete: () => Promise.reject(new OciError('DENIED', 'the tag is immutable')) }
+    }))
+    backend.addManifest(APP, imageManifest(EMPTY, []), 'old' as never)
+    await client.send('DELETE', '/v2/team/app/manifests/old')
+    expect(refusals).toMatchObject([{ action: 'delete', reference: 'old', reason: 'the tag is immutable' }])
   })
 })

@@ -186,6 +186,22 @@ export interface RegistryEvent extends RegistryActivity {
   readonly userAgent: string | undefined
 }
 
+/** A request that was refused since whoever sent it may not do this. */
+export interface RegistryRefusal {
+  readonly id: string
+  readonly action: RegistryActivity['action']
+  readonly repository: Repository
+  /** The tag or digest that it was about. */
+  readonly reference?: string
+  /** What the client was told. */
+  readonly reason: string
+  readonly actor: string | undefined
+  readonly method: string
+  readonly host: string | undefined
+  readonly remoteAddress: string
+  readonly userAgent: string | undefined
+}
+
 /** Who is told of what clients did. */
 export interface RegistryListener {
   /**
@@ -194,4 +210,9 @@ export interface RegistryListener {
    * while or after they are answered, and nobody waits for it.
    */
   record(event: RegistryEvent): Promise<void>
+  /**
+   * Told of requests that were refused for want of rights. Not of those that were only asked to log in first, nor of
+   * credentials that prove nothing, which {@link RegistryAccess} sees.
+   */
+  refused?(refusal: RegistryRefusal): void
 }

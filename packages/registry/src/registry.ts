@@ -14,6 +14,7 @@ import { type Exchange, exchangeSignal, type Services, unlessAborted } from './e
 import type { Caller, RegistryAccess, RegistryBackend, RegistryListener } from './interfaces.ts'
 import { loggedTarget, type RegistryLog } from './log.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
+import { refusalOf } from './refusal.ts'
 import { BodyGate, discardBody, hasBody } from './request-body.ts'
 import { parseTarget, type Target } from './target.ts'
 
@@ -125,8 +126,14 @@ async function act(
     response.setHeader('Allow', allowed.join(', '))
     throw new OciError('UNSUPPORTED', `${request.method} is not allowed here`)
   }
-  services.guard.authorize(request, target, caller)
-  await answer()
+  try {
+    services.guard.authorize(request, target, caller)
+    await answer()
+  } catch (error) {
+    const refusal = refusalOf(request, target, caller, error)
+    if (refusal !== undefined) services.events.refused({ request, caller }, refusal)
+    throw error
+  }
 }
 
 function methodsOf(services: Services, exchange: Exchange): Methods {

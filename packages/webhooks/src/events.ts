@@ -108,7 +108,7 @@ export const EVENTS = Object.freeze({
     docker: 'delete'
   },
   'tag.set': {
-    when: 'A seed signed a tag that was not there before.',
+    when: 'A seed signed a tag that was not there before, or was told again to have it mean what it means.',
     always: ['repository', 'tag', 'digest', 'mediaType', 'size', 'tagSequence'],
     maybe: ['actor', 'via']
   },

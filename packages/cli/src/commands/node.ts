@@ -20,9 +20,12 @@ export function addNodeCommand(program: Command, context: CommandContext): void 
     const { config, warnings } = await loadConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
     const log = createLog(config.log)
     for (const warning of warnings) log.warn(warning)
-    const stop = new StopRequest(process, STOP_LIMIT_MS)
+    const onTerminal = context.out.isTerminal || context.err.isTerminal
+    const stop = new StopRequest(process, STOP_LIMIT_MS, { onTerminal })
+    let node: RunningNode | undefined
+    if (!onTerminal) process.on('SIGHUP', () => void node?.reopenLogs())
     endOnFatalErrors((error) => log.fatal({ err: error }, 'the node failed and ends'))
-    const node = await startNode(config, { log })
+    node = await startNode(config, { log })
     await greet(context, node, config)
     await stop.requested
     await node.stop(AbortSignal.timeout(STOP_GRACE_MS))

@@ -70,7 +70,7 @@ it('acts for those who have the token, and tells who asked for what', async () =
   ])
 })
 
-it('refuses others, whatever they show', async () => {
+it('refuses others, whatever they show, and tells of them', async () => {
   const wrong = ['', 'Bearer', 'Bearer ', `Bearer ${TOKEN}x`, `Bearer ${TOKEN.slice(1)}`, `Basic ${TOKEN}`, TOKEN]
   for (const authorization of wrong) {
     for (const method of ['GET', 'POST']) {
@@ -78,7 +78,9 @@ it('refuses others, whatever they show', async () => {
       expect([status, body.error?.code], authorization).toEqual([401, 'ADMIN_TOKEN_NEEDED'])
     }
   }
-  expect(told).toEqual([])
+  expect(told).toHaveLength(2 * wrong.length)
+  for (const event of told) expect(event).toMatchObject({ path: 'things', error: { code: 'ADMIN_TOKEN_NEEDED' } })
+  expect(JSON.stringify(told)).not.toContain(TOKEN.slice(1))
 })
 
 it('refuses keys that there are not, and says which value is wrong', async () => {

@@ -31,7 +31,7 @@ export function adminAction<Input extends z.ZodType, Output extends z.ZodType>(
   return { ...action, run: (input, signal) => action.run(input as z.output<Input>, signal) }
 }
 
-/** Told of each action, whether it succeeded; for the audit log. */
+/** Told of each action, whether it succeeded, and of requests without the token; for the audit log. */
 export interface AdminActionEvent {
   readonly method: string
   readonly path: string
@@ -52,7 +52,7 @@ export interface AdminActionOptions {
 /** Has an Express application answer the actions. */
 export function serveActions(app: Express, actions: readonly AdminAction[], options: AdminActionOptions): void {
   for (const [path, methods] of Map.groupBy(actions, (action) => action.path)) {
-    const route = app.route(`/api/v1/${path}`).all(requireToken(options.token))
+    const route = app.route(`/api/v1/${path}`).all(requireToken(options))
     for (const action of methods) {
       const answer = answerAction(action, options)
       if (action.method === 'GET') route.get(answer)
@@ -89,16 +89,19 @@ function readInput(action: AdminAction, given: unknown): unknown {
 }
 
 /** Lets only those through who show the token. Hashed first, so that how long the comparison takes tells nothing, not even the length. */
-export function requireToken(token: string): RequestHandler {
+export function requireToken({ token, onAction }: Pick<AdminActionOptions, 'token' | 'onAction'>): RequestHandler {
   const expected = sha256(`Bearer ${token}`)
   return (request, response, next) => {
     if (timingSafeEqual(sha256(request.headers.authorization ?? ''), expected)) return next()
     response.set('www-authenticate', 'Bearer realm="layermesh admin"')
-    throw new AdminError(
+    const error = new AdminError(
       401,
       'ADMIN_TOKEN_NEEDED',
       'this needs the token of the file admin.token in the data directory of the node, as `Authorization: Bearer TOKEN`'
     )
+    const path = request.originalUrl.replace(/^\/api\/v1\/|\?.*$/g, '')
+    onAction?.({ method: request.method, path, input: undefined, address: request.socket.remoteAddress ?? '', error })
+    throw error
   }
 }
 

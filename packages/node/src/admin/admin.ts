@@ -64,7 +64,7 @@ export function createAdmin(components: AdminComponents, options: AdminOptions):
   app.use(browserGuard([listen.host, ...hosts]))
   get(app, '/', index(actions))
   health(app, components)
-  if (tokenForViews) app.use(VIEWS, requireToken(token))
+  if (tokenForViews) app.use(VIEWS, requireToken({ token, ...(onAction && { onAction }) }))
   get(app, '/api/v1/status', (_request, response) => void response.json(view.status()))
   get(app, '/api/v1/peers', (_request, response) => void response.json(view.peers()))
   get(app, '/api/v1/images', async (_request, response) => void response.json(await view.images()))

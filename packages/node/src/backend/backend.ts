@@ -7,6 +7,7 @@ import type { NodeConfig } from '../config/node-config.ts'
 import { ImagePuller } from '../image-puller.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
+import type { NodeEvents } from '../node-events.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { OtherSeeds } from '../tags/other-seeds.ts'
@@ -39,6 +40,8 @@ export interface BackendComponents {
   /** Who may do what; without it everybody may do everything. */
   readonly access?: RegistryAccess
   readonly tokens?: TokenIssuer
+  /** Told of what this node does for clients of others, and of the tags that it signs. */
+  readonly events: Pick<NodeEvents, 'passedOn' | 'tagChanged'>
 }
 
 /** What stands between the registry's API and the mesh. */
@@ -67,7 +70,8 @@ export function createBackend({
   log,
   onRefused,
   access,
-  tokens
+  tokens,
+  events
 }: BackendComponents): NodeBackend {
   const connected = () => mesh.connected()
   const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
@@ -94,6 +98,7 @@ export function createBackend({
             immutable,
             askOthers: (repository, tag) => others.ask(repository, tag),
             publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
+            onChange: (change) => events.tagChanged(change),
             onRenewalFailed: (error) => log.error({ err: error }, 'tag records could not be signed anew'),
             now: Date.now
           },
@@ -165,7 +170,18 @@ export function createBackend({
       uploads: content.uploads,
       catalog: (page, signal) => lists.repositories(page, signal)
     },
-    tagHandler: new NodeTagHandler({ content, authority, records, router, lists, pushes, deletions, access, tokens }),
+    tagHandler: new NodeTagHandler({
+      content,
+      authority,
+      records,
+      router,
+      lists,
+      pushes,
+      deletions,
+      access,
+      tokens,
+      onPassedOn: (event) => events.passedOn(event)
+    }),
     records,
     puller: new ImagePuller({
       content,

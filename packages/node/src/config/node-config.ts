@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { AccessRule, CertificateName, OidcSettings } from '@layermesh/access'
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
@@ -79,6 +79,13 @@ export interface NodeConfig {
     readonly farUpload: number
   }
   readonly webhooks: readonly WebhookConfig[]
+  readonly audit: {
+    /** The file is absolute. */
+    readonly to: 'off' | 'stdout' | { readonly file: string }
+    readonly pulls: boolean
+    readonly maxBytes: number
+    readonly keep: number
+  }
   readonly log: Settings['log']
 }
 
@@ -120,6 +127,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
     pull: { deadlineMs: must(parseDuration(pull.deadline)) },
     webhooks: settings.webhooks.map(webhookConfig),
+    audit: auditConfig(settings),
     limits: {
       download: rateOf(limits.download),
       upload: rateOf(limits.upload),
@@ -149,6 +157,12 @@ function toTls({
 }: Required<Settings['registry']>['tls'] & object) {
   const files = { certificate: resolve(certificate), key: resolve(key) }
   return { ...files, ...(clientCa === undefined ? {} : { clientCa: resolve(clientCa) }), requireClientCertificate }
+}
+
+function auditConfig({ audit: { file, pulls, maxSize, keep }, dataDir }: Settings): NodeConfig['audit'] {
+  const path = resolve(file ?? join(dataDir, 'audit.log'))
+  const to = file === 'off' ? file : file === '-' ? 'stdout' : { file: path }
+  return { to, pulls, maxBytes: must(parseSize(maxSize)), keep }
 }
 
 function webhookConfig({

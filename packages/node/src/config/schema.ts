@@ -57,6 +57,7 @@ const eventPattern = shaped(
   'an event or a pattern such as manifest.pushed, tag.* or * (packages/webhooks/EVENTS.md)',
   succeeds((text) => new EventPattern(text))
 )
+const MIN_AUDIT_BYTES = 64 * 1024
 const count = (limit: number) => z.int().min(1).max(limit)
 
 const publicUrl = shaped('a URL without a path, such as https://registry.example:5000', isOrigin)
@@ -352,6 +353,22 @@ export const settingsSchema = z
       .prefault({})
       .describe('Pulls.'),
     webhooks,
+    audit: z
+      .strictObject({
+        file: path
+          .optional()
+          .describe(
+            'Where lines of JSON say who did what; - is standard output, off is nowhere. Without it, audit.log in dataDir.'
+          ),
+        pulls: z.boolean().default(false).describe('Tells of every pull too.'),
+        maxSize: size
+          .refine((text) => (parseSize(text) ?? 0) >= MIN_AUDIT_BYTES, { error: 'expected at least 64KiB' })
+          .default('16MiB')
+          .describe('Length after which the file is put aside.'),
+        keep: count(1_000).default(8).describe('Files put aside that are kept, as FILE.1 and so on.')
+      })
+      .prefault({})
+      .describe('The audit log.'),
     limits: z
       .strictObject({
         download: rate.describe('What is taken in from all other nodes together.'),

@@ -20,6 +20,8 @@ export interface TagAuthorityComponents {
   askOthers(repository: Repository, tag: Tag): Promise<void>
   /** Spreads a new record: to connected peers and into the DHT. Does not wait for them. */
   publish(repository: Repository, tag: Tag, envelope: Uint8Array): void
+  /** Told of each change, in order for each tag, before whoever asked for it is; a failure is told to them. */
+  onChange?(change: TagChange): Promise<void>
   onRenewalFailed(error: unknown): void
   /** Milliseconds since 1970. */
   now(): number
@@ -42,6 +44,13 @@ export interface TagAuthorityOptions {
 export interface TagAuthor {
   readonly caller: Caller
   readonly node: string
+}
+
+/** What a tag meant, and means now; the same when it was asked to mean what it means already. */
+export interface TagChange {
+  readonly before: TagRecord | undefined
+  readonly record: TagRecord
+  readonly author: TagAuthor
 }
 
 type ManifestDescriptor = Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
@@ -194,23 +203,34 @@ export class TagAuthority {
   private change(
     repository: Repository,
     tag: Tag,
-    { caller, node }: TagAuthor,
+    author: TagAuthor,
     decide: (known: AcceptedTag | undefined) => Decision
   ): Promise<Uint8Array | undefined> {
+    const { caller, node } = author
     const by = { ...(caller.name !== undefined && { actor: caller.name }), node }
     return this.exclusively(`${repository}:${tag}`, async () => {
       await this.#components.askOthers(repository, tag)
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const before = await this.#components.records.newest(repository, tag)
         const decision = decide(before.known)
-        if (!decision) return undefined
+        if (!decision) {
+          // A client that repeats what it was not told of must not keep receivers from hearing of it.
+          if (before.known) await this.tell(before.known.record, before.known.record, author)
+          return undefined
+        }
         const record = { ...(await this.statement(repository, tag, before.entry, 'change')), ...decision }
         const history = changeOf(record, this.#components.peerId, before.known && meaningOf(before.known.record), by)
         const envelope = await this.sign(record, before, history)
-        if (envelope) return envelope
+        if (!envelope) continue
+        await this.tell(before.known?.record, record, author)
+        return envelope
       }
       throw new OciError('UNAVAILABLE', 'other seeds change the tag at the same moment; try again')
     })
+  }
+
+  private async tell(before: TagRecord | undefined, record: TagRecord, author: TagAuthor): Promise<void> {
+    await this.#components.onChange?.({ before, record, author })
   }
 
   private async renewed(repository: Repository, tag: Tag): Promise<Uint8Array> {

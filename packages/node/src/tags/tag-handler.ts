@@ -23,6 +23,16 @@ export interface TokenIssuer {
   issue(request: AuthenticateRequest, from: string, signal: AbortSignal): Promise<string>
 }
 
+/** A push or deletion that a node passed on to this seed for its client. */
+export interface PassedOnWrite {
+  /** Peer id of the node. */
+  readonly from: string
+  readonly actor: string | undefined
+  readonly write: { readonly push: PushRequest } | { readonly deletion: DeleteRequest }
+  /** Why it was refused or failed; undefined when it was done. */
+  readonly error?: unknown
+}
+
 export interface NodeTagHandlerComponents {
   readonly content: ContentStore
   readonly authority: TagAuthority | undefined
@@ -35,6 +45,8 @@ export interface NodeTagHandlerComponents {
   readonly access: Pick<RegistryAccess, 'identify'> | undefined
   /** Undefined where clients need no credentials, and on a node that is no seed. */
   readonly tokens: TokenIssuer | undefined
+  /** Told of each push and deletion of clients of other nodes, before the node has its answer; a failure is told to it. */
+  onPassedOn?(event: PassedOnWrite): Promise<void>
 }
 
 /** What this node answers peers that ask about tags: what is here, no more; it asks nobody on their behalf. */
@@ -82,7 +94,8 @@ export class NodeTagHandler implements TagHandler {
 
   async push(from: string, push: PushRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
     const caller = await this.identify(from, push.credential, signal)
-    return await this.#components.pushes.takePush(from, push, caller, signal)
+    const event = { from, actor: caller.name, write: { push } }
+    return await this.told(event, () => this.#components.pushes.takePush(from, push, caller, signal))
   }
 
   async authenticate(from: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string> {
@@ -93,7 +106,19 @@ export class NodeTagHandler implements TagHandler {
 
   async delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
     const caller = await this.identify(from, target.credential, signal)
-    return await this.#components.deletions.take(from, target, caller)
+    const event = { from, actor: caller.name, write: { deletion: target } }
+    return await this.told(event, () => this.#components.deletions.take(from, target, caller))
+  }
+
+  private async told<T>(event: PassedOnWrite, act: () => Promise<T>): Promise<T> {
+    const { onPassedOn } = this.#components
+    const result = await act().catch(async (error: unknown) => {
+      await onPassedOn?.({ ...event, error })
+      throw error
+    })
+    // What was not there to delete is no deletion.
+    if (result !== false) await onPassedOn?.(event)
+    return result
   }
 
   /** Whoever the credential proves it to be, whatever the node thinks; wrong ones are counted against the node. */

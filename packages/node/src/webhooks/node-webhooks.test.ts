@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -35,24 +35,41 @@ async function startReceiver(): Promise<{ url: string; received: Received[] }> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, received }
 }
 
-async function startSeed(webhooks: (secretFile: string) => object[]): Promise<{ node: RunningNode; dataDir: string }> {
+interface Started {
+  readonly node: RunningNode
+  readonly dataDir: string
+}
+
+async function startNodeWith(
+  settings: { role?: string; mesh?: object; trust?: object[] },
+  webhooks: (secretFile: string) => object[] = () => []
+): Promise<Started> {
   const dataDir = await mkdtemp(join(tmpdir(), 'layermesh-node-webhooks-'))
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
   const secretFile = join(dataDir, 'secret')
   await writeFile(secretFile, `${SECRET}\n`, { mode: 0o600 })
-  const settings = {
-    role: 'seed',
+  const all = {
     dataDir,
     registry: { listen: '127.0.0.1:0' },
     admin: { listen: '127.0.0.1:0' },
-    mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     log: { level: 'fatal' },
-    webhooks: webhooks(secretFile)
+    webhooks: webhooks(secretFile),
+    ...settings,
+    mesh: { listen: ['/ip4/127.0.0.1/tcp/0'], ...settings.mesh }
   }
-  const { config } = await loadConfig({ text: JSON.stringify(settings), environment: {} })
+  const { config } = await loadConfig({ text: JSON.stringify(all), environment: {} })
   const node = await startNode(config, { log: createLog(config.log) })
-  onTestFinished(() => node.stop(AbortSignal.timeout(0)))
-  return { node, dataDir }
+  let stopped: Promise<void> | undefined
+  const stop = () => {
+    stopped ??= node.stop(AbortSignal.timeout(0))
+    return stopped
+  }
+  onTestFinished(stop)
+  return { node: { ...node, stop }, dataDir }
+}
+
+function startSeed(webhooks: (secretFile: string) => object[]): Promise<Started> {
+  return startNodeWith({ role: 'seed' }, webhooks)
 }
 
 async function pushImage({ info }: RunningNode): Promise<string> {
@@ -97,7 +114,7 @@ it('tells receivers of a push, signed, in the format that each wants', async () 
     }
   ])
   const digest = await pushImage(node)
-  await expect.poll(() => events.received.length, PATIENT).toBeGreaterThanOrEqual(2)
+  await expect.poll(() => events.received.length, PATIENT).toBe(3)
   const bodies = events.received.map(({ body }) => JSON.parse(body))
   const pushed = bodies.find(({ type }) => type === 'dev.layermesh.manifest.pushed.v1')
   expect(pushed).toMatchObject({
@@ -106,6 +123,7 @@ it('tells receivers of a push, signed, in the format that each wants', async () 
     data: { repository: 'team/app', tag: '1', digest, request: { method: 'PUT', address: '127.0.0.1' } }
   })
   expect(bodies[0]).toMatchObject({ type: 'dev.layermesh.blob.pushed.v1', data: { repository: 'team/app', size: 2 } })
+  expect(bodies[1]).toMatchObject({ type: 'dev.layermesh.tag.set.v1', data: { tag: '1', digest } })
   for (const { headers, body } of events.received) {
     const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`
     const expected = `v1,${createHmac('sha256', SECRET).update(signed).digest('base64')}`
@@ -126,6 +144,53 @@ it('tells receivers of a push, signed, in the format that each wants', async () 
   const metrics = await (await fetch(`${node.info.admin}/metrics`)).text()
   expect(metrics).toContain('layermesh_webhooks_delivered_total{webhook="docker"} 1')
   expect(metrics).toContain('layermesh_webhooks_pending{webhook="other"} 0')
+})
+
+it('keeps an audit log in its data directory', async () => {
+  const { node, dataDir } = await startSeed(() => [])
+  const digest = await pushImage(node)
+  // As a client does that was not told whether it was done.
+  await pushImage(node)
+  await act(node, dataDir, 'POST', 'webhooks/test', { name: 'nobody' })
+  await fetch(`${node.info.admin}/api/v1/webhooks`)
+  await node.stop(AbortSignal.timeout(0))
+  const lines = (await readFile(join(dataDir, 'audit.log'), 'utf8')).trim().split('\n')
+  const entries = lines.map((line) => JSON.parse(line))
+  expect(entries).toMatchObject([
+    { action: 'push', result: 'allowed', repository: 'team/app', node: node.info.peerId, address: '127.0.0.1' },
+    { action: 'tag.set', repository: 'team/app', reference: '1', digest },
+    { action: 'push', repository: 'team/app', reference: '1', digest, requestId: expect.any(String) },
+    { action: 'push' },
+    { action: 'tag.set', repository: 'team/app', reference: '1', digest },
+    { action: 'push', reference: '1' },
+    { action: 'admin', result: 'failed', reference: 'POST webhooks/test', details: { name: 'nobody' } },
+    { action: 'admin', result: 'denied', reference: 'GET webhooks' }
+  ])
+  const token = await loadOrCreateAdminToken(dataDir)
+  expect(lines.join()).not.toContain(token)
+})
+
+it('tells of a push that another node passed on', async () => {
+  const receiver = await startReceiver()
+  const webhook = (secretFile: string) => [{ name: 'ci', url: receiver.url, secretFile, allowPrivateAddresses: true }]
+  const seed = await startSeed(webhook)
+  const { peerId, meshAddresses } = seed.node.info
+  const other = await startNodeWith({ mesh: { join: meshAddresses }, trust: [{ peerId }] })
+  await expect.poll(async () => (await fetch(`${other.node.info.admin}/readyz`)).status, PATIENT).toBe(200)
+  const digest = await pushImage(other.node)
+  await expect.poll(() => receiver.received.length, PATIENT).toBe(2)
+  const via = other.node.info.peerId
+  expect(receiver.received.map(({ body }) => JSON.parse(body))).toMatchObject([
+    { type: 'dev.layermesh.tag.set.v1', data: { tag: '1', digest, via } },
+    { type: 'dev.layermesh.manifest.pushed.v1', data: { tag: '1', digest, via, mediaType: MEDIA_TYPE.ociManifest } }
+  ])
+  const deleted = await fetch(`${other.node.info.registry}/v2/team/app/manifests/${digest}`, { method: 'DELETE' })
+  expect(deleted.status).toBe(202)
+  await expect.poll(() => receiver.received.length, PATIENT).toBe(4)
+  expect(receiver.received.slice(2).map(({ body }) => JSON.parse(body))).toMatchObject([
+    { type: 'dev.layermesh.tag.deleted.v1', data: { tag: '1', previousDigest: digest, via } },
+    { type: 'dev.layermesh.manifest.deleted.v1', data: { digest, via } }
+  ])
 })
 
 it('answers a push although its receiver may not be reached, and says why when asked', async () => {

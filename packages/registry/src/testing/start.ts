@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
-import type { RegistryBackend, RegistryEvent } from '../interfaces.ts'
+import type { RegistryBackend, RegistryEvent, RegistryRefusal } from '../interfaces.ts'
 import type { RegistryLog } from '../log.ts'
 import type { RegistryOptions, RegistryServerOptions } from '../options.ts'
 import { createRegistry, type RegistryComponents } from '../registry.ts'
@@ -21,6 +21,7 @@ export interface TestRegistry {
   readonly client: TestClient
   readonly backend: MemoryBackend
   readonly events: readonly RegistryEvent[]
+  readonly refusals: readonly RegistryRefusal[]
   readonly log: readonly LogLine[]
 }
 
@@ -39,6 +40,7 @@ export async function startRegistry(
 ): Promise<TestRegistry> {
   const backend = new MemoryBackend()
   const events: RegistryEvent[] = []
+  const refusals: RegistryRefusal[] = []
   const lines: LogLine[] = []
   const log = collectingLog(lines)
   const record = async (event: RegistryEvent) => {
@@ -49,7 +51,7 @@ export async function startRegistry(
     {
       backend: wrap(backend),
       log,
-      events: { record },
+      events: { record, refused: (refusal) => void refusals.push(refusal) },
       ...(access === undefined ? {} : { access }),
       ...(sealingKey === undefined ? {} : { sealingKey })
     },
@@ -62,7 +64,7 @@ export async function startRegistry(
     server.closeAllConnections()
     await once(server, 'close')
   })
-  return { client: new TestClient((server.address() as AddressInfo).port), backend, events, log: lines }
+  return { client: new TestClient((server.address() as AddressInfo).port), backend, events, refusals, log: lines }
 }
 
 function collectingLog(lines: LogLine[]): RegistryLog {
