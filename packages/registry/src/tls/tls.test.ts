@@ -31,6 +31,9 @@ beforeAll(async () => {
   alice = await clientCa.issue('alice')
 })
 
+/** Less than a server waits for a handshake by itself. */
+const BEFORE_HANDSHAKES_END_MS = 8_000
+
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Files of a test's own. */
@@ -124,7 +127,7 @@ describe('a registry over TLS', () => {
     const silent = connectPlainly(port, '127.0.0.1')
     await Promise.all([once(silent, 'connect'), once(server, 'connection')])
     server.closeAllConnections()
-    await once(silent, 'close')
+    await once(silent, 'close', { signal: AbortSignal.timeout(BEFORE_HANDSHAKES_END_MS) })
   })
 })
 
@@ -186,7 +189,7 @@ describe('a client certificate', () => {
     const unfinished = connectPlainly(port, '127.0.0.1')
     await Promise.all([once(unfinished, 'connect'), once(server, 'connection')])
     server.replace(await materialOf(one, other.certificate))
-    await once(unfinished, 'close')
+    await once(unfinished, 'close', { signal: AbortSignal.timeout(BEFORE_HANDSHAKES_END_MS) })
     const statusOf = () =>
       kept.get('/v2/').then(
         ({ status }) => status,
