@@ -175,7 +175,8 @@ function answerFailure(
   }
   if (error.code === 'DENIED') {
     const remoteAddress = clientAddress(request, services.options.behindTlsProxy)
-    services.log.info({ ...fields, actor: caller?.name, remoteAddress }, error.message)
+    const { err: _, ...plain } = fields
+    services.log.info({ ...plain, actor: caller?.name, remoteAddress }, error.message)
   } else services.log[level](fields, error.message)
   if (error.status === 408 || request.headers.expect !== undefined) response.setHeader('Connection', 'close')
   const told = services.guard.answerTo(request, target, error)

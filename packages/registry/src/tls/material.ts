@@ -17,7 +17,8 @@ export interface TlsMaterial {
   readonly certificate: string
   readonly key: string
   readonly clientCa: string | undefined
-  /** When the certificate runs out. */
+  /** From when to when the certificate holds. */
+  readonly validFrom: Date
   readonly validTo: Date
 }
 
@@ -46,7 +47,8 @@ export async function readTlsMaterial(files: TlsFiles): Promise<TlsMaterial> {
   if (leaf === undefined || !isPair) {
     throw new TlsError(`the key in ${files.key} does not belong to the certificate in ${files.certificate}`)
   }
-  const material = { certificate, key, clientCa, validTo: new Date(leaf.validTo) }
+  const { validFrom, validTo } = leaf
+  const material = { certificate, key, clientCa, validFrom: new Date(validFrom), validTo: new Date(validTo) }
   attempt(`the certificate in ${files.certificate} can not be used`, () =>
     createSecureContext(contextOptions(material))
   )

@@ -13,7 +13,8 @@ export interface TlsReloaderOptions {
 }
 
 const DEFAULT_EVERY_MS = 10_000
-const SOON_MS = 30 * 24 * 60 * 60 * 1000
+/** Time left of a certificate at which somebody should know, but no more than a quarter of its whole time. */
+const SOON_MS = 7 * 24 * 60 * 60 * 1000
 
 /**
  * Follows the files of a server's certificates. They are read rather than watched: that holds for the symbolic links of
@@ -26,6 +27,7 @@ export class TlsReloader {
   readonly #everyMs: number
   #current: TlsMaterial
   #complaint: string | undefined
+  #warning: string | undefined
   #timer: NodeJS.Timeout | undefined
 
   /** @param current what the server has now */
@@ -42,7 +44,7 @@ export class TlsReloader {
   }
 
   start(): void {
-    this.#warnOfExpiry(this.#current)
+    this.#warnOfExpiry()
     this.#schedule()
   }
 
@@ -61,7 +63,6 @@ export class TlsReloader {
       server.replace(material)
       this.#current = material
       log.info({ validTo: material.validTo.toISOString() }, 'took a new TLS certificate')
-      this.#warnOfExpiry(material)
     } catch (error) {
       const complaint = String(error)
       if (complaint !== this.#complaint) {
@@ -74,19 +75,22 @@ export class TlsReloader {
   #schedule(): void {
     const timer = setTimeout(async () => {
       await this.check()
+      this.#warnOfExpiry()
       if (this.#timer === timer) this.#schedule()
     }, this.#everyMs)
     this.#timer = timer.unref()
   }
 
-  #warnOfExpiry({ validTo }: TlsMaterial): void {
+  /** Says once of each certificate that it runs out soon, and once that it has. */
+  #warnOfExpiry(): void {
+    const { validFrom, validTo } = this.#current
     const leftMs = validTo.getTime() - Date.now()
-    if (leftMs > SOON_MS) return
-    const fields = { certificate: this.#files.certificate, validTo: validTo.toISOString() }
-    this.#components.log.warn(
-      fields,
-      leftMs > 0 ? 'the TLS certificate runs out soon' : 'the TLS certificate has run out'
-    )
+    if (leftMs > Math.min(SOON_MS, (validTo.getTime() - validFrom.getTime()) / 4)) return
+    const text = leftMs > 0 ? 'the TLS certificate runs out soon' : 'the TLS certificate has run out'
+    const warning = `${text} ${validTo.toISOString()}`
+    if (warning === this.#warning) return
+    this.#warning = warning
+    this.#components.log.warn({ certificate: this.#files.certificate, validTo: validTo.toISOString() }, text)
   }
 }
 

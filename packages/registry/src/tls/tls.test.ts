@@ -330,11 +330,30 @@ describe('a reload', () => {
     reloader.stop()
   })
 
-  it('warns of a certificate that runs out soon', async () => {
+  it('says once that a certificate runs out soon, and once that it has', async () => {
     const { reloader, lines } = await startReloading()
+    const validTo = Date.now() + 3_600_000
+    const at = async (now: number) => {
+      vi.setSystemTime(now)
+      const before = reads
+      await vi.waitFor(() => expect(reads).toBeGreaterThan(before + 1))
+    }
+    let reads = 0
+    const check = reloader.check.bind(reloader)
+    vi.spyOn(reloader, 'check').mockImplementation(async () => {
+      await check()
+      reads += 1
+    })
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
     reloader.start()
-    reloader.stop()
+    await at(validTo - 3_000_000)
+    expect(lines).toEqual([])
+    await at(validTo - 600_000)
     expect(lines).toEqual(['the TLS certificate runs out soon'])
+    await at(validTo + 600_000)
+    expect(lines).toEqual(['the TLS certificate runs out soon', 'the TLS certificate has run out'])
+    reloader.stop()
   })
 })
 
