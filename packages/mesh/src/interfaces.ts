@@ -27,7 +27,7 @@ export interface TransferSummary {
 /** What the node answers when peers ask it about tags; `node` implements it, `mesh` checks sizes and shapes before it calls. */
 export interface TagHandler {
   /** The newest signed record known here, and whether this node is an authority (a seed) for the repository. */
-  resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
+  resolve(from: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
   /** A record that a peer pushed because it changed. Takes it when it is valid and newer; never throws for a bad one. */
   offer(envelope: Uint8Array, from: string): Promise<void>
   listTags(repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
@@ -146,7 +146,7 @@ export interface MeshObserver {
 export interface MembershipQuestion {
   readonly digest: Digest
   readonly repository: Repository
-  /** Peers that know all there is in the repository: when one of them says no, nobody else is asked. */
+  /** Peers that together know all there is in the repository: when all of them say no, nobody else is asked. */
   readonly authorities: readonly string[]
 }
 

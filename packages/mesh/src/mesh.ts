@@ -128,7 +128,7 @@ export class Mesh {
       map: (digest: Digest) => this.#exchange.arrivingMap(digest),
       fetching: (digest: Digest) => this.#exchange.fetchingNow(digest)
     }
-    const shelf = new ContentShelf({ content, privateKey, arriving })
+    const shelf = new ContentShelf({ content, privateKey, arriving, mayVouch: components.mayVouch })
     const now = () => performance.now()
     const interest = {
       asked: (digest: Digest, peerId: string) => {

@@ -1,3 +1,4 @@
+import { publicKeyFromRaw } from '@libp2p/crypto/keys'
 import type { PrivateKey, Record as SignedRecord } from '@libp2p/interface'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import { TrustError } from './errors.ts'
@@ -21,6 +22,7 @@ export interface RecordKind {
 
 /** Field 1 of the envelope, a libp2p public key of type Ed25519 and 32 bytes; it comes before anything else. */
 const ED25519_KEY_PREFIX = Uint8Array.of(0x0a, 0x24, 0x08, 0x01, 0x12, 0x20)
+const ED25519_KEY_BYTES = 32
 
 /** Signs a payload. @throws {TrustError} RECORD_MALFORMED when the envelope would be too long, or the key is not Ed25519 */
 export async function sealEnvelope(kind: RecordKind, payload: Uint8Array, privateKey: PrivateKey): Promise<Uint8Array> {
@@ -56,6 +58,17 @@ export async function openEnvelope(
     throw new TrustError('SIGNATURE_INVALID', `the signature of a ${kind.payloadType} does not hold`)
   }
   return { payload: envelope.payload, signer }
+}
+
+/** Who signed an envelope, by its own word: for one that was checked when it came. Undefined when it tells no such key. */
+export function signerOf(envelope: Uint8Array): string | undefined {
+  const end = ED25519_KEY_PREFIX.length + ED25519_KEY_BYTES
+  if (
+    envelope.byteLength < end ||
+    Buffer.compare(envelope.subarray(0, ED25519_KEY_PREFIX.length), ED25519_KEY_PREFIX) !== 0
+  )
+    return undefined
+  return peerIdOf({ publicKey: publicKeyFromRaw(envelope.subarray(ED25519_KEY_PREFIX.length, end)) })
 }
 
 /** Bounds the work before any decoder sees the bytes; the key's type too, since other types cost more to read. */

@@ -1,3 +1,4 @@
+export { signerOf } from './envelope.ts'
 export * from './errors.ts'
 export * from './freshness.ts'
 export * from './key-objects.ts'

@@ -109,6 +109,7 @@ export class Exchange implements ChannelsListener {
   async confirm({ digest, repository, authorities }: MembershipQuestion, signal: AbortSignal): Promise<string[]> {
     const settled = new AbortController()
     const confirmed: string[] = []
+    const unsure = new Set(authorities)
     const wanted: Wanted = {
       digest,
       likely: [],
@@ -116,7 +117,8 @@ export class Exchange implements ChannelsListener {
       ask: async (peerId, deadline) => {
         const has = await this.probe(peerId, digest, repository, deadline)
         if (has) confirmed.push(peerId)
-        if (has || (has === false && authorities.includes(peerId))) settled.abort()
+        if (has === false) unsure.delete(peerId)
+        if (has || (authorities.length > 0 && unsure.size === 0)) settled.abort()
         return []
       },
       supply: () => (settled.signal.aborted ? 'settled' : 'none')

@@ -1,6 +1,6 @@
 import type { ContentStore } from '@layermesh/content'
 import { type Digest, pieceCount, type Repository } from '@layermesh/oci'
-import { sealPieceMap } from '@layermesh/trust'
+import { sealPieceMap, signerOf } from '@layermesh/trust'
 import type { PrivateKey } from '@libp2p/interface'
 import type { Offer, Shelf } from './sharing.ts'
 
@@ -12,16 +12,24 @@ export interface Arriving {
   fetching(digest: Digest): readonly number[]
 }
 
-/** What the content store has for peers. A blob that nobody signed a map for is signed by this node. */
+/** What the content store has for peers. A blob that nobody whose word counts has signed a map for is signed by this node. */
 export class ContentShelf implements Shelf {
   readonly #content: ContentStore
   readonly #privateKey: PrivateKey
   readonly #arriving: Arriving
+  readonly #mayVouch: (signer: string) => boolean
 
-  constructor(components: { content: ContentStore; privateKey: PrivateKey; arriving: Arriving }) {
+  /** @param components `mayVouch`: whether pieces are used on the word of this signer now */
+  constructor(components: {
+    content: ContentStore
+    privateKey: PrivateKey
+    arriving: Arriving
+    mayVouch(signer: string): boolean
+  }) {
     this.#content = components.content
     this.#privateKey = components.privateKey
     this.#arriving = components.arriving
+    this.#mayVouch = (signer) => components.mayVouch(signer)
   }
 
   async offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined> {
@@ -59,9 +67,10 @@ export class ContentShelf implements Shelf {
 
   private async pieceMap(digest: Digest, length: number): Promise<Uint8Array | undefined> {
     const kept = await this.#content.pieceMaps.get(digest)
-    if (kept) return kept
+    const signer = kept && signerOf(kept)
+    if (signer !== undefined && this.#mayVouch(signer)) return kept
     const pieces = await this.#content.blobs.pieceHashes(digest)
-    if (!pieces) return undefined
+    if (!pieces) return kept
     const sealed = await sealPieceMap({ digest, length, ...pieces }, this.#privateKey)
     await this.#content.pieceMaps.put(digest, sealed)
     return sealed

@@ -136,7 +136,7 @@ async function answerRequest(
 ): Promise<Uint8Array> {
   switch (request.op) {
     case 'resolve':
-      return encodeTagAnswer(await handler.resolve(request.repository, request.tag, signal))
+      return encodeTagAnswer(await handler.resolve(peerId, request.repository, request.tag, signal))
     case 'offer':
       await handler.offer(request.envelope, peerId)
       return encodeDeleteAnswer(false)

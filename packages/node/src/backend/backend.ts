@@ -96,7 +96,7 @@ export function createBackend({
             tags: content.tags,
             trust,
             immutable,
-            askOthers: (repository, tag) => others.ask(repository, tag),
+            others,
             publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
             onChange: (change) => events.tagChanged(change),
             onRenewalFailed: (error) => log.error({ err: error }, 'tag records could not be signed anew'),
@@ -121,6 +121,7 @@ export function createBackend({
     peerId,
     authority,
     records,
+    others,
     trust,
     client: mesh.tags,
     directory: mesh.tagDirectory,
@@ -129,7 +130,7 @@ export function createBackend({
     onResolved: (source, result) => metrics.tagResolution(source, result),
     now: Date.now
   })
-  const lists = new Lists({ content, client: mesh.tags, router, connected, seeds: () => trust.signers() })
+  const lists = new Lists({ content, client: mesh.tags, router, isSeed: config.role === 'seed' })
   const pushes = new PushService({
     peerId,
     content,
@@ -148,6 +149,7 @@ export function createBackend({
     router,
     authority,
     immutable,
+    others,
     permitted: config.registry.deletes && !config.registry.readOnly
   })
   const tags = new MeshTags({ content, resolver, lists, deletions })
@@ -174,6 +176,7 @@ export function createBackend({
       content,
       authority,
       records,
+      others,
       router,
       lists,
       pushes,

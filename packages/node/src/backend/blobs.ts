@@ -73,7 +73,7 @@ export class MeshBlobs implements RegistryBlobs {
       const here = await content.blobs.open(digest)
       return here?.complete ? here : await fetch(digest, {}, signal)
     }
-    if (router.isAuthority(repository)) return undefined
+    if (router.isSoleAuthority(repository)) return undefined
     const holders = await router.confirm(repository, digest, signal)
     if (holders.length === 0) return undefined
     const reader = await fetch(digest, { candidates: holders }, signal)

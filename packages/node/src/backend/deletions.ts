@@ -3,6 +3,7 @@ import type { DeleteRequest } from '@layermesh/mesh'
 import { type Digest, OciError, parseDigest, parseTag, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller } from '@layermesh/registry'
 import type { ImmutableTags } from '../tags/immutable-tags.ts'
+import type { OtherSeeds } from '../tags/other-seeds.ts'
 import type { TagAuthor, TagAuthority } from '../tags/tag-authority.ts'
 import { credentialOf, requireDelete } from './rights.ts'
 import type { SeedRouter } from './seed-router.ts'
@@ -14,6 +15,7 @@ export interface DeletionsComponents {
   /** Undefined on a node that is no seed. */
   readonly authority: TagAuthority | undefined
   readonly immutable: ImmutableTags
+  readonly others: Pick<OtherSeeds, 'include'>
   /** Whether clients may delete here; nodes may then too, on behalf of theirs. */
   readonly permitted: boolean
 }
@@ -32,8 +34,11 @@ export class Deletions {
   async manifest(repository: Repository, digest: Digest, caller: Caller, signal: AbortSignal): Promise<boolean> {
     const { router, content, peerId } = this.#components
     const authority = this.authorityFor(repository)
-    if (authority) return await this.removeManifest(authority, repository, digest, { caller, node: peerId })
     const request: DeleteRequest = { repository, kind: 'manifest', reference: digest, ...credentialOf(caller) }
+    if (authority) {
+      const here = await this.removeManifest(authority, repository, digest, { caller, node: peerId })
+      return (await router.deleteAtOthers(request, signal)) || here
+    }
     const there = await router.delete(request, signal)
     return (await dropManifest(content, repository, digest)) || there
   }
@@ -51,14 +56,25 @@ export class Deletions {
   async blob(repository: Repository, digest: Digest, caller: Caller): Promise<boolean> {
     const { router, content } = this.#components
     const authority = this.authorityFor(repository)
-    if (authority) return await this.removeBlob(authority, repository, digest, caller)
     const request: DeleteRequest = { repository, kind: 'blob', reference: digest, ...credentialOf(caller) }
-    const there = await router.delete(request, AbortSignal.timeout(BLOB_DEADLINE_MS))
+    const deadline = AbortSignal.timeout(BLOB_DEADLINE_MS)
+    if (authority) {
+      const here = await this.removeBlob(authority, repository, digest, caller)
+      return (await router.deleteAtOthers(request, deadline)) || here
+    }
+    const there = await router.delete(request, deadline)
     return (await content.repositories.unlinkBlob(repository, digest)) || there
   }
 
   /** A node passed on a deletion to this seed. @throws {OciError} DENIED, UNAUTHORIZED, UNSUPPORTED */
-  async take(from: string, { repository, kind, reference }: DeleteRequest, caller: Caller): Promise<boolean> {
+  async take(from: string, request: DeleteRequest, caller: Caller, signal: AbortSignal): Promise<boolean> {
+    const here = await this.remove(from, request, caller)
+    // A tombstone spreads by itself; content is deleted where it lies, and seeds do not pass on what seeds pass on.
+    const passOn = request.kind !== 'tag' && !this.#components.others.include(from, request.repository)
+    return (passOn && (await this.#components.router.deleteAtOthers(request, signal))) || here
+  }
+
+  private async remove(from: string, { repository, kind, reference }: DeleteRequest, caller: Caller): Promise<boolean> {
     if (!this.#components.permitted) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
     const authority = this.authorityFor(repository)
     if (!authority)

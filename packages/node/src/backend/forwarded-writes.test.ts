@@ -75,12 +75,14 @@ async function makeSeedNode(immutable = new ImmutableTags([])) {
     announce: () => {},
     permits: { pushes: true }
   })
-  const deletions = new Deletions({ peerId, content, router, authority, immutable, permitted: true })
-  const lists = new Lists({ content, client: unreachable, router, connected: () => [], seeds: () => [] })
+  const others = { include: () => false, refresh: async () => {} }
+  const deletions = new Deletions({ peerId, content, router, authority, immutable, others, permitted: true })
+  const lists = new Lists({ content, client: unreachable, router, isSeed: true })
   const handler = new NodeTagHandler({
     content,
     authority,
     records,
+    others,
     router,
     lists,
     pushes,

@@ -7,11 +7,11 @@ export interface ListsComponents {
   readonly content: ContentStore
   readonly client: TagClient
   readonly router: SeedRouter
-  connected(): string[]
-  seeds(): readonly string[]
+  /** Whether this node signs for any repository. */
+  readonly isSeed: boolean
 }
 
-/** Lists of tags, repositories and referrers: the seed's when it answers, else what is known here. */
+/** Lists of tags, repositories and referrers: what the seeds know that answer, else what is known here. */
 export class Lists {
   readonly #components: ListsComponents
 
@@ -22,11 +22,11 @@ export class Lists {
   /** Undefined when the repository is not known. */
   async tags(repository: Repository, page: PageRequest, signal: AbortSignal): Promise<string[] | undefined> {
     const { client, router } = this.#components
-    if (!router.isAuthority(repository)) {
-      const answer = await router.ask(repository, (seed) => client.listTags(seed, repository, page, signal))
-      if (answer) return answer.names && [...answer.names]
-    }
-    return await this.localTags(repository, page)
+    const answers = await router.ask(repository, (seed) => client.listTags(seed, repository, page, signal))
+    const lists: (readonly string[] | undefined)[] = answers.map(({ names }) => names)
+    if (answers.length === 0 || router.isAuthority(repository)) lists.push(await this.localTags(repository, page))
+    const known = lists.filter((names) => names !== undefined)
+    return known.length === 0 ? undefined : merge(known, page)
   }
 
   async localTags(repository: Repository, page: PageRequest): Promise<string[] | undefined> {
@@ -36,22 +36,28 @@ export class Lists {
   }
 
   async repositories(page: PageRequest, signal: AbortSignal): Promise<string[]> {
-    const { client, content, connected, seeds } = this.#components
-    const here = new Set(connected())
-    for (const seed of seeds().filter((peerId) => here.has(peerId))) {
-      const answer = await client.listRepositories(seed, page, signal).catch(() => undefined)
-      if (answer?.names) return [...answer.names]
-    }
-    return await content.repositories.list(page)
+    const { client, content, router, isSeed } = this.#components
+    const answers = await router.askAnySeed((seed) => client.listRepositories(seed, page, signal))
+    const lists = answers.flatMap(({ names }) => (names === undefined ? [] : [names]))
+    if (lists.length === 0 || isSeed) lists.push(await content.repositories.list(page))
+    return merge(lists, page)
   }
 
   async referrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]> {
     const { client, content, router } = this.#components
-    if (!router.isAuthority(repository)) {
-      const answer = await router.ask(repository, (seed) => client.listReferrers(seed, repository, subject, signal))
-      // A seed's word; what a client makes of a descriptor is checked by its digest.
-      if (answer) return JSON.parse(Buffer.from(answer.descriptors).toString('utf8')) as Descriptor[]
-    }
-    return await content.repositories.referrers(repository, subject)
+    const answers = await router.ask(repository, (seed) => client.listReferrers(seed, repository, subject, signal))
+    // A seed's word; what a client makes of a descriptor is checked by its digest.
+    const lists = answers.map(
+      ({ descriptors }) => JSON.parse(Buffer.from(descriptors).toString('utf8')) as Descriptor[]
+    )
+    if (answers.length === 0 || router.isAuthority(repository))
+      lists.push(await content.repositories.referrers(repository, subject))
+    const byDigest = new Map(lists.flat().map((descriptor) => [descriptor.digest, descriptor]))
+    return [...byDigest.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   }
+}
+
+/** The page of all lists together, of each of which the same page is given. */
+function merge(lists: readonly (readonly string[])[], { limit }: PageRequest): string[] {
+  return [...new Set(lists.flat())].sort().slice(0, limit)
 }

@@ -82,7 +82,7 @@ export class MeshManifests implements RegistryManifests {
         result: 'hit'
       }
     }
-    if (!entry && router.isAuthority(repository)) return undefined
+    if (!entry && router.isSoleAuthority(repository)) return undefined
 
     // A link without an entry is a digest that a signed tag or another manifest of this repository names.
     const proven = entry !== undefined || (await content.repositories.hasBlob(repository, digest))

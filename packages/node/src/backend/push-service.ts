@@ -65,6 +65,7 @@ export class PushService {
     const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
     const authority = this.authorityFor(repository)
     await this.judge(authority, repository, pushed.digest, tags, caller)
+    if (authority) await this.bringReferenced(repository, manifest, undefined, signal)
     await this.requireReferenced(repository, manifest, signal)
     await content.blobs.put(pushed.digest, pushed.bytes)
     const kept: KeptManifest = { repository, descriptor, bytes: pushed.bytes, manifest }
@@ -168,7 +169,8 @@ export class PushService {
     const { content, router } = this.#components
     if (kind === 'index' && (await content.repositories.manifest(repository, digest))) return true
     if (kind === 'image' && (await this.isHere(repository, digest))) return true
-    if (this.authorityFor(repository)) return false
+    // A seed has all of an image itself; of an index it may leave images to other seeds.
+    if (this.authorityFor(repository) && (kind === 'image' || router.isSoleAuthority(repository))) return false
     return (await router.confirm(repository, digest, signal)).length > 0
   }
 
@@ -178,24 +180,25 @@ export class PushService {
   }
 
   /**
-   * Fetches from the pushing node what this seed lacks in the repository, as far as that node says it is in there: bytes
-   * that the seed has for another repository are no reason to show them in this one. Child manifests were passed on
-   * before their index.
+   * Fetches what this seed lacks in the repository, as far as the pushing node or, where there are other seeds, the mesh
+   * says it is in there: bytes that the seed has for another repository are no reason to show them in this one. Child
+   * manifests were passed on before their index.
    */
   private async bringReferenced(
     repository: Repository,
     manifest: Manifest,
-    from: string,
+    from: string | undefined,
     signal: AbortSignal
   ): Promise<void> {
     if (manifest.kind === 'index') return
-    const { content, fetch, holdsWithin, announce } = this.#components
+    const { content, fetch, announce } = this.#components
     const queue = new PQueue({ concurrency: BLOBS_FETCHED_AT_ONCE })
     const bring = async ({ digest, size }: Descriptor) => {
       if (await this.isHere(repository, digest)) return
-      if (!(await holdsWithin(from, digest, repository, signal))) return
+      const candidates = await this.holdersOf(repository, digest, from, signal)
+      if (candidates.length === 0) return
       if (!(await content.blobs.stat(digest))) {
-        const reader = await fetch(digest, { candidates: [from], size }, signal)
+        const reader = await fetch(digest, { candidates, size }, signal)
         if (!reader) return
         await content.downloads.whole(digest, signal)
       }
@@ -203,6 +206,17 @@ export class PushService {
       announce(digest)
     }
     await queue.addAll(referencedDescriptors(manifest).map((descriptor) => () => bring(descriptor)))
+  }
+
+  private async holdersOf(
+    repository: Repository,
+    digest: Digest,
+    from: string | undefined,
+    signal: AbortSignal
+  ): Promise<string[]> {
+    const { holdsWithin, router } = this.#components
+    if (from !== undefined && (await holdsWithin(from, digest, repository, signal))) return [from]
+    return router.isSoleAuthority(repository) ? [] : await router.confirm(repository, digest, signal)
   }
 }
 

@@ -25,10 +25,14 @@ export class SeedRouter {
     return trust.maySign(peerId, repository)
   }
 
+  /** Whether nobody else has, so that what this node does not know of the repository is not there. */
+  isSoleAuthority(repository: Repository): boolean {
+    return this.isAuthority(repository) && this.others(repository).length === 0
+  }
+
   /** Peers that hold the digest and say that it is in the repository; what a seed says counts at once. */
   confirm(repository: Repository, digest: Digest, signal: AbortSignal): Promise<string[]> {
-    const { confirm, trust } = this.#components
-    return confirm({ digest, repository, authorities: trust.signersFor(repository) }, signal)
+    return this.#components.confirm({ digest, repository, authorities: this.others(repository) }, signal)
   }
 
   /** Has the seed take a manifest and sign its tags. @returns signed records @throws {OciError} UNAVAILABLE, DENIED, or what the seed answered */
@@ -41,18 +45,33 @@ export class SeedRouter {
     return this.withSeed(target.repository, (seed) => this.#components.client.delete(seed, target, signal))
   }
 
-  /** Asks the seeds for the repository, one after the other; undefined when none of them answers. */
-  async ask<T>(repository: Repository, question: (seed: string) => Promise<T>): Promise<T | undefined> {
+  /** Has the other seeds that are connected delete as well, as far as they do. @returns whether it was at any of them */
+  async deleteAtOthers(target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
+    const answers = await this.ask(target.repository, (seed) => this.#components.client.delete(seed, target, signal))
+    return answers.includes(true)
+  }
+
+  /** Asks the other seeds for the repository that are connected, all at once. @returns what those say that answer */
+  ask<T>(repository: Repository, question: (seed: string) => Promise<T>): Promise<T[]> {
+    return this.askAll(this.others(repository), question)
+  }
+
+  /** The same of all seeds for any repository. */
+  askAnySeed<T>(question: (seed: string) => Promise<T>): Promise<T[]> {
+    const { trust, peerId } = this.#components
+    const seeds = trust.signers().filter((seed) => seed !== peerId)
+    return this.askAll(seeds, question)
+  }
+
+  private async askAll<T>(seeds: readonly string[], question: (seed: string) => Promise<T>): Promise<T[]> {
     const connected = new Set(this.#components.connected())
-    for (const seed of this.#components.trust.signersFor(repository)) {
-      if (!connected.has(seed)) continue
-      try {
-        return await question(seed)
-      } catch {
-        // The next one may know; with none left the caller goes by what is here.
-      }
-    }
-    return undefined
+    const answers = await Promise.allSettled(seeds.filter((seed) => connected.has(seed)).map(question))
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+  }
+
+  private others(repository: Repository): string[] {
+    const { trust, peerId } = this.#components
+    return trust.signersFor(repository).filter((signer) => signer !== peerId)
   }
 
   private async withSeed<T>(repository: Repository, act: (seed: string) => Promise<T>): Promise<T> {

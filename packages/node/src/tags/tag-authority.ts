@@ -4,6 +4,7 @@ import type { Caller } from '@layermesh/registry'
 import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
 import { refusal } from '../backend/rights.ts'
 import type { ImmutableTags } from './immutable-tags.ts'
+import type { OtherSeeds } from './other-seeds.ts'
 import { type AcceptedTag, changeOf, meaningOf, type TagRecords } from './tag-records.ts'
 
 /** Seals with this node's key. */
@@ -16,8 +17,8 @@ export interface TagAuthorityComponents {
   readonly tags: Tags
   readonly trust: Pick<TrustPolicy, 'maySign' | 'isRetiring'>
   readonly immutable: Pick<ImmutableTags, 'covers'>
-  /** Brings in what other seeds for the repository know of the tag, as far as they answer in time. */
-  askOthers(repository: Repository, tag: Tag): Promise<void>
+  /** Asked before each change what they know of the tag. */
+  readonly others: Pick<OtherSeeds, 'ask'>
   /** Spreads a new record: to connected peers and into the DHT. Does not wait for them. */
   publish(repository: Repository, tag: Tag, envelope: Uint8Array): void
   /** Told of each change, in order for each tag, before whoever asked for it is; a failure is told to them. */
@@ -209,7 +210,7 @@ export class TagAuthority {
     const { caller, node } = author
     const by = { ...(caller.name !== undefined && { actor: caller.name }), node }
     return this.exclusively(`${repository}:${tag}`, async () => {
-      await this.#components.askOthers(repository, tag)
+      await this.#components.others.ask(repository, tag)
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const before = await this.#components.records.newest(repository, tag)
         const decision = decide(before.known)

@@ -14,6 +14,7 @@ import type { Deletions } from '../backend/deletions.ts'
 import type { Lists } from '../backend/lists.ts'
 import type { PushService } from '../backend/push-service.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
+import type { OtherSeeds } from './other-seeds.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { TagRecords } from './tag-records.ts'
 
@@ -37,6 +38,7 @@ export interface NodeTagHandlerComponents {
   readonly content: ContentStore
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
+  readonly others: Pick<OtherSeeds, 'include' | 'refresh'>
   readonly router: SeedRouter
   readonly lists: Lists
   readonly pushes: PushService
@@ -49,7 +51,7 @@ export interface NodeTagHandlerComponents {
   onPassedOn?(event: PassedOnWrite): Promise<void>
 }
 
-/** What this node answers peers that ask about tags: what is here, no more; it asks nobody on their behalf. */
+/** What this node answers peers that ask about tags: what is here, no more; only seeds ask each other on their behalf. */
 export class NodeTagHandler implements TagHandler {
   readonly #components: NodeTagHandlerComponents
 
@@ -57,9 +59,11 @@ export class NodeTagHandler implements TagHandler {
     this.#components = components
   }
 
-  async resolve(repository: Repository, tag: Tag): Promise<TagAnswer> {
-    const { authority, records } = this.#components
+  async resolve(from: string, repository: Repository, tag: Tag): Promise<TagAnswer> {
+    const { authority, records, others } = this.#components
     const authoritative = authority?.isAuthority(repository) ?? false
+    // Seeds that ask each other are told what is here: else each would ask the other in turn.
+    if (authoritative && !others.include(from, repository)) await others.refresh(repository, tag)
     const found = authoritative ? await authority?.current(repository, tag) : await records.get(repository, tag)
     if (!found) return { confirmedAt: 0, authoritative }
     return { envelope: found.envelope, confirmedAt: found.confirmedAt, authoritative }
@@ -107,7 +111,7 @@ export class NodeTagHandler implements TagHandler {
   async delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean> {
     const caller = await this.identify(from, target.credential, signal)
     const event = { from, actor: caller.name, write: { deletion: target } }
-    return await this.told(event, () => this.#components.deletions.take(from, target, caller))
+    return await this.told(event, () => this.#components.deletions.take(from, target, caller, signal))
   }
 
   private async told<T>(event: PassedOnWrite, act: () => Promise<T>): Promise<T> {

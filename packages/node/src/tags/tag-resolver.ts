@@ -3,6 +3,7 @@ import type { TagAnswer, TagClient, TagDirectory } from '@layermesh/mesh'
 import { OciError, type Repository, type Tag } from '@layermesh/oci'
 import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type TrustPolicy } from '@layermesh/trust'
 import { LRUCache } from 'lru-cache'
+import type { OtherSeeds } from './other-seeds.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { AcceptedTag, TagRecords } from './tag-records.ts'
 
@@ -20,6 +21,8 @@ export interface TagResolverComponents {
   readonly peerId: string
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
+  /** Asked when this node is itself a seed for the repository. */
+  readonly others: Pick<OtherSeeds, 'refresh'>
   readonly trust: TrustPolicy
   readonly client: Pick<TagClient, 'resolve'>
   readonly directory: Pick<TagDirectory, 'get'>
@@ -87,6 +90,7 @@ export class TagResolver {
   private async find(repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
     const { authority, records, now } = this.#components
     if (authority?.isAuthority(repository)) {
+      await this.#components.others.refresh(repository, tag)
       const current = await authority.current(repository, tag)
       return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
     }

@@ -58,6 +58,7 @@ function resolverOver(
     peerId: 'self',
     authority: undefined,
     trust: new TrustPolicy([{ peerId: seedId }]),
+    others: { refresh: async () => {} },
     client: { resolve: () => Promise.reject(new Error('can not be reached')) },
     directory: { get: async () => undefined },
     connected: () => [],

@@ -51,7 +51,7 @@ export function makeSeed(
       trust,
       now,
       immutable: new ImmutableTags([]),
-      askOthers: async () => {},
+      others: { ask: async () => {} },
       publish: (_repository, _tag, envelope) => published.push(envelope),
       onRenewalFailed: (error) => {
         throw error
