@@ -181,6 +181,8 @@ export interface NoticeBoard {
   offer(kind: string, envelope: Uint8Array, from: string): Promise<NoticeOutcome>
   /** Calls `listener` after a notice was kept, wherever it came from. Returns a function that ends it. */
   onChange(listener: (head: NoticeHead) => void): () => void
+  /** Calls `listener` when others may sign than before: it may want what it did not. Returns a function that ends it. */
+  onSigners(listener: () => void): () => void
 }
 
 /** By what a peer that showed a ticket is in the mesh. */

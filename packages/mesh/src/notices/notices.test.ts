@@ -58,6 +58,16 @@ describe('a notice', () => {
     await until(() => second.board.sequenceOf('seed') === 1)
     expect(second.board.senders).toEqual([first.mesh.peerId])
   })
+
+  it('is fetched once its signer is trusted, though everybody told of it before', async () => {
+    const first = await node([], new MemoryBoard(['seed', 'other']))
+    await first.board.offer('test', notice(head(1, 'other')), 'here')
+    await first.board.offer('test', notice(head(1)), 'here')
+    const second = await node(first.mesh.addresses)
+    await until(() => second.board.sequenceOf('seed') === 1)
+    second.board.believe(['seed', 'other'])
+    await until(() => second.board.sequenceOf('other') === 1)
+  })
 })
 
 /** A member that answers requests about notices as the test says. */

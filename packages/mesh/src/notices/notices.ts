@@ -44,7 +44,7 @@ export class Notices {
   /** Fetches that run, by {@link keyOf}. */
   readonly #fetching = new Map<string, Promise<unknown>>()
   #refresher: NodeJS.Timeout | undefined
-  #unsubscribe: () => void = () => {}
+  #unsubscribe: (() => void)[] = []
 
   constructor(components: NoticesComponents) {
     this.#components = components
@@ -60,7 +60,7 @@ export class Notices {
     })
     host.addEventListener('peer:connect', ({ detail }) => void this.refresh(detail.toString()))
     directory.onGone((peerId) => this.#offered.delete(peerId))
-    this.#unsubscribe = board.onChange((head) => this.tell(head))
+    this.#unsubscribe = [board.onChange((head) => this.tell(head)), board.onSigners(() => this.askAll())]
     this.#refresher = setInterval(() => {
       const [peerId] = sample(directory.connected(), 1, Math.random)
       if (peerId !== undefined) void this.refresh(peerId)
@@ -70,7 +70,7 @@ export class Notices {
 
   async stop(): Promise<void> {
     clearInterval(this.#refresher)
-    this.#unsubscribe()
+    for (const end of this.#unsubscribe) end()
     this.#stopped.abort()
     this.#offered.clear()
     this.#announcing.clear()
@@ -97,6 +97,14 @@ export class Notices {
       this.learn(peerId, decodeHeads(await this.ask(peerId, { op: 'list' }, LIMITS.rpcDeadlineMs)))
     } catch (error) {
       this.#components.log.debug({ peerId, err: error }, 'a peer did not say which notices it has')
+    }
+  }
+
+  /** What was not wanted when a peer told of it is to be asked for again. */
+  private askAll(): void {
+    for (const peerId of this.#components.directory.connected()) {
+      if (this.#announcing.size >= ANNOUNCE_QUEUE) return
+      void this.#announcing.add(() => this.refresh(peerId))
     }
   }
 

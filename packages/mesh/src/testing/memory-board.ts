@@ -13,11 +13,17 @@ export class MemoryBoard implements NoticeBoard {
   readonly kept = new Map<string, { head: NoticeHead; envelope: Uint8Array }>()
   /** Peers that sent something, in order. */
   readonly senders: string[] = []
-  readonly #signers: readonly string[]
+  #signers: readonly string[]
   readonly #listeners = new Set<(head: NoticeHead) => void>()
+  readonly #signersListeners = new Set<() => void>()
 
   constructor(signers: readonly string[] = ['seed']) {
     this.#signers = signers
+  }
+
+  believe(signers: readonly string[]): void {
+    this.#signers = signers
+    for (const listener of this.#signersListeners) listener()
   }
 
   heads(): NoticeHead[] {
@@ -50,5 +56,10 @@ export class MemoryBoard implements NoticeBoard {
   onChange(listener: (head: NoticeHead) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  onSigners(listener: () => void): () => void {
+    this.#signersListeners.add(listener)
+    return () => this.#signersListeners.delete(listener)
   }
 }

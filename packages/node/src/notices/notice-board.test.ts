@@ -110,7 +110,10 @@ describe('a notice board', () => {
     expect(await again.board.offer('roster', await roster(8), 'p')).toBe('known')
     expect(again.rosters.isRevokedPeer(peer)).toBe(true)
     const third = await open()
-    await third.board.load()
+    let told = 0
+    third.board.onSigners(() => told++)
+    await third.board.signersChanged()
+    expect(told).toBe(1)
     expect(third.board.heads()).toEqual([head(9)])
   })
 

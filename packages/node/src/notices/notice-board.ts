@@ -47,6 +47,7 @@ export class SignedNoticeBoard implements NoticeBoard {
   readonly #kinds: ReadonlyMap<string, NoticeKind>
   readonly #heads = new Map<string, NoticeHead>()
   readonly #listeners = new Set<(head: NoticeHead) => void>()
+  readonly #signersListeners = new Set<() => void>()
   /** One at a time, so that what counts is what was kept last. */
   readonly #changing = new PQueue({ concurrency: 1 })
 
@@ -55,7 +56,13 @@ export class SignedNoticeBoard implements NoticeBoard {
     this.#kinds = new Map(components.kinds.map((kind) => [kind.kind, kind]))
   }
 
-  /** Makes what is on disk count; to be called again when others may sign than before. */
+  /** Others may sign than before: makes what is on disk of theirs count, and has the mesh be asked for more. */
+  async signersChanged(): Promise<void> {
+    await this.load()
+    for (const listener of this.#signersListeners) listener()
+  }
+
+  /** Makes what is on disk count. */
   async load(): Promise<void> {
     for (const kind of this.#kinds.values()) {
       for await (const entry of this.#components.store.all()) {
@@ -88,6 +95,11 @@ export class SignedNoticeBoard implements NoticeBoard {
   onChange(listener: (head: NoticeHead) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  onSigners(listener: () => void): () => void {
+    this.#signersListeners.add(listener)
+    return () => this.#signersListeners.delete(listener)
   }
 
   async #take(name: string, envelope: Uint8Array): Promise<{ outcome: NoticeOutcome; reason?: string }> {

@@ -48,9 +48,8 @@ export async function createNotices(
     now
   })
   await board.load()
-  // Rosters of signers who were not trusted before may lie on disk.
   seedSets?.onChange(() => {
-    board.load().catch((error) => log.error({ err: error }, 'the notices on disk could not be read'))
+    board.signersChanged().catch((error) => log.error({ err: error }, 'the notices on disk could not be read'))
   })
   const rosterAuthority =
     role === 'seed'
