@@ -104,7 +104,8 @@ async function startMesh(init: LiarInit, store: ContentStore): Promise<Mesh> {
         get: async () => undefined,
         wants: () => false,
         offer: async () => 'refused',
-        onChange: () => () => {}
+        onChange: () => () => {},
+        onSigners: () => () => {}
       },
       seeds: () => [init.seed]
     },
