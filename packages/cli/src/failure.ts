@@ -34,7 +34,7 @@ export function explain(error: unknown): Explanation {
 /** A wrong setting of the command line is wrong usage; one that is right and refused for what it would do is not. */
 function isFlagError(error: unknown): error is Error {
   if (!(error instanceof Error) || error.name !== 'ConfigError' || !('origin' in error)) return false
-  if ('code' in error && error.code === 'OPEN_MESH') return false
+  if ('code' in error && (error.code === 'OPEN_MESH' || error.code === 'OPEN_PASSWORDS')) return false
   const { origin } = error
   return typeof origin === 'object' && origin !== null && 'kind' in origin && origin.kind === 'flag'
 }
