@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runOk } from '../support/process.ts'
+import { runCommandLine } from '../../packages/cli/src/run.ts'
+import { fakeContext } from '../../packages/cli/src/testing/fake-context.ts'
 
 /** The top of the repository. */
 export const TOP = join(import.meta.dirname, '../..')
@@ -9,15 +10,11 @@ export function readTop(...path: string[]): Promise<string> {
   return readFile(join(TOP, ...path), 'utf8')
 }
 
-const COMMAND = ['--conditions=layermesh-source', join(TOP, 'packages/cli/src/main.ts')]
-const helps = new Map<string, Promise<string>>()
-
-/** What `layermesh SUBCOMMAND --help` prints, from the sources. */
-export function helpOf(...subcommand: string[]): Promise<string> {
-  const key = subcommand.join(' ')
-  const help = helps.get(key) ?? runOk(process.execPath, [...COMMAND, ...subcommand, '--help'])
-  helps.set(key, help)
-  return help
+/** What `layermesh SUBCOMMAND --help` prints. */
+export async function helpOf(...subcommand: string[]): Promise<string> {
+  const context = fakeContext()
+  await runCommandLine([...subcommand, '--help'], context)
+  return context.out.text
 }
 
 /** Those of the flags that `layermesh SUBCOMMAND` does not have. */
