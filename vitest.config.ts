@@ -14,6 +14,17 @@ export default defineConfig({
           testTimeout: 30_000
         }
       },
+      {
+        ...source,
+        test: {
+          name: 'security',
+          pool: 'forks',
+          include: ['test/security/**/*.test.ts'],
+          maxWorkers: 2,
+          testTimeout: 120_000,
+          hookTimeout: 120_000
+        }
+      },
       ...(['chaos', 'conformance', 'e2e'] as const).map((name) => ({
         ...source,
         test: {

@@ -13,6 +13,7 @@ const CHECKS = [
   'check:imports',
   'check:unused',
   'test:unit',
+  'test:security',
   'test:chaos',
   'test:conformance',
   'test:e2e'

@@ -35,6 +35,8 @@ export interface NodeOptions {
   /** Where it runs; its mesh listens there, registry and admin API on the loopback. @default HERE */
   readonly place?: Place
   readonly startTimeoutMs?: number
+  /** Added to what every child has of the environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Live: it answers. Ready: it has joined as well. */
@@ -179,12 +181,12 @@ async function startProcess(
   dataDirectory: string,
   until: Condition
 ): Promise<Started> {
-  const { startTimeoutMs = START_TIMEOUT_MS, place = HERE } = options
+  const { startTimeoutMs = START_TIMEOUT_MS, place = HERE, env = {} } = options
   const settingsFile = `${dataDirectory}.yaml`
   // JSON is YAML.
   await writeFile(settingsFile, JSON.stringify(options.settings ?? {}))
   const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
-  const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]))
+  const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]), { env })
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
     readAddresses(process, join(dataDirectory, 'node.json'))
   )

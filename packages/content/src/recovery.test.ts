@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { copyFile, cp, mkdir, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdir, readdir, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { digestOf, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
@@ -62,6 +62,18 @@ describe('after a crash', () => {
     await writeFile(`${directory}/temporary/00ff`, 'half')
     await openStore({}, directory)
     expect(await readdir(`${directory}/temporary`)).toEqual([])
+  })
+
+  it('what is no file is passed over, wherever it lies', async () => {
+    const directory = await storeAfter((store) => store.blobs.put(DIGEST, BYTES))
+    const places = ['temporary', 'uploads', 'blobs', dirname(blobPath('', DIGEST))]
+    for (const place of places) {
+      await mkdir(`${directory}/${place}/00ff`)
+      await symlink('/nowhere', `${directory}/${place}/ff00`)
+    }
+    const store = await openStore({}, directory)
+    expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
+    for (const place of places) expect(await readdir(`${directory}/${place}`)).toContain('00ff')
   })
 
   it('a blob whose commit was cut off is taken in when it is sound', async () => {

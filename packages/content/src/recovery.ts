@@ -34,7 +34,7 @@ export interface RecoveryComponents {
  */
 export async function recover(components: RecoveryComponents): Promise<void> {
   const { files, layout } = components
-  for (const name of await files.list(layout.temporary)) await files.remove(layout.temporaryFile(name))
+  for (const name of await files.listFiles(layout.temporary)) await files.remove(layout.temporaryFile(name))
   const blobFiles = await listFiles(components, 'blobs')
   await recoverPartials(components, blobFiles)
   await recoverBlobs(components, blobFiles)
@@ -89,7 +89,7 @@ async function adoptBlob(components: RecoveryComponents, digest: Digest): Promis
 }
 
 async function recoverUploads({ metadata, tables, files, layout }: RecoveryComponents): Promise<void> {
-  const unclaimed = new Set(await files.list(layout.uploads))
+  const unclaimed = new Set(await files.listFiles(layout.uploads))
   for await (const [[id = ''], { offset }] of tables.uploads.range([])) {
     if (!unclaimed.has(id) && offset === 0) continue
     if (unclaimed.has(id) && (await cutFile(files, layout.uploadFile(id), offset))) unclaimed.delete(id)
@@ -114,7 +114,7 @@ async function listFiles({ files, layout }: RecoveryComponents, area: BlobArea):
   const digests = new Set<Digest>()
   for (const algorithm of ALGORITHMS) {
     for (const prefix of await files.list(layout.algorithmDirectory(area, algorithm))) {
-      for (const name of await files.list(layout.prefixDirectory(area, algorithm, prefix))) {
+      for (const name of await files.listFiles(layout.prefixDirectory(area, algorithm, prefix))) {
         const digest = digestOfFile(algorithm, prefix, name)
         if (digest !== undefined) digests.add(digest)
       }

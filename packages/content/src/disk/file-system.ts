@@ -7,7 +7,10 @@ export interface FileSystem {
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   mkdir(path: string, options: { readonly mode: number; readonly recursive?: boolean }): Promise<unknown>
-  readdir(path: string): Promise<string[]>
+  readdir(
+    path: string,
+    options: { readonly withFileTypes: true }
+  ): Promise<readonly { readonly name: string; isFile(): boolean }[]>
   statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>
 }
 

@@ -84,8 +84,17 @@ export class Files {
 
   /** The names in a directory; none when it isn't there. */
   async list(path: string): Promise<string[]> {
+    return (await this.#entries(path)).map(({ name }) => name)
+  }
+
+  /** The names of the files in a directory: no link, and nothing else that somebody else put there. */
+  async listFiles(path: string): Promise<string[]> {
+    return (await this.#entries(path)).filter((entry) => entry.isFile()).map(({ name }) => name)
+  }
+
+  async #entries(path: string): Promise<Awaited<ReturnType<FileSystem['readdir']>>> {
     try {
-      return await this.#fileSystem.readdir(path)
+      return await this.#fileSystem.readdir(path, { withFileTypes: true })
     } catch (error) {
       if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return []
       throw error

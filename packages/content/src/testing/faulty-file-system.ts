@@ -27,7 +27,7 @@ export function createFaultyFileSystem(): FaultyFileSystem {
     rename: fileSystem.rename,
     unlink: fileSystem.unlink,
     mkdir: fileSystem.mkdir,
-    readdir: (path) => fileSystem.readdir(path),
+    readdir: (path, options) => fileSystem.readdir(path, options),
     statfs: async () => {
       checks++
       return { bavail: system.freeBytes, bsize: 1 }

@@ -37,7 +37,7 @@ export function createVolatileFileSystem(): VolatileFileSystem {
       journalOf(from).path = to
     },
     mkdir: fileSystem.mkdir,
-    readdir: (path) => fileSystem.readdir(path),
+    readdir: (path, options) => fileSystem.readdir(path, options),
     statfs: fileSystem.statfs,
     open: async (path, flags) => wrap(await fileSystem.open(path, flags), journalOf(path)),
     cutPower: async () => {

@@ -1,0 +1,65 @@
+import { readdir } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { eventually } from '../../support/http.ts'
+import { MeshNode, type NodeOptions } from '../../support/node.ts'
+import type { Sandbox } from '../../support/sandbox.ts'
+import type { ProbeLine } from './probe.ts'
+
+const PROBE = fileURLToPath(new URL('./probe.ts', import.meta.url))
+const TIMEOUT_MS = 30_000
+const MIB = 1024 * 1024
+
+/** What a node uses at one moment. */
+export interface Usage extends ProbeLine {
+  readonly files: number
+}
+
+/** A node as users run it, of which can be told what it holds on to. */
+export class Victim {
+  readonly node: MeshNode
+  #probes = 0
+
+  private constructor(node: MeshNode) {
+    this.node = node
+  }
+
+  static async start(sandbox: Sandbox, options: NodeOptions): Promise<Victim> {
+    const env = { ...options.env, NODE_OPTIONS: `--import=${PROBE} --disable-warning=ExperimentalWarning` }
+    return new Victim(await MeshNode.start(sandbox, { ...options, env }))
+  }
+
+  /** What it uses once all garbage is collected. */
+  async usage(): Promise<Usage> {
+    const { process } = this.node
+    const probe = ++this.#probes
+    process.signal('SIGUSR2')
+    const line = await process.waitForLine(new RegExp(`^{"probe":${probe},`), TIMEOUT_MS)
+    const files = (await readdir(`/proc/${process.pid}/fd`)).length
+    return { ...(JSON.parse(line) as ProbeLine), files }
+  }
+
+  /**
+   * Waits until it holds no more than `before`, give or take `slackBytes` and `slackFiles`: what was done to it since has
+   * left nothing behind, but for a few files that stay open for the next reader. @throws with the difference
+   */
+  async expectNoLeak(before: Usage, { slackBytes = 8 * MIB, slackFiles = 16 } = {}): Promise<Usage> {
+    let last = before
+    try {
+      return await eventually('it holds no more than before', TIMEOUT_MS, async () => {
+        last = await this.usage()
+        const clean = last.heldBytes <= before.heldBytes + slackBytes && last.files <= before.files + slackFiles
+        return clean ? last : undefined
+      })
+    } catch {
+      throw new Error(`${this.node.name} held ${JSON.stringify(before)} before and ${JSON.stringify(last)} after`)
+    }
+  }
+
+  /** @throws when the process has ended or told of an error that nobody caught */
+  expectAlive(): void {
+    const { process } = this.node
+    if (!process.running) process.fail('ended')
+    const line = process.log.find(/[Uu]nhandled|[Uu]ncaught/)
+    if (line !== undefined) process.fail(`reported: ${line}`)
+  }
+}
