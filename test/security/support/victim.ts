@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, readlink } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { eventually } from '../../support/http.ts'
 import { MeshNode, type NodeOptions } from '../../support/node.ts'
@@ -11,7 +11,7 @@ const MIB = 1024 * 1024
 
 /** What a node uses at one moment. */
 export interface Usage extends ProbeLine {
-  readonly files: number
+  readonly sockets: number
 }
 
 /** A node as users run it, of which can be told what it holds on to. */
@@ -34,20 +34,19 @@ export class Victim {
     const probe = ++this.#probes
     process.signal('SIGUSR2')
     const line = await process.waitForLine(new RegExp(`^{"probe":${probe},`), TIMEOUT_MS)
-    const files = (await readdir(`/proc/${process.pid}/fd`)).length
-    return { ...(JSON.parse(line) as ProbeLine), files }
+    return { ...(JSON.parse(line) as ProbeLine), sockets: await openSockets(process.pid) }
   }
 
   /**
-   * Waits until it holds no more than `before`, give or take `slackBytes` and `slackFiles`: what was done to it since has
-   * left nothing behind, but for a few files that stay open for the next reader. @throws with the difference
+   * Waits until it holds no more than `before`, give or take `slackBytes` and `slackSockets`: what was done to it since has
+   * left nothing behind. @throws with the difference
    */
-  async expectNoLeak(before: Usage, { slackBytes = 8 * MIB, slackFiles = 16 } = {}): Promise<Usage> {
+  async expectNoLeak(before: Usage, { slackBytes = 8 * MIB, slackSockets = 8 } = {}): Promise<Usage> {
     let last = before
     try {
       return await eventually('it holds no more than before', TIMEOUT_MS, async () => {
         last = await this.usage()
-        const clean = last.heldBytes <= before.heldBytes + slackBytes && last.files <= before.files + slackFiles
+        const clean = last.heldBytes <= before.heldBytes + slackBytes && last.sockets <= before.sockets + slackSockets
         return clean ? last : undefined
       })
     } catch {
@@ -62,4 +61,11 @@ export class Victim {
     const line = process.log.find(/[Uu]nhandled|[Uu]ncaught/)
     if (line !== undefined) process.fail(`reported: ${line}`)
   }
+}
+
+async function openSockets(pid: number): Promise<number> {
+  const directory = `/proc/${pid}/fd`
+  const names = await readdir(directory)
+  const targets = await Promise.all(names.map((name) => readlink(`${directory}/${name}`).catch(() => '')))
+  return targets.filter((target) => target.startsWith('socket:')).length
 }
