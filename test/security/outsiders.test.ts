@@ -12,7 +12,7 @@ import { Victim } from './support/victim.ts'
 
 /** Seconds, where the defence is missing. */
 const MAX_PAUSE_MS = 500
-const KNOWN_TO_ALL = ['', '/multistream/1.0.0', 'na', '/layermesh/tls/1.0.0', '/noise']
+const KNOWN_TO_ALL = ['', '/multistream/1.0.0', 'na', '/layermesh/tls/2.0.0', '/noise']
 
 const sandbox = useSandbox()
 const strangers: HostilePeer[] = []

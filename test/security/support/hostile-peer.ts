@@ -8,7 +8,9 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { membershipOf } from '../../../packages/mesh/src/network/membership.ts'
+import { Admissions } from '../../../packages/mesh/src/network/admissions.ts'
+import { secretsAlone } from '../../../packages/mesh/src/network/membership.ts'
+import { prologueOf } from '../../../packages/mesh/src/network/noise.ts'
 import { tls } from '../../../packages/mesh/src/network/tls/encrypter.ts'
 import { eventually } from '../../support/http.ts'
 import type { Contact, MeshNode } from '../../support/node.ts'
@@ -43,12 +45,14 @@ export class HostilePeer {
   }
 
   static async start(options: HostilePeerOptions = {}): Promise<HostilePeer> {
-    const { prologue, proofKeys } = membershipOf(options.secret)
+    const policy = secretsAlone(options.secret === undefined ? [] : [options.secret])
+    const admissions = new Admissions({ policy, isBanned: () => false, onRefused: () => {} })
+    const byNoise = noise({ prologueBytes: prologueOf(options.secret) })
     const host = await createLibp2p({
       privateKey: options.privateKey ?? (await generateKeyPair('Ed25519')),
       addresses: { listen: options.listens ? ['/ip4/127.0.0.1/tcp/0'] : [] },
       transports: [tcp()],
-      connectionEncrypters: [options.encryption === 'noise' ? noise({ prologueBytes: prologue }) : tls({ proofKeys })],
+      connectionEncrypters: [options.encryption === 'noise' ? byNoise : tls({ admissions })],
       streamMuxers: [yamux({ maxInboundStreams: MANY, maxOutboundStreams: MANY, enableKeepAlive: false })],
       connectionGater: { denyDialMultiaddr: () => false },
       connectionManager: { maxConnections: MANY, maxParallelDials: 200, dialTimeout: DIAL_TIMEOUT_MS },

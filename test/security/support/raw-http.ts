@@ -9,7 +9,8 @@ export interface RawAnswer {
   readonly body: Buffer
 }
 
-const TIMEOUT_MS = 20_000
+/** Longer than a server waits for the rest of a head. */
+const TIMEOUT_MS = 30_000
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 /** A TCP connection to a server, on which bytes go out exactly as they are given. */
@@ -87,17 +88,14 @@ export class RawHttp {
   }
 
   async #arrival(deadline: number): Promise<void> {
-    const timer = setTimeout(
-      () => this.#woken.reject(new Error('no answer came in time')),
-      deadline - performance.now()
-    )
-    await this.#woken.promise.finally(() => clearTimeout(timer))
+    const { promise, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => reject(new Error('no answer came in time')), deadline - performance.now())
+    await Promise.race([this.#woken.promise, promise]).finally(() => clearTimeout(timer))
   }
 
   #wake(): void {
     this.#woken.resolve()
     this.#woken = Promise.withResolvers()
-    this.#woken.promise.catch(() => {})
   }
 }
 
