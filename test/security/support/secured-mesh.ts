@@ -7,8 +7,8 @@ import { Victim } from './victim.ts'
 
 /** What nobody may read but alice and bob. */
 export const CANARY = 'canary-in-a-coal-mine'
-export const PASSWORD = 'correct horse battery staple'
-export const USERS = ['alice', 'bob', 'carol', 'mallory'] as const
+const PASSWORD = 'correct horse battery staple'
+const USERS = ['alice', 'bob', 'carol', 'mallory'] as const
 
 const ALL = ['pull', 'create', 'update', 'delete']
 
