@@ -44,6 +44,8 @@ export interface TagHandler {
   delete(from: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
   /** A node asks this seed for a token for one of its clients. @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS, UNSUPPORTED */
   authenticate(from: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string>
+  /** A node says that it has all of an image: its manifest and all that this names. */
+  complete(from: string, repository: Repository, digest: Digest): Promise<void>
 }
 
 export interface TagAnswer {
@@ -108,6 +110,8 @@ export interface TagClient {
   delete(peerId: string, target: DeleteRequest, signal: AbortSignal): Promise<boolean>
   /** @returns a token that the seed accepts as a credential @throws {OciError} what the seed answered */
   authenticate(peerId: string, request: AuthenticateRequest, signal: AbortSignal): Promise<string>
+  /** Tells a seed that this node has all of an image. */
+  complete(peerId: string, repository: Repository, digest: Digest, signal: AbortSignal): Promise<void>
   /** Tells all connected peers of a changed record; does not wait for them. */
   announce(envelope: Uint8Array): void
 }

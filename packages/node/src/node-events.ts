@@ -12,6 +12,7 @@ import {
   recordOfTagChange,
   recordsOfPassedOn
 } from './audit/records.ts'
+import type { Distribution } from './distribution/zone-watch.ts'
 import type { Logger } from './log.ts'
 import type { NodeMetrics } from './metrics.ts'
 import type { TagChange } from './tags/tag-authority.ts'
@@ -84,6 +85,16 @@ export class NodeEvents implements RegistryListener {
   adminAction(event: AdminActionEvent): void {
     // To look is no change; to try without the token is worth to know.
     if (event.method !== 'GET' || event.error !== undefined) this.#components.audit?.write(recordOfAction(event))
+  }
+
+  /** Whether anybody wants to know which images a zone has. */
+  get wantsDistributions(): boolean {
+    return this.#components.webhooks?.wants('image.distributed') ?? false
+  }
+
+  /** Every connected node of a zone has an image. */
+  imageDistributed(distribution: Distribution): void {
+    this.#tell({ name: 'image.distributed', data: distribution }).catch(() => {})
   }
 
   peerBanned({ peerId, reason, untilMs }: { peerId: string; reason: string; untilMs: number }): void {

@@ -165,6 +165,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   })
   started.add(() => mesh.stop())
   await mesh.start(backend.tagHandler)
+  backend.images?.start()
+  started.add(() => backend.images?.stop())
   backend.authority?.start()
   started.add(() => backend.authority?.stop())
   if (seedSets) {

@@ -129,9 +129,9 @@ export const EVENTS = Object.freeze({
     maybe: ['actor', 'via']
   },
   'image.distributed': {
-    when: 'Every node of a zone that the seed is connected to has all of an image: its manifest and all that it names.',
+    when: 'Every node of a zone that the seed is connected to has all of an image; once for each zone.',
     always: ['repository', 'digest', 'zone', 'nodes'],
-    maybe: ['tag']
+    maybe: []
   },
   'peer.banned': {
     when: 'A peer that lied or broke a protocol was shut out.',

@@ -47,7 +47,8 @@ const silent: TagHandler = {
   delete: async () => false,
   authenticate: async () => {
     throw new OciError('UNSUPPORTED', 'makes no tokens')
-  }
+  },
+  complete: async () => {}
 }
 
 const unobserved: MeshObserver = {

@@ -56,3 +56,8 @@ describe('requests on behalf of clients', () => {
     expect(() => decodeTokenAnswer(encodeTokenAnswer(tooLong))).toThrow()
   })
 })
+
+it('that a node has all of an image comes through as it was sent', () => {
+  const request: TagRequest = { op: 'complete', repository, digest }
+  expect(decodeTagRequest(encodeTagRequest(request))).toEqual(request)
+})

@@ -34,12 +34,14 @@ export type TagRequest =
   | { readonly op: 'push'; readonly push: PushRequest }
   | { readonly op: 'delete'; readonly target: DeleteRequest }
   | { readonly op: 'authenticate'; readonly request: AuthenticateRequest }
+  | { readonly op: 'complete'; readonly repository: Repository; readonly digest: Digest }
 
 export function encodeTagRequest(request: TagRequest): Uint8Array {
   switch (request.op) {
     case 'resolve':
     case 'offer':
     case 'list-referrers':
+    case 'complete':
       return encodeFields({ ...request })
     case 'list-tags':
       return encodeFields({ op: request.op, repository: request.repository, ...request.page })
@@ -95,6 +97,8 @@ export function decodeTagRequest(bytes: Uint8Array): TagRequest {
           address: fields.text('address', MAX_ADDRESS_LENGTH)
         }
       }
+    case 'complete':
+      return { op, repository: repository(fields), digest: readValue(parseDigest, fields.text('digest')) }
     default:
       throw malformed(`operation ${op}`)
   }

@@ -81,6 +81,10 @@ export class TagProtocolClient implements TagClient {
     )
   }
 
+  async complete(peerId: string, repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
+    decodeDeleteAnswer(await this.ask(peerId, { op: 'complete', repository, digest }, signal))
+  }
+
   announce(envelope: Uint8Array): void {
     for (const peer of this.#host.getPeers()) {
       if (this.#announcing.size >= ANNOUNCE_QUEUE) return
@@ -152,5 +156,8 @@ async function answerRequest(
       return encodeDeleteAnswer(await handler.delete(peerId, request.target, signal))
     case 'authenticate':
       return encodeTokenAnswer(await handler.authenticate(peerId, request.request, signal))
+    case 'complete':
+      await handler.complete(peerId, request.repository, request.digest)
+      return encodeDeleteAnswer(false)
   }
 }

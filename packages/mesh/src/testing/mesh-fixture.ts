@@ -72,7 +72,8 @@ export const silentTags: TagHandler = {
   delete: async () => false,
   authenticate: async () => {
     throw new OciError('UNSUPPORTED', 'makes no tokens')
-  }
+  },
+  complete: async () => {}
 }
 
 /** Meshes in this process, each with a store of its own; all is gone after `dispose`. */

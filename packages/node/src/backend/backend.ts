@@ -4,6 +4,8 @@ import type { Repository, Tag } from '@layermesh/oci'
 import type { RegistryAccess, RegistryBackend } from '@layermesh/registry'
 import type { TrustPolicy } from '@layermesh/trust'
 import type { NodeConfig } from '../config/node-config.ts'
+import { ImageWatch } from '../distribution/image-watch.ts'
+import { ZoneWatch } from '../distribution/zone-watch.ts'
 import { ImagePuller } from '../image-puller.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
@@ -41,7 +43,7 @@ export interface BackendComponents {
   readonly access?: RegistryAccess
   readonly tokens?: TokenIssuer
   /** Told of what this node does for clients of others, and of the tags that it signs. */
-  readonly events: Pick<NodeEvents, 'passedOn' | 'tagChanged'>
+  readonly events: Pick<NodeEvents, 'passedOn' | 'tagChanged' | 'imageDistributed' | 'wantsDistributions'>
 }
 
 /** What stands between the registry's API and the mesh. */
@@ -53,6 +55,8 @@ export interface NodeBackend {
   /** Only on a seed. */
   readonly authority: TagAuthority | undefined
   readonly history: TagHistory
+  /** Only on a node that is no seed. */
+  readonly images: ImageWatch | undefined
 }
 
 const MINUTE_MS = 60_000
@@ -153,6 +157,22 @@ export function createBackend({
     permitted: config.registry.deletes && !config.registry.readOnly
   })
   const tags = new MeshTags({ content, resolver, lists, deletions })
+  const images =
+    config.role === 'seed'
+      ? undefined
+      : new ImageWatch({
+          isHere: async (digest) => (await content.blobs.stat(digest)) !== undefined,
+          tell: (repository, digest, signal) => router.tellComplete(repository, digest, signal),
+          onFailure: (error) => log.debug({ err: error }, 'could not look whether images are complete'),
+          now: () => performance.now()
+        })
+  const zones = events.wantsDistributions
+    ? new ZoneWatch({
+        peers: () => mesh.peers(),
+        knows: async (repository, digest) => (await content.repositories.manifest(repository, digest)) !== undefined,
+        onDistributed: (distribution) => events.imageDistributed(distribution)
+      })
+    : undefined
   const manifests = new MeshManifests({
     content,
     fetch,
@@ -161,7 +181,8 @@ export function createBackend({
     deletions,
     expect: (digests, like) => mesh.expect(digests, like),
     listReferrers: (repository, subject, signal) => lists.referrers(repository, subject, signal),
-    onPull
+    onPull,
+    onManifest: (repository, digest, bytes) => images?.watch(repository, digest, bytes)
   })
   const blobs = new MeshBlobs({ content, fetch, router, deletions, onPull })
   return {
@@ -183,6 +204,7 @@ export function createBackend({
       deletions,
       access,
       tokens,
+      zones,
       onPassedOn: (event) => events.passedOn(event)
     }),
     records,
@@ -195,6 +217,7 @@ export function createBackend({
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
     }),
     authority,
-    history: new TagHistory({ peerId, content, authority, immutable })
+    history: new TagHistory({ peerId, content, authority, immutable }),
+    images
   }
 }

@@ -88,6 +88,7 @@ async function makeSeedNode(immutable = new ImmutableTags([])) {
     pushes,
     deletions,
     access,
+    zones: undefined,
     tokens: undefined
   })
 

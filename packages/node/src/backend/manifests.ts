@@ -28,6 +28,8 @@ export interface MeshManifestsComponents {
   expect(digests: readonly Digest[], like: Digest): void
   listReferrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>
   onPull(kind: 'manifest', result: PullResult): void
+  /** Told of each manifest that a client is given. */
+  onManifest(repository: Repository, digest: Digest, bytes: Uint8Array): void
 }
 
 /** Manifests for clients: from the store, or from peers; what one names may be pulled from its repository. */
@@ -39,9 +41,10 @@ export class MeshManifests implements RegistryManifests {
   }
 
   async get(repository: Repository, digest: Digest, signal: AbortSignal): Promise<StoredManifest | undefined> {
-    const { onPull } = this.#components
+    const { onPull, onManifest } = this.#components
     try {
       const found = await this.find(repository, digest, signal)
+      if (found) onManifest(repository, digest, found.manifest.bytes)
       onPull('manifest', found?.result ?? 'miss')
       return found?.manifest
     } catch (error) {

@@ -74,6 +74,13 @@ export class SeedRouter {
     return trust.signersFor(repository).filter((signer) => signer !== peerId)
   }
 
+  /** Tells the connected seeds for the repository that this node has all of an image. @returns whether any of them knows now */
+  async tellComplete(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { client } = this.#components
+    const told = await this.ask(repository, async (seed) => await client.complete(seed, repository, digest, signal))
+    return told.length > 0
+  }
+
   private async withSeed<T>(repository: Repository, act: (seed: string) => Promise<T>): Promise<T> {
     const { trust, connected } = this.#components
     const seeds = trust.signersFor(repository)

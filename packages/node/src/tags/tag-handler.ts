@@ -14,6 +14,7 @@ import type { Deletions } from '../backend/deletions.ts'
 import type { Lists } from '../backend/lists.ts'
 import type { PushService } from '../backend/push-service.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
+import type { ZoneWatch } from '../distribution/zone-watch.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { TagRecords } from './tag-records.ts'
@@ -47,6 +48,8 @@ export interface NodeTagHandlerComponents {
   readonly access: Pick<RegistryAccess, 'identify'> | undefined
   /** Undefined where clients need no credentials, and on a node that is no seed. */
   readonly tokens: TokenIssuer | undefined
+  /** Undefined on a node that is no seed, and where nobody wants to know. */
+  readonly zones: Pick<ZoneWatch, 'complete'> | undefined
   /** Told of each push and deletion of clients of other nodes, before the node has its answer; a failure is told to it. */
   onPassedOn?(event: PassedOnWrite): Promise<void>
 }
@@ -112,6 +115,11 @@ export class NodeTagHandler implements TagHandler {
     const caller = await this.identify(from, target.credential, signal)
     const event = { from, actor: caller.name, write: { deletion: target } }
     return await this.told(event, () => this.#components.deletions.take(from, target, caller, signal))
+  }
+
+  async complete(from: string, repository: Repository, digest: Digest): Promise<void> {
+    const { zones, router } = this.#components
+    if (router.isAuthority(repository)) await zones?.complete(from, repository, digest)
   }
 
   private async told<T>(event: PassedOnWrite, act: () => Promise<T>): Promise<T> {
