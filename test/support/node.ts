@@ -46,6 +46,7 @@ type Condition = keyof typeof PROBE
 interface Addresses {
   readonly pid: number
   readonly registry: string
+  readonly mirror?: string
   readonly admin: string
   readonly meshAddresses: readonly string[]
   readonly peerId: string
@@ -109,6 +110,13 @@ export class MeshNode {
   /** `http://127.0.0.1:PORT` of the registry. */
   get registryUrl(): string {
     return this.#addresses.registry
+  }
+
+  /** `http://127.0.0.1:PORT` of the mirror listener. @throws when there is none */
+  get mirrorUrl(): string {
+    const { mirror } = this.#addresses
+    if (mirror === undefined) throw new Error(`${this.name} has no mirror; set registry.mirrorListen`)
+    return mirror
   }
 
   /** `localhost:PORT`, as image names begin with it. */
