@@ -292,6 +292,40 @@ describe('a node', () => {
     expect(refusals).toEqual([reason])
   })
 
+  it.each([
+    ['an older one', 'rollback', { sequence: 6 }],
+    ['another one under the same number', 'conflict', { sequence: 7, ...manifest('x') }],
+    ['one that has expired', 'expired', { sequence: 8, issuedAt: -2 * HOUR, expiresAt: -1 }],
+    ['one from the future', 'from_the_future', { sequence: 8, issuedAt: 60_001 }]
+  ])('refuses after a restart what it refused before: %s', async (_what, reason, change) => {
+    const times = { issuedAt: now, expiresAt: now + HOUR }
+    const statement = { repository, tag, sequence: 7, ...manifest('a') }
+    const first = makeNode({})
+    await first.records.take(await sealTagRecord({ ...statement, ...times }, seedKey), 'peer', 'hearsay')
+    const { issuedAt = 0, expiresAt = HOUR } = change as { issuedAt?: number; expiresAt?: number }
+    const other = { ...statement, ...change, issuedAt: now + issuedAt, expiresAt: now + expiresAt }
+    const envelope = await sealTagRecord(other, seedKey)
+    const restarted = makeNode({}, first.tags)
+    for (const node of [first, restarted]) expect(await node.records.take(envelope, 'peer', 'hearsay')).toBeUndefined()
+    expect(refusals).toEqual([reason, reason])
+    expect((await restarted.records.get(repository, tag))?.record).toMatchObject(manifest('a'))
+  })
+
+  it('follows a seed whose clock is a minute ahead or behind', async () => {
+    for (const skew of [60_000, -60_000]) {
+      const seed = makeSeed(seedKey, { now: () => now + skew })
+      await seed.authority.set(repository, tag, manifest(`${skew}`), author)
+      const answer = async () => ({
+        confirmedAt: now + skew,
+        authoritative: true,
+        ...(await seed.records.get(repository, tag))
+      })
+      const node = makeNode({ [seedId]: answer })
+      expect(await node.resolve()).toEqual({ record: expect.objectContaining(manifest(`${skew}`)) })
+    }
+    expect(refusals).toEqual([])
+  })
+
   it('asks the seed once for all who want the same tag at one time', async () => {
     const seed = seedWithAnswer()
     await seed.authority.set(repository, tag, manifest('a'), author)
