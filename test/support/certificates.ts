@@ -31,9 +31,11 @@ export class Authority {
     return join(this.#directory, 'ca.crt')
   }
 
-  async issue(name: string): Promise<CertificateFiles> {
+  /** @param address of the server, beside those of the loopback */
+  async issue(name: string, address?: string): Promise<CertificateFiles> {
     const path = (end: string) => join(this.#directory, `${name}.${end}`)
-    await writeFile(path('ext'), 'subjectAltName = IP:127.0.0.1, DNS:localhost\n')
+    const more = address === undefined ? '' : `, IP:${address}`
+    await writeFile(path('ext'), `subjectAltName = IP:127.0.0.1, DNS:localhost${more}\n`)
     await runOk('openssl', ['req', ...KEY, '-subj', `/CN=${name}`, '-keyout', path('key'), '-out', path('csr')])
     const signer = ['-CA', this.file, '-CAkey', join(this.#directory, 'ca.key'), '-CAcreateserial', '-days', '2']
     const subject = ['-in', path('csr'), '-extfile', path('ext'), '-out', path('crt')]

@@ -48,7 +48,11 @@ beforeEach(() => {
 
 /** One node with all ways to prove who one is. */
 function access(
-  { self = node, hasUsers = true }: { self?: typeof node; hasUsers?: boolean } = {},
+  {
+    self = node,
+    hasUsers = true,
+    passesOn = false
+  }: { self?: typeof node; hasUsers?: boolean; passesOn?: boolean } = {},
   options: AccessControlOptions = {}
 ) {
   const tokens = new TokenAuthority({ ...self, signers: fakeSigners({ [seed.peerId]: '' }), clock: clock.now })
@@ -63,6 +67,7 @@ function access(
     issuers: [issuer],
     certificateName: 'commonName',
     tokens,
+    passesOn,
     clock: clock.now,
     onLogin: (event) => logins.push(event)
   })
@@ -167,6 +172,17 @@ describe('a client', () => {
     await expect(by(undefined, certificate('alice', 'Nov 26 03:59:59 2026 GMT'))).rejects.toEqual(UNAUTHORIZED)
   })
 
+  it('with a certificate changes nothing where a seed would have to see it, and is not sent for another token', async () => {
+    const by = access({ passesOn: true })
+    const scopes = parseScopes(['repository:team/app:pull,push'])
+    const { text } = await by.service.issueAccess(proof(undefined, certificate('alice')), scopes, signal)
+    for (const shown of [proof(undefined, certificate('alice')), proof(`Bearer ${text}`)]) {
+      const caller = await by.control.identify(shown, signal)
+      expect(REPOSITORY_ACTIONS.filter((action) => caller.may(action, repository('team/app')))).toEqual(['pull'])
+      expect(caller.mayWithAnotherToken('create', repository('team/app'))).toBe(false)
+    }
+  })
+
   it('may do what the rules of this moment say', async () => {
     const caller = await identify(ALICE)
     rules = new AccessRules([])
@@ -191,6 +207,9 @@ describe('a token', () => {
     expect(await allowed(header, 'public/app')).toEqual(['pull'])
     expect(caller.mayWithAnotherToken('create', repository('team/app'))).toBe(true)
     expect(caller.mayWithAnotherToken('pull', repository('other'))).toBe(false)
+    const byKey = await identify(await issue(`Bearer ${addKey()}`, 'repository:team/app:pull'))
+    expect(byKey.mayWithAnotherToken('create', repository('team/app'))).toBe(true)
+    expect(byKey.mayWithAnotherToken('delete', repository('team/app'))).toBe(false)
   })
 
   it('never widens what the rules of this moment give', async () => {

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import type { Repository } from '@layermesh/oci'
 import type { ChallengeScope, ClientProof, Identity, RepositoryAction } from './access-types.ts'
 import type { Authenticator } from './authenticator.ts'
-import { isAllowed } from './rights.ts'
+import { isAllowed, isAllowedByCredential } from './rights.ts'
 import type { AccessRules } from './rules.ts'
 import { actionsFor, formatScope } from './scope.ts'
 import { TOKEN_SERVICE } from './tokens/token-authority.ts'
@@ -90,9 +90,9 @@ export class Caller {
     return isAllowed(this.#rules(), this.#identity, action, repository)
   }
 
-  /** Whether the rules allow what {@link may} denies, so that another credential of the same user could do it. */
+  /** Whether another token of the same credential could do what this one does not cover. */
   mayWithAnotherToken(action: RepositoryAction, repository: Repository): boolean {
-    return this.#rules().allows(this.#identity, action, repository)
+    return isAllowedByCredential(this.#rules(), this.#identity, action, repository)
   }
 }
 

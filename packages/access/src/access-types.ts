@@ -43,8 +43,10 @@ export interface Identity {
   readonly source: IdentitySource
   /** From when on the credential means nothing, in ms since 1970; undefined when that is not known. */
   readonly expiresAtMs: number | undefined
-  /** What the credential itself is limited to. */
-  readonly narrowings: readonly Narrowing[]
+  /** What the credential that proved it is limited to, whatever token was made of it; undefined for no limit. */
+  readonly limit?: Narrowing
+  /** What the token that was shown covers; undefined when the credential itself was shown. */
+  readonly token?: Narrowing
 }
 
 /** Whoever shows nothing. */
@@ -52,8 +54,7 @@ export const ANONYMOUS: Identity = Object.freeze({
   name: undefined,
   groups: Object.freeze([]),
   source: Object.freeze({ kind: 'anonymous', id: '' }),
-  expiresAtMs: undefined,
-  narrowings: Object.freeze([])
+  expiresAtMs: undefined
 })
 
 /** Where this package writes its log; pino fits as it is. */

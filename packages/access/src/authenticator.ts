@@ -1,5 +1,13 @@
 import { OciError } from '@layermesh/oci'
-import { ANONYMOUS, type ClientProof, type Clock, type Identity, type IdentitySource } from './access-types.ts'
+import {
+  ANONYMOUS,
+  type ClientProof,
+  type Clock,
+  type Identity,
+  type IdentitySource,
+  type Narrowing,
+  type RepositoryAction
+} from './access-types.ts'
 import { type Credentials, parseAuthorization } from './authorization.ts'
 import { type CertificateName, identifyCertificate } from './certificate.ts'
 import { TooManyLoginsError, unauthorized } from './errors.ts'
@@ -26,10 +34,13 @@ export interface AuthenticatorComponents {
   /** Which part of a client certificate is a name; undefined when certificates tell of nobody. */
   readonly certificateName: CertificateName | undefined
   readonly tokens: Pick<TokenAuthority, 'verify'>
+  /** Whether a seed judges anew what clients change here, as on every node that is none. */
+  readonly passesOn: boolean
   readonly clock: Clock
   readonly onLogin?: (event: LoginEvent) => void
 }
 
+const PULLS_ONLY: Narrowing = Object.freeze({ allows: (action: RepositoryAction) => action === 'pull' })
 const JWT = /^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
 
 /** Finds out who a client is, by whatever it shows. */
@@ -51,7 +62,7 @@ export class Authenticator {
     }
     const token = await this.#components.tokens.verify('access', credentials.token)
     const identity = await this.#revive(token, false)
-    return { ...identity, narrowings: [...identity.narrowings, token.narrowing] }
+    return { ...identity, token: token.narrowing }
   }
 
   /**
@@ -79,7 +90,7 @@ export class Authenticator {
     if (credentials === undefined) {
       if (certificate === undefined || certificateName === undefined) return ANONYMOUS
       return await this.#reporting('certificate', undefined, address, () =>
-        this.#unexpired(identifyCertificate(certificate, certificateName))
+        this.#limited(this.#unexpired(identifyCertificate(certificate, certificateName)))
       )
     }
     const user = credentials.scheme === 'basic' ? credentials.user : undefined
@@ -96,7 +107,7 @@ export class Authenticator {
     const { passwords } = this.#components
     if (user === undefined || passwords === undefined) throw unauthorized('wrong user name or password')
     const id = await passwords.check(user, password, address)
-    return { name: user, groups: [], source: { kind: 'htpasswd', id }, expiresAtMs: undefined, narrowings: [] }
+    return { name: user, groups: [], source: { kind: 'htpasswd', id }, expiresAtMs: undefined }
   }
 
   #issuerOf(token: string): OidcIssuer | undefined {
@@ -115,7 +126,7 @@ export class Authenticator {
       const identity = this.#components.apiKeys.revive(source.id)
       if (identity?.name === name) return identity
     } else if (await this.#stillHolds(name, source, strict)) {
-      return { name, groups, source, expiresAtMs, narrowings: [] }
+      return this.#limited({ name, groups, source, expiresAtMs })
     }
     throw unauthorized('the credential that this token was given for holds no more')
   }
@@ -132,6 +143,12 @@ export class Authenticator {
       default:
         return false
     }
+  }
+
+  /** Where changes are passed on to a seed, a certificate allows none: it can't be shown there. */
+  #limited(identity: Identity): Identity {
+    const isLimited = identity.source.kind === 'certificate' && this.#components.passesOn
+    return isLimited ? { ...identity, limit: PULLS_ONLY } : identity
   }
 
   #unexpired(identity: Identity): Identity {

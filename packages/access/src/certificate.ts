@@ -28,8 +28,7 @@ export function identifyCertificate(certificate: PeerCertificate, nameIn: Certif
     name,
     groups: [],
     source: { kind: 'certificate', id: '' },
-    expiresAtMs: Number.isNaN(expiresAtMs) ? undefined : expiresAtMs,
-    narrowings: []
+    expiresAtMs: Number.isNaN(expiresAtMs) ? undefined : expiresAtMs
   }
 }
 

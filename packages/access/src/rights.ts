@@ -2,10 +2,7 @@ import type { Repository } from '@layermesh/oci'
 import { ANONYMOUS, type Identity, type RepositoryAction } from './access-types.ts'
 import type { AccessRules } from './rules.ts'
 
-/**
- * What a client may: what everybody may, and, of what the rules give its user, that to which its credential is not
- * narrowed.
- */
+/** What a client may: what everybody may, and, of what its credential may, that which its token covers. */
 export function isAllowed(
   rules: AccessRules,
   identity: Identity,
@@ -13,8 +10,16 @@ export function isAllowed(
   repository: Repository
 ): boolean {
   if (rules.allows(ANONYMOUS, action, repository)) return true
-  return (
-    rules.allows(identity, action, repository) &&
-    identity.narrowings.every((narrowing) => narrowing.allows(action, repository))
-  )
+  const { token } = identity
+  return isAllowedByCredential(rules, identity, action, repository) && (token?.allows(action, repository) ?? true)
+}
+
+/** What a client may with the widest token that its credential is given: what the rules allow its user, within the credential's limit. */
+export function isAllowedByCredential(
+  rules: AccessRules,
+  identity: Identity,
+  action: RepositoryAction,
+  repository: Repository
+): boolean {
+  return rules.allows(identity, action, repository) && (identity.limit?.allows(action, repository) ?? true)
 }

@@ -45,6 +45,26 @@ export class Containerd {
     await this.#ctr('images', 'pull', '--hosts-dir', this.#hostsDirectory, reference)
   }
 
+  /** Pulls from a registry itself, with what `flags` say of the way to it, such as `--plain-http` and `--user`. */
+  async pullWith(flags: readonly string[], reference: string): Promise<void> {
+    await this.#ctr('images', 'pull', ...flags, reference)
+  }
+
+  /** Pushes to a registry itself, as {@link pullWith} pulls. */
+  async pushWith(flags: readonly string[], reference: string): Promise<void> {
+    await this.#ctr('images', 'push', ...flags, reference)
+  }
+
+  /** Takes an image from an archive as `docker save` writes it. */
+  async load(archive: string): Promise<void> {
+    await this.#ctr('images', 'import', archive)
+  }
+
+  /** Forgets an image, so that it has to be pulled again. */
+  async remove(reference: string): Promise<void> {
+    await this.#ctr('images', 'remove', '--sync', reference)
+  }
+
   /** The digest that a reference means here. */
   async digestOf(reference: string): Promise<string | undefined> {
     const table = await this.#ctr('images', 'list', `name==${reference}`)

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
@@ -16,8 +16,10 @@ export interface DockerOptions {
 /** A Docker daemon of the test's own, without a network for its containers, and the client that talks to it. */
 export class Docker {
   readonly #env: Readonly<Record<string, string>>
+  readonly #configDirectory: string
 
   private constructor(socket: string, configDirectory: string) {
+    this.#configDirectory = configDirectory
     this.#env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
   }
 
@@ -43,6 +45,21 @@ export class Docker {
     return new Docker(socket, directory)
   }
 
+  /** @throws when the registry does not take the password */
+  async login(host: string, user: string, password: string): Promise<void> {
+    await this.#docker('login', '--username', user, '--password', password, host)
+  }
+
+  async logout(host: string): Promise<void> {
+    await this.#docker('logout', host)
+  }
+
+  /** What it keeps for a registry that it has logged in to. */
+  async storedLogin(host: string): Promise<Record<string, string>> {
+    const config = await readFile(join(this.#configDirectory, 'config.json'), 'utf8')
+    return (JSON.parse(config) as { auths: Record<string, Record<string, string>> }).auths[host] ?? {}
+  }
+
   async pull(reference: string): Promise<void> {
     await this.#docker('pull', '--quiet', reference)
   }
@@ -58,6 +75,11 @@ export class Docker {
 
   async tag(reference: string, another: string): Promise<void> {
     await this.#docker('tag', reference, another)
+  }
+
+  /** Forgets an image, so that it has to be pulled again. */
+  async remove(reference: string): Promise<void> {
+    await this.#docker('image', 'rm', '--force', reference)
   }
 
   /** The digests under which registries know an image that is here: `name@sha256:…`. */

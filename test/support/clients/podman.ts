@@ -22,6 +22,15 @@ export class Podman {
     return new Podman(await createContainersHome(sandbox, name, mirrors), certificates)
   }
 
+  /** @throws when the registry does not take the password */
+  async login(host: string, user: string, password: string): Promise<void> {
+    await this.#podman('login', '--username', user, '--password', password, ...this.#tls(`${host}/`), host)
+  }
+
+  async logout(host: string): Promise<void> {
+    await this.#podman('logout', host)
+  }
+
   async pull(reference: string): Promise<void> {
     await this.#podman(
       'pull',

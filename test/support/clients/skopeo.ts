@@ -22,6 +22,15 @@ export class Skopeo {
     return new Skopeo(await createContainersHome(sandbox, name), certificates)
   }
 
+  /** @throws when the registry does not take the password */
+  async login(host: string, user: string, password: string): Promise<void> {
+    await this.#skopeo('login', '--username', user, '--password', password, this.#tls('--'), host)
+  }
+
+  async logout(host: string): Promise<void> {
+    await this.#skopeo('logout', host)
+  }
+
   /** Pushes an image, byte for byte. */
   async push(image: BuiltImage, reference: string): Promise<void> {
     const directory = join(this.#home.directory, `push-${this.#nextDirectory()}`)

@@ -47,12 +47,12 @@ it('stands for its user, within its scopes', () => {
     source: { kind: 'apiKey', id: made.id },
     expiresAtMs: clock.nowMs + 1_000
   })
-  const [narrowing] = identity.narrowings
-  expect(narrowing?.allows('pull', repository('team/a/b'))).toBe(true)
-  expect(narrowing?.allows('update', repository('team/app'))).toBe(true)
-  expect(narrowing?.allows('update', repository('team/other'))).toBe(false)
-  expect(narrowing?.allows('pull', repository('other/app'))).toBe(false)
-  expect(narrowing?.allows('pull', repository('docker.io/library/nginx'))).toBe(false)
+  const { limit } = identity
+  expect(limit?.allows('pull', repository('team/a/b'))).toBe(true)
+  expect(limit?.allows('update', repository('team/app'))).toBe(true)
+  expect(limit?.allows('update', repository('team/other'))).toBe(false)
+  expect(limit?.allows('pull', repository('other/app'))).toBe(false)
+  expect(limit?.allows('pull', repository('docker.io/library/nginx'))).toBe(false)
 })
 
 it('is refused when it is another, was revoked or has expired, in the same words', () => {
@@ -92,9 +92,9 @@ it('is looked up again for what was given for it', () => {
 it('has the scopes that the directory gives it now', () => {
   keys.identify(made.text)
   known.set(made.id, { ...keyOf(made), scopes: [{ repositories: 'other', actions: ['pull'] }] })
-  const [narrowing] = keys.identify(made.text).narrowings
-  expect(narrowing?.allows('pull', repository('team/app'))).toBe(false)
-  expect(narrowing?.allows('pull', repository('other'))).toBe(true)
+  const { limit } = keys.identify(made.text)
+  expect(limit?.allows('pull', repository('team/app'))).toBe(false)
+  expect(limit?.allows('pull', repository('other'))).toBe(true)
 })
 
 it('is refused whatever is written instead', () => {

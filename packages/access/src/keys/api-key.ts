@@ -45,7 +45,7 @@ export function looksLikeApiKey(text: string): boolean {
 export class ApiKeys {
   readonly #directory: ApiKeyDirectory
   readonly #clock: Clock
-  readonly #narrowings = new LRUCache<ApiKey, Narrowing>({ max: 1_000 })
+  readonly #limits = new LRUCache<ApiKey, Narrowing>({ max: 1_000 })
 
   constructor({ directory, clock }: { directory: ApiKeyDirectory; clock: Clock }) {
     this.#directory = directory
@@ -80,16 +80,16 @@ export class ApiKeys {
       groups: [],
       source: { kind: 'apiKey', id: key.id },
       expiresAtMs: key.expiresAt,
-      narrowings: [this.#narrowingOf(key)]
+      limit: this.#limitOf(key)
     }
   }
 
-  #narrowingOf(key: ApiKey): Narrowing {
-    const known = this.#narrowings.get(key)
+  #limitOf(key: ApiKey): Narrowing {
+    const known = this.#limits.get(key)
     if (known !== undefined) return known
-    const narrowing = scopesOf(key)
-    this.#narrowings.set(key, narrowing)
-    return narrowing
+    const limit = scopesOf(key)
+    this.#limits.set(key, limit)
+    return limit
   }
 }
 

@@ -45,8 +45,7 @@ describe('a token of an identity provider', () => {
       name: 'corp:alice',
       groups: [],
       source: { kind: 'oidc', id: ISSUER },
-      expiresAtMs: (seconds() + 300) * 1000,
-      narrowings: []
+      expiresAtMs: (seconds() + 300) * 1000
     })
   })
 

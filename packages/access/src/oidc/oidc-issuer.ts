@@ -66,8 +66,7 @@ export class OidcIssuer {
       name: this.prefix + name,
       groups: this.#groupsIn(payload),
       source: { kind: 'oidc', id: this.issuer },
-      expiresAtMs: (payload.exp ?? 0) * 1000,
-      narrowings: []
+      expiresAtMs: (payload.exp ?? 0) * 1000
     }
   }
 

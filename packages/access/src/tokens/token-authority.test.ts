@@ -14,8 +14,7 @@ const ALICE: Identity = {
   name: 'alice',
   groups: ['corp:devs'],
   source: { kind: 'htpasswd', id: 'fingerprint' },
-  expiresAtMs: undefined,
-  narrowings: []
+  expiresAtMs: undefined
 }
 
 let clock: FakeClock

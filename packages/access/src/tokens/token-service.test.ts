@@ -24,8 +24,7 @@ beforeEach(() => {
     name: 'alice',
     groups: [],
     source: { kind: 'htpasswd', id: 'f' },
-    expiresAtMs: undefined,
-    narrowings: []
+    expiresAtMs: undefined
   }
 })
 
@@ -80,7 +79,7 @@ describe('an access token', () => {
   })
 
   it('grants no more than the credential is narrowed to', async () => {
-    identity = { ...identity, narrowings: [{ allows: (action) => action === 'pull' }] }
+    identity = { ...identity, limit: { allows: (action) => action === 'pull' } }
     expect((await access('repository:team/app:pull,push', BASIC)).access[0].actions).toEqual(['pull'])
   })
 })

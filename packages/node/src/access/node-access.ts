@@ -80,6 +80,7 @@ export async function createNodeAccess(
     issuers: await Promise.all(access.oidc.map((settings) => createIssuer(settings, log))),
     certificateName: access.clientCertificates?.name,
     tokens,
+    passesOn: askSeed !== undefined,
     clock,
     ...(onLogin === undefined ? {} : { onLogin })
   })
