@@ -11,6 +11,7 @@ import { runOk } from '../support/process.ts'
 import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 
+const GROUPS = { readers: ['rita'] }
 const RULES = [
   {
     repositories: 'public/**',
@@ -44,7 +45,7 @@ beforeAll(async () => {
   users = join(sandbox.directory, 'users')
   await addUser('alice', 'pass:wörd')
   await addUser('rita', 'reads')
-  const access = { groups: { readers: ['rita'] }, rules: RULES }
+  const access = { groups: GROUPS, rules: RULES }
   seed = await MeshNode.start(sandbox, {
     name: 'seed',
     role: 'seed',
@@ -134,22 +135,27 @@ describeWith(PUSHING_CLIENTS.docker.programs, 'a password that docker was given'
   })
 })
 
-describeWith(PUSHING_CLIENTS.podman.programs, 'a registry that asks for the password each time', () => {
-  test('is given it by podman and containerd', async () => {
-    const basic = await MeshNode.start(sandbox, {
-      name: 'basic',
-      role: 'seed',
-      settings: { access: { challenge: 'basic', htpasswd: users, rules: RULES } }
+describeWith(
+  [...PUSHING_CLIENTS.podman.programs, ...PUSHING_CLIENTS.containerd.programs],
+  'a registry that asks for the password each time',
+  () => {
+    test('is given it by podman and containerd', async () => {
+      const basic = await MeshNode.start(sandbox, {
+        name: 'basic',
+        role: 'seed',
+        settings: { access: { challenge: 'basic', htpasswd: users, groups: GROUPS, rules: RULES } }
+      })
+      for (const name of ['podman', 'containerd'] as const) {
+        const reference = `${basic.registryHost}/team/basic:${name}`
+        const client = await PUSHING_CLIENTS[name].create(sandbox, { name: `basic-${name}` })
+        await expect(client.push(reference)).rejects.toThrow(REFUSED)
+        await client.login(basic.registryHost, 'alice', 'pass:wörd')
+        await client.push(reference)
+        await client.pull(reference)
+      }
     })
-    for (const { create } of [PUSHING_CLIENTS.podman, PUSHING_CLIENTS.containerd]) {
-      const client = await create(sandbox, { name: `basic-${create.name}` })
-      await expect(client.push(`${basic.registryHost}/team/basic:1`)).rejects.toThrow(REFUSED)
-      await client.login(basic.registryHost, 'alice', 'pass:wörd')
-      await client.push(`${basic.registryHost}/team/basic:${create.name.toLowerCase()}`)
-      await client.pull(`${basic.registryHost}/team/basic:${create.name.toLowerCase()}`)
-    }
-  })
-})
+  }
+)
 
 describe('many wrong passwords', () => {
   const login = async (password: string) => {
