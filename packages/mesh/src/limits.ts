@@ -61,7 +61,8 @@ export const LIMITS = Object.freeze({
   noticeBurst: 500,
   noticePerSecond: 50,
   floodBanMs: 60_000,
-  /** Streams that one peer may have open here, for each of our protocols. */
+  /** Streams that one peer may have open here on one connection, of all protocols together and of each of ours. */
+  inboundStreamsPerConnection: 256,
   inboundStreamsPerPeer: 32,
 
   /** A control frame of the blob protocol; the largest is JOINED with a piece map of 4096 entries. */

@@ -88,7 +88,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     config
   )
   if (config.seedSet.file !== undefined) await offerSeedSetFile(config.seedSet.file, board)
-  const membership = await NodeMembership.open({ rosters, trust, board, log, now: Date.now }, config.mesh)
+  const membership = await NodeMembership.open({ peerId, rosters, trust, board, log, now: Date.now }, config.mesh)
   started.add(() => membership.stop())
   const refusals = new Refusals({
     log,

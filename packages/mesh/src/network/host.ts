@@ -52,8 +52,8 @@ export async function createHost(init: HostInit): Promise<{ host: MeshHost; data
     connectionEncrypters: encryptersOf(init),
     streamMuxers: [
       yamux({
-        maxInboundStreams: 256,
-        maxOutboundStreams: 256,
+        maxInboundStreams: LIMITS.inboundStreamsPerConnection,
+        maxOutboundStreams: LIMITS.inboundStreamsPerConnection,
         // The read buffer must be larger than the window, or a full window would end the stream.
         streamOptions: { maxStreamWindowSize: 4 * MIB, maxReadBufferLength: 8 * MIB, maxWriteBufferLength: 8 * MIB }
       })

@@ -12,6 +12,7 @@ const NOW = 1_800_000_000_000
 const seed = await makeIdentity()
 const other = await makeIdentity()
 const { peerId: peer } = await makeIdentity()
+const { peerId: self } = await makeIdentity()
 const refusal = (code: string) => expect.objectContaining({ code })
 
 let directory: string
@@ -36,6 +37,7 @@ afterEach(async () => {
 async function open(options: NodeMembershipOptions): Promise<NodeMembership> {
   const membership = await NodeMembership.open(
     {
+      peerId: self,
       rosters: {
         isRevokedPeer: (peerId) => revokedPeers.includes(peerId),
         isRevokedTicket: (id) => revokedTickets.includes(id)
@@ -85,7 +87,7 @@ describe('the membership of a node', () => {
   it('follows the files of its secrets and its ticket', async () => {
     const [first, second] = [newClusterSecret(), newClusterSecret()]
     const secretFile = await file('secret', first)
-    const ticketFile = await file('ticket', formatTicket(await ticket()))
+    const ticketFile = await file('ticket', formatTicket(await ticket({ peerId: self })))
     const membership = await open({ admission: 'either', secretFile, ticketFile })
     expect(membership.secrets()).toHaveLength(1)
     const changed = change(membership)
@@ -93,9 +95,9 @@ describe('the membership of a node', () => {
     await changed
     expect(membership.secrets().map((secret) => Buffer.from(secret).toString('base64url'))).toEqual([second, first])
     const renewed = change(membership)
-    await file('ticket', formatTicket(await ticket({ id: 't2' })))
+    await file('ticket', formatTicket(await ticket({ id: 't2', peerId: self })))
     await renewed
-    expect(membership.ticket()).toEqual(await ticket({ id: 't2' }))
+    expect(membership.ticket()).toEqual(await ticket({ id: 't2', peerId: self }))
   })
 
   it('does not begin with files that can not be used', async () => {
@@ -103,6 +105,8 @@ describe('the membership of a node', () => {
     await expect(open({ admission: 'secret', secretFile })).rejects.toEqual(refusal('SECRET_UNUSABLE'))
     const ticketFile = await file('ticket', 'no ticket')
     await expect(open({ admission: 'ticket', ticketFile })).rejects.toEqual(refusal('TICKET_UNUSABLE'))
+    const another = await file('other', formatTicket(await ticket()))
+    await expect(open({ admission: 'ticket', ticketFile: another })).rejects.toThrow(`is for ${peer}`)
     const none = join(directory, 'none')
     await expect(open({ admission: 'ticket', ticketFile: none })).rejects.toThrow('ENOENT')
   })

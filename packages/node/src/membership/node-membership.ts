@@ -1,11 +1,13 @@
 import type { MembershipPolicy, TicketHold } from '@layermesh/mesh'
 import { checkAdmission, openTicket, TrustError } from '@layermesh/trust'
 import { readClusterSecrets } from '../config/secret.ts'
-import { readTicketFile } from '../config/ticket-file.ts'
+import { type OwnTicket, readOwnTicket } from '../config/ticket-file.ts'
 import type { Logger } from '../log.ts'
 import { WatchedFile } from './watched-file.ts'
 
 export interface NodeMembershipComponents {
+  /** Of this node. */
+  readonly peerId: string
   readonly rosters: { isRevokedPeer(peerId: string): boolean; isRevokedTicket(id: string): boolean }
   readonly trust: { signers(): readonly string[]; isRevoked(peerId: string): boolean }
   /** Told of notices, any of which may change who is trusted or revoked. */
@@ -23,6 +25,9 @@ export interface NodeMembershipOptions {
   readonly filesEveryMs?: number
 }
 
+const HOUR_MS = 60 * 60_000
+const SOON_MS = 3 * 24 * HOUR_MS
+
 /** Who may be in the mesh, by this node's files and the rosters of the seeds that it trusts. */
 export class NodeMembership implements MembershipPolicy {
   readonly admission: MembershipPolicy['admission']
@@ -30,7 +35,8 @@ export class NodeMembership implements MembershipPolicy {
   readonly #listeners = new Set<() => void>()
   readonly #unsubscribe: () => void
   #secrets: WatchedFile<readonly Uint8Array[]> | undefined
-  #ticket: WatchedFile<Uint8Array> | undefined
+  #ticket: WatchedFile<OwnTicket> | undefined
+  #reminder: NodeJS.Timeout | undefined
 
   private constructor(components: NodeMembershipComponents, admission: MembershipPolicy['admission']) {
     this.admission = admission
@@ -53,8 +59,11 @@ export class NodeMembership implements MembershipPolicy {
       membership.#secrets = await WatchedFile.open({ what: 'cluster secrets', read, isSame: isSameList, ...shared })
     }
     if (ticketFile !== undefined) {
-      const read = () => readTicketFile(ticketFile)
+      const read = () => readOwnTicket(ticketFile, components.peerId)
+      const isSame = (one: OwnTicket, other: OwnTicket) => isSameBytes(one.envelope, other.envelope)
       membership.#ticket = await WatchedFile.open({ what: 'admission ticket', read, isSame, ...shared })
+      membership.#remindOfExpiry()
+      membership.#reminder = setInterval(() => membership.#remindOfExpiry(), HOUR_MS).unref()
     }
     membership.#secrets?.start()
     membership.#ticket?.start()
@@ -62,6 +71,7 @@ export class NodeMembership implements MembershipPolicy {
   }
 
   stop(): void {
+    clearInterval(this.#reminder)
     this.#secrets?.stop()
     this.#ticket?.stop()
     this.#unsubscribe()
@@ -72,7 +82,7 @@ export class NodeMembership implements MembershipPolicy {
   }
 
   ticket(): Uint8Array | undefined {
-    return this.#ticket?.value
+    return this.#ticket?.value.envelope
   }
 
   /** @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED, TICKET_REFUSED */
@@ -105,15 +115,26 @@ export class NodeMembership implements MembershipPolicy {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Nobody else would tell before other nodes end its connections. */
+  #remindOfExpiry(): void {
+    const { log, now } = this.#components
+    const expiresAt = this.#ticket?.value.ticket.expiresAt ?? Number.POSITIVE_INFINITY
+    if (expiresAt - now() > SOON_MS) return
+    const said = expiresAt <= now() ? 'has expired' : 'expires soon'
+    log.warn({ expiresAt: new Date(expiresAt).toISOString() }, `the admission ticket of this node ${said}`)
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener()
   }
 }
 
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
+function isSameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0
 }
 
 function isSameList(one: readonly Uint8Array[], other: readonly Uint8Array[]): boolean {
-  return one.length === other.length && one.every((bytes, index) => isSame(bytes, other[index] ?? new Uint8Array()))
+  return (
+    one.length === other.length && one.every((bytes, index) => isSameBytes(bytes, other[index] ?? new Uint8Array()))
+  )
 }
