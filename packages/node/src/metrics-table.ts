@@ -17,6 +17,8 @@ const PULL_RESULTS = ['hit', 'mesh', 'upstream', 'miss', 'error'] as const
 const TAG_SOURCES = ['local', 'seed', 'peer', 'dht', 'upstream'] as const
 const TAG_RESULTS = ['ok', 'stale', 'refused', 'unknown'] as const
 const CONNECTION_REFUSALS = ['handshake', 'busy', 'not-a-member', 'revoked', 'banned', 'surplus', 'lapsed'] as const
+const LOGIN_RESULTS = ['success', 'failure', 'throttled'] as const
+const CLIENT_ACTIONS = ['pull', 'push', 'mount', 'delete'] as const
 const NOTICE_OUTCOMES = ['new', 'known', 'refused', 'invalid'] as const
 
 export type Scope = (typeof SCOPES)[number]
@@ -25,6 +27,8 @@ export type PullOutcome = (typeof PULL_RESULTS)[number]
 export type TagSource = (typeof TAG_SOURCES)[number]
 export type TagOutcome = (typeof TAG_RESULTS)[number]
 export type ConnectionRefusal = (typeof CONNECTION_REFUSALS)[number]
+export type LoginResult = (typeof LOGIN_RESULTS)[number]
+export type ClientAction = (typeof CLIENT_ACTIONS)[number]
 export type NoticeOutcome = (typeof NOTICE_OUTCOMES)[number]
 export type ByteSource = (typeof SOURCES)[number]
 export type ByteTarget = (typeof TARGETS)[number]
@@ -78,6 +82,18 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Connections between nodes that were not let in, or were ended, for who the peer is. Lapsed is what was let in by a secret or ticket that counts no more.',
     labels: { reason: CONNECTION_REFUSALS }
+  },
+  logins: {
+    name: 'layermesh_logins_total',
+    type: 'counter',
+    help: 'Clients that showed a password, key, token or certificate. Throttled are those that guessed too often.',
+    labels: { result: LOGIN_RESULTS }
+  },
+  requestsRefused: {
+    name: 'layermesh_requests_refused_total',
+    type: 'counter',
+    help: 'Requests of clients that were refused for want of rights, without those that were only asked to log in.',
+    labels: { action: CLIENT_ACTIONS }
   },
   notices: {
     name: 'layermesh_notices_total',

@@ -45,6 +45,8 @@ it('counts what it is told', async () => {
   metrics.tagResolution('seed', 'ok')
   metrics.pieceFailure('digest')
   metrics.peerBanned('digest')
+  metrics.login('throttled')
+  metrics.requestRefused('push')
   metrics.providerFound(0.003)
   metrics.webhookDelivered('ci')
   metrics.webhookFailed('ci')
@@ -57,6 +59,8 @@ it('counts what it is told', async () => {
   expect(text).toContain('layermesh_tag_resolutions_total{source="seed",result="ok"} 1')
   expect(text).toContain('layermesh_piece_failures_total{reason="digest"} 1')
   expect(text).toContain('layermesh_peers_banned_total{reason="digest"} 1')
+  expect(text).toContain('layermesh_logins_total{result="throttled"} 1')
+  expect(text).toContain('layermesh_requests_refused_total{action="push"} 1')
   for (const what of ['delivered', 'failed', 'dead']) {
     expect(text).toContain(`layermesh_webhooks_${what}_total{webhook="ci"} 1`)
   }

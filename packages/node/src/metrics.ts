@@ -2,7 +2,9 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import {
   type ByteSource,
   type ByteTarget,
+  type ClientAction,
   type ConnectionRefusal,
+  type LoginResult,
   METRICS,
   type MetricDefinition,
   type NoticeOutcome,
@@ -49,6 +51,8 @@ export class NodeMetrics {
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
   readonly #connectionsRefused = this.counter(METRICS.connectionsRefused)
+  readonly #logins = this.counter(METRICS.logins)
+  readonly #requestsRefused = this.counter(METRICS.requestsRefused)
   readonly #notices = this.counter(METRICS.notices)
   readonly #webhooksDelivered = this.counter(METRICS.webhooksDelivered)
   readonly #webhooksFailed = this.counter(METRICS.webhooksFailed)
@@ -99,6 +103,14 @@ export class NodeMetrics {
 
   connectionRefused(reason: ConnectionRefusal): void {
     this.#connectionsRefused.inc({ reason })
+  }
+
+  login(result: LoginResult): void {
+    this.#logins.inc({ result })
+  }
+
+  requestRefused(action: ClientAction): void {
+    this.#requestsRefused.inc({ action })
   }
 
   notice(kind: string, outcome: NoticeOutcome): void {

@@ -23,7 +23,7 @@ import { toPassedOnEvents, toTagEvent } from './webhooks/tag-events.ts'
 export interface NodeEventsComponents {
   /** Of this node. */
   readonly peerId: string
-  readonly metrics: Pick<NodeMetrics, 'sent'>
+  readonly metrics: Pick<NodeMetrics, 'sent' | 'login' | 'requestRefused'>
   readonly log: Pick<Logger, 'warn' | 'error'>
   /** Tells the mesh that this node has a blob. */
   announce(digest: Digest): void
@@ -58,7 +58,9 @@ export class NodeEvents implements RegistryListener {
 
   /** A client was refused something here. */
   refused(refusal: RegistryRefusal): void {
-    this.#components.audit?.write(recordOfRefusal(refusal))
+    const { metrics, audit } = this.#components
+    metrics.requestRefused(refusal.action)
+    audit?.write(recordOfRefusal(refusal))
   }
 
   /** A node passed on what its client did to this seed. @throws {OciError} UNAVAILABLE when it could not be recorded */
@@ -78,7 +80,9 @@ export class NodeEvents implements RegistryListener {
 
   /** Somebody proved who they are, or could not. */
   login(event: Parameters<typeof recordOfLogin>[0]): void {
-    this.#components.audit?.write(recordOfLogin(event))
+    const { metrics, audit } = this.#components
+    metrics.login(event.result)
+    audit?.write(recordOfLogin(event))
   }
 
   /** The admin API was asked for what needs its token. */

@@ -1,21 +1,27 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { loadConfig } from './config/index.ts'
 import { createLog } from './log.ts'
 import { startNode } from './node.ts'
 
-async function start(registry: object) {
-  const dataDir = await mkdtemp(join(tmpdir(), 'layermesh-listeners-'))
-  onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
+async function newDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-listeners-'))
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+async function start(registry: object, settings: object = {}) {
+  const dataDir = await newDirectory()
   const text = JSON.stringify({
     dataDir,
     role: 'seed',
     registry: { listen: '127.0.0.1:0', ...registry },
     admin: { listen: '127.0.0.1:0' },
     mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    log: { level: 'fatal' }
+    log: { level: 'fatal' },
+    ...settings
   })
   const { config } = await loadConfig({ text, environment: {} })
   const node = await startNode(config, { log: createLog(config.log) })
@@ -47,12 +53,42 @@ it('lets go of the registry’s port when the mirror’s is taken', async () => 
 })
 
 it('does not start without a certificate that can be used', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'layermesh-tls-'))
-  onTestFinished(() => rm(directory, { recursive: true }))
+  const directory = await newDirectory()
   const tls = { certificate: join(directory, 'tls.crt'), key: join(directory, 'tls.key') }
   await writeFile(tls.certificate, 'nonsense')
   await writeFile(tls.key, 'nonsense')
   const error: unknown = await start({ tls }).catch((reason) => reason)
   expect(error).toMatchObject({ code: 'TLS_UNUSABLE', key: 'registry.tls' })
   expect((error as Error).message).toContain(tls.certificate)
+})
+
+describe('with access control', () => {
+  const access = {
+    rules: [
+      { repositories: 'open/**', grant: [{ anyone: true, actions: ['pull', 'create'] }] },
+      { repositories: 'mine/**', grant: [{ anyone: true, actions: ['pull'] }] }
+    ]
+  }
+
+  it('an upload goes on after a restart', async () => {
+    const dataDir = await newDirectory()
+    const first = await start({}, { dataDir, access })
+    const begun = await fetch(`${first.info.registry}/v2/open/app/blobs/uploads/`, { method: 'POST' })
+    const location = begun.headers.get('location') ?? ''
+    expect(location).toMatch(/-[0-9a-f]{32}$/)
+    await first.stop(AbortSignal.timeout(0))
+    const again = await start({}, { dataDir, access })
+    expect((await fetch(`${again.info.registry}${location}`)).status).toBe(204)
+    expect((await fetch(`${again.info.registry}${location.replace('open/app', 'open/other')}`)).status).toBe(404)
+  })
+
+  it('the registry asks who a client is, the mirror does not, and failed log-ins are counted', async () => {
+    const { info } = await start({ mirrorListen: '127.0.0.1:0' }, { access })
+    expect((await fetch(`${info.registry}/v2/`)).headers.get('www-authenticate')).toMatch(/^Bearer realm="http:/)
+    expect((await fetch(`${info.mirror}/v2/`)).status).toBe(200)
+    const authorization = `Basic ${Buffer.from('nobody:wrong').toString('base64')}`
+    expect((await fetch(`${info.registry}/v2/`, { headers: { authorization } })).status).toBe(401)
+    const metrics = await (await fetch(`${info.admin}/metrics`)).text()
+    expect(metrics).toContain('layermesh_logins_total{result="failure"} 1')
+  })
 })
