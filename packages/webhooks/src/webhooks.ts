@@ -5,7 +5,7 @@ import { type Attempt, Deliverer } from './delivery/deliverer.ts'
 import type { Sender } from './delivery/sender.ts'
 import { asksFor, type Endpoint, wants } from './endpoint.ts'
 import { isWebhookError, WebhookError } from './errors.ts'
-import type { EventName, WebhookEvent } from './events.ts'
+import { EVENTS, type EventName, type WebhookEvent } from './events.ts'
 import { formatEvent } from './formats/format-event.ts'
 import type { Format, FormatContext } from './formats/message.ts'
 import { WEBHOOK_DEFAULTS, type WebhookBounds } from './options.ts'
@@ -91,6 +91,7 @@ export class Webhooks {
   readonly #outbox: Outbox
   readonly #running: ReadonlyMap<string, Running>
   readonly #logs: ReadonlyMap<string, TroubleLog>
+  readonly #wanted: ReadonlySet<string>
 
   private constructor(
     components: Required<WebhooksComponents>,
@@ -102,6 +103,8 @@ export class Webhooks {
     this.#database = database
     this.#outbox = outbox
     this.#logs = logs
+    const names = Object.keys(EVENTS) as EventName[]
+    this.#wanted = new Set(names.filter((name) => options.endpoints.some((endpoint) => asksFor(endpoint, name))))
     this.#running = new Map(options.endpoints.map((endpoint) => [endpoint.name, this.#run(endpoint)]))
   }
 
@@ -140,7 +143,7 @@ export class Webhooks {
 
   /** Whether any endpoint could ask for events of this name. */
   wants(name: EventName): boolean {
-    return this.#options.endpoints.some((endpoint) => asksFor(endpoint, name))
+    return this.#wanted.has(name)
   }
 
   /**

@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { makeIdentity } from '../testing/notices.ts'
 import { callerWho, makeSeed } from '../testing/tag-seeds.ts'
 import { ImmutableTags } from './immutable-tags.ts'
+import type { TagChange } from './tag-authority.ts'
+import { meaningOf } from './tag-records.ts'
 
 const NOW = 1_800_000_000_000
 const HOUR = 3_600_000
@@ -155,5 +157,47 @@ describe('the history of a tag', () => {
       { sequence: 7, at: NOW, previous: manifest('a').digest, signer: other.peerId },
       { sequence: 5, at: NOW, digest: manifest('a').digest, signer: other.peerId }
     ])
+  })
+})
+
+describe('what a seed tells of a tag', () => {
+  const summary = ({ before, record }: TagChange) => [before && meaningOf(before), meaningOf(record)]
+
+  it('is each change with what was before, and again what a client repeats', async () => {
+    const told: TagChange[] = []
+    const { authority } = makeSeed(key, { onChange: async (change) => void told.push(change) })
+    const [a, b] = [manifest('a'), manifest('b')]
+    await authority.set(repository, tag, a, by())
+    await authority.set(repository, tag, a, by())
+    await authority.set(repository, tag, b, by())
+    await authority.remove(repository, tag, by())
+    await authority.restore(repository, tag, a, by())
+    expect(told.map(summary)).toEqual([
+      [undefined, a.digest],
+      [a.digest, a.digest],
+      [a.digest, b.digest],
+      [b.digest, undefined],
+      [undefined, a.digest]
+    ])
+  })
+
+  it('is nothing where there was nothing to delete', async () => {
+    const told: TagChange[] = []
+    const { authority } = makeSeed(key, { onChange: async (change) => void told.push(change) })
+    await authority.remove(repository, tag, by())
+    await authority.set(repository, tag, manifest('a'), by())
+    await authority.remove(repository, tag, by(), manifest('b').digest)
+    await authority.remove(repository, tag, by())
+    await authority.remove(repository, tag, by())
+    expect(told.map(summary)).toEqual([
+      [undefined, manifest('a').digest],
+      [manifest('a').digest, undefined]
+    ])
+  })
+
+  it('fails the change for whoever asked, when it could not be told', async () => {
+    const onChange = () => Promise.reject(new Error('the disk is full'))
+    const { authority } = makeSeed(key, { onChange })
+    await expect(authority.set(repository, tag, manifest('a'), by())).rejects.toThrow('the disk is full')
   })
 })

@@ -56,8 +56,8 @@ export interface TagChange {
 
 type ManifestDescriptor = Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
 
-/** What a tag is to mean from now on; undefined when nothing is to be signed. */
-type Decision = ManifestDescriptor | { readonly deleted: true } | undefined
+/** What a tag is to mean from now on; `unchanged` what it means already; undefined when there is nothing to do. */
+type Decision = ManifestDescriptor | { readonly deleted: true } | 'unchanged' | undefined
 
 /** How often a change is decided anew because another seed signed in between. */
 const ATTEMPTS = 3
@@ -112,7 +112,7 @@ export class TagAuthority {
   async set(repository: Repository, tag: Tag, manifest: ManifestDescriptor, author: TagAuthor): Promise<Uint8Array> {
     const { digest, mediaType, size } = manifest
     const signed = await this.change(repository, tag, author, (known) => {
-      if (known && meaningOf(known.record) === digest) return undefined
+      if (known && meaningOf(known.record) === digest) return 'unchanged'
       this.judgeSet(repository, tag, known, author.caller)
       return { digest, mediaType, size }
     })
@@ -148,7 +148,7 @@ export class TagAuthority {
   ): Promise<Uint8Array> {
     const { digest, mediaType, size } = manifest
     const signed = await this.change(repository, tag, author, (known) =>
-      known && meaningOf(known.record) === digest ? undefined : { digest, mediaType, size }
+      known && meaningOf(known.record) === digest ? 'unchanged' : { digest, mediaType, size }
     )
     return signed ?? this.renewed(repository, tag)
   }
@@ -214,8 +214,9 @@ export class TagAuthority {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const before = await this.#components.records.newest(repository, tag)
         const decision = decide(before.known)
-        if (!decision) {
-          // A client that repeats what it was not told of must not keep receivers from hearing of it.
+        if (!decision) return undefined
+        if (decision === 'unchanged') {
+          // Whoever was not told of the change repeats it, and may have been the one to tell others.
           if (before.known) await this.tell(before.known.record, before.known.record, author)
           return undefined
         }

@@ -16,7 +16,7 @@ async function open() {
     if (failing-- > 0) throw new Error('IO error')
     await write(changes, options)
   }) as unknown as typeof level.batch
-  const database = await OutboxDatabase.use(level)
+  const database = await OutboxDatabase.use(level, 'test')
   onTestFinished(() => database.close())
   const fail = () => {
     failing = 1

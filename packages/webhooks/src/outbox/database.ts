@@ -37,17 +37,20 @@ export class OutboxDatabase {
 
   /** @throws {WebhookError} OUTBOX_IN_USE, OUTBOX_FAILED */
   static async open(directory: string): Promise<OutboxDatabase> {
-    return await OutboxDatabase.use(new Level(directory, { keyEncoding: 'utf8', valueEncoding: 'utf8' }))
+    const database = new Level<string, string>(directory, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    return await OutboxDatabase.use(database, directory)
   }
 
-  static async use(database: LevelDatabase): Promise<OutboxDatabase> {
+  /** @param name of the database, for messages */
+  static async use(database: LevelDatabase, name: string): Promise<OutboxDatabase> {
     try {
       await database.open()
     } catch (error) {
       if (errorCode((error as Error).cause) === 'LEVEL_LOCKED') {
-        throw new WebhookError('OUTBOX_IN_USE', 'another process has the outbox of webhooks open', { cause: error })
+        throw new WebhookError('OUTBOX_IN_USE', `another process has the outbox ${name} open`, { cause: error })
       }
-      throw new WebhookError('OUTBOX_FAILED', 'the outbox of webhooks can not be opened', { cause: error })
+      const message = `the outbox ${name} can not be opened; move it away to start without what waits in it`
+      throw new WebhookError('OUTBOX_FAILED', message, { cause: error })
     }
     return new OutboxDatabase(database)
   }
