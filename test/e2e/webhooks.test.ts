@@ -1,12 +1,16 @@
+import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { KnownBlob, MIB } from '../chaos/support/known-blob.ts'
+import { Authority } from '../support/certificates.ts'
 import { eventually } from '../support/http.ts'
-import { MeshNode } from '../support/node.ts'
+import { LAYERMESH, MeshNode } from '../support/node.ts'
+import { run } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 
 const TIMEOUT_MS = 30_000
+const LAYER_BYTES = Buffer.from('a layer')
+const LAYER = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(LAYER_BYTES), size: LAYER_BYTES.length }
 
 const sandbox = useSandbox()
 
@@ -17,11 +21,7 @@ test('receivers hear once when every node of a zone has an image', async () => {
   const inZone = (name: string, zone: string) =>
     MeshNode.start(sandbox, { name, join: [seed], seed, flags: ['--zone', zone] })
   const nodes = [await inZone('a1', 'a'), await inZone('a2', 'a'), await inZone('b1', 'b')] as const
-  const layer = new KnownBlob('distributed', MIB, 'team/app')
-  const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip'
-  await pushImage(seed.registryUrl, 'team/app', '1', { mediaType, digest: layer.digest, size: layer.size }, [
-    layer.content
-  ])
+  await pushImage(seed.registryUrl, 'team/app', '1', LAYER, [LAYER_BYTES])
 
   await pull(nodes[0])
   await pull(nodes[2])
@@ -38,6 +38,49 @@ test('receivers hear once when every node of a zone has an image', async () => {
     source: `/mesh/${seed.peerId}`,
     data: { repository: 'team/app' }
   })
+})
+
+test('an operator sees what was given up, tries the receiver, and has it delivered', async () => {
+  const receiver = await WebhookReceiver.start(sandbox)
+  receiver.answer = () => 500
+  const webhook = { ...receiver.settings('ci', ['manifest.pushed']), maxAttempts: 1 }
+  const seed = await MeshNode.start(sandbox, { name: 'operated', role: 'seed', settings: { webhooks: [webhook] } })
+  const command = (...args: string[]) => run(LAYERMESH, ['webhook', ...args, '--data', seed.dataDirectory])
+  await pushImage(seed.registryUrl, 'team/app', '1', LAYER, [LAYER_BYTES])
+  await eventually('the event is given up', TIMEOUT_MS, async () => {
+    return (await seed.metric('layermesh_webhooks_dead_total')) === 1 || undefined
+  })
+  const listed = await command('list')
+  expect(listed.stdout).toMatch(/ci +http:\/\/127\.0\.0\.1:\d+ +cloudevents/)
+  expect(listed.stdout).toMatch(/dev\.layermesh\.manifest\.pushed\.v1 +team\/app:1/)
+  expect(await command('test', 'ci')).toMatchObject({ code: 1, stderr: expect.stringContaining('answered 500') })
+
+  receiver.answer = () => 204
+  expect(await command('test', 'ci')).toMatchObject({ code: 0 })
+  expect(await command('redeliver', 'ci', '--dead')).toMatchObject({ code: 0, stdout: '1 to be delivered again\n' })
+  await eventually('it is delivered', TIMEOUT_MS, () => receiver.events.length === 4 || undefined)
+  expect(receiver.events[3]).toEqual(receiver.events[0])
+  expect(receiver.events.slice(1, 3).map(({ type }) => type)).toEqual(Array(2).fill('dev.layermesh.ping.v1'))
+  expect(await command('redeliver', 'ci', 'nothing')).toMatchObject({ code: 1 })
+  expect(receiver.forged).toEqual([])
+})
+
+test('a receiver is believed only with a certificate of those that are trusted', async () => {
+  const [trusted, other] = [await Authority.create(sandbox, 'trusted'), await Authority.create(sandbox, 'other')]
+  const receiver = await WebhookReceiver.start(sandbox, await trusted.issue('receiver'))
+  const webhooks = [
+    { ...receiver.settings('right', ['manifest.pushed']), caFile: trusted.file },
+    { ...receiver.settings('wrong', ['manifest.pushed']), caFile: other.file },
+    receiver.settings('usual', ['manifest.pushed'])
+  ]
+  const seed = await MeshNode.start(sandbox, { name: 'by-tls', role: 'seed', settings: { webhooks } })
+  const testOf = (name: string) => run(LAYERMESH, ['webhook', 'test', name, '--data', seed.dataDirectory])
+  expect(await testOf('right')).toMatchObject({ code: 0 })
+  for (const name of ['wrong', 'usual']) {
+    const stderr = expect.stringMatching(/can not be reached \((UNABLE_TO|SELF_SIGNED|DEPTH_ZERO)/)
+    expect(await testOf(name)).toMatchObject({ code: 1, stderr })
+  }
+  expect(receiver.events).toHaveLength(1)
 })
 
 async function pull(node: MeshNode): Promise<void> {

@@ -1,10 +1,18 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { readFile, writeFile } from 'node:fs/promises'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import type { CertificateFiles } from './certificates.ts'
 import type { Sandbox } from './sandbox.ts'
 
 /** A CloudEvent as a receiver reads it. */
@@ -30,17 +38,20 @@ export class WebhookReceiver {
   answer: (event: ReceivedEvent) => number = () => 204
   readonly #secret = randomBytes(32).toString('base64')
   readonly #secretFile: string
-  readonly #server = createServer(async (request, response) => {
-    const body = await text(request).catch(() => undefined)
-    if (body !== undefined) response.writeHead(this.#take(request.headers, body)).end()
-  })
+  readonly #scheme: 'http' | 'https'
+  readonly #server: Server
 
-  private constructor(secretFile: string) {
+  private constructor(secretFile: string, tls: { readonly cert: Buffer; readonly key: Buffer } | undefined) {
     this.#secretFile = secretFile
+    this.#scheme = tls === undefined ? 'http' : 'https'
+    const answer = (request: IncomingMessage, response: ServerResponse) => void this.#respond(request, response)
+    this.#server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer)
   }
 
-  static async start(sandbox: Sandbox): Promise<WebhookReceiver> {
-    const receiver = new WebhookReceiver(join(await sandbox.makeDirectory('receiver'), 'secret'))
+  /** @param tls has it speak TLS */
+  static async start(sandbox: Sandbox, tls?: CertificateFiles): Promise<WebhookReceiver> {
+    const files = tls && { cert: await readFile(tls.certificate), key: await readFile(tls.key) }
+    const receiver = new WebhookReceiver(join(await sandbox.makeDirectory('receiver'), 'secret'), files)
     await writeFile(receiver.#secretFile, `whsec_${receiver.#secret}\n`, { mode: 0o600 })
     receiver.#server.listen(0, '127.0.0.1')
     await once(receiver.#server, 'listening')
@@ -54,8 +65,13 @@ export class WebhookReceiver {
   /** For the setting `webhooks` of a node that is to send here. */
   settings(name: string, events: readonly string[]): Readonly<Record<string, unknown>> {
     const { port } = this.#server.address() as AddressInfo
-    const url = `http://127.0.0.1:${port}/`
+    const url = `${this.#scheme}://127.0.0.1:${port}/`
     return { name, url, events, secretFile: this.#secretFile, allowPrivateAddresses: true }
+  }
+
+  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request).catch(() => undefined)
+    if (body !== undefined) response.writeHead(this.#take(request.headers, body)).end()
   }
 
   #take(headers: IncomingHttpHeaders, body: string): number {
