@@ -89,8 +89,7 @@ export class Guard {
     try {
       return await access.identify(proof, signal)
     } catch (error) {
-      const isRefused = isOciError(error, 'UNAUTHORIZED') || isOciError(error, 'TOOMANYREQUESTS')
-      if (isRefused && this.#asksNobody(target)) {
+      if (isOciError(error) && this.#asksNobody(target)) {
         return await access.identify({ ...proof, authorization: undefined, certificate: undefined }, signal)
       }
       if (!isOciError(error, 'UNAUTHORIZED')) throw error

@@ -31,7 +31,14 @@ describe.each([
 
   it('never asks who somebody is', async () => {
     const { client } = await startWithAccess({ face })
-    for (const headers of [{}, basic('nobody'), basic('alice', 'wrong'), basic('flooding'), bearer('alice')]) {
+    for (const headers of [
+      {},
+      basic('nobody'),
+      basic('alice', 'wrong'),
+      basic('flooding'),
+      basic('foreign'),
+      bearer('alice')
+    ]) {
       for (const path of paths) {
         for (const method of ['GET', 'HEAD']) {
           const answer = await client.send(method, `${base}/${path}${query}`, { headers })
@@ -75,7 +82,7 @@ describe.each([
 describe('the mirror', () => {
   it('is there for all', async () => {
     const { client } = await startWithAccess({ face: 'mirror' })
-    for (const headers of [{}, basic('alice', 'wrong')]) {
+    for (const headers of [{}, basic('alice', 'wrong'), basic('foreign')]) {
       expect((await client.get('/v2/', headers)).status).toBe(200)
       expect((await client.get(endpoints(PUBLIC).manifest, headers)).status).toBe(200)
       expect((await client.get('/v2/_catalog', headers)).json()).toEqual({ repositories: [MIRRORED, PUBLIC] })

@@ -35,6 +35,7 @@ export class FakeAccess implements RegistryAccess {
     const [name = '', password] = Buffer.from(BASIC.exec(authorization)?.[1] ?? '', 'base64')
       .toString()
       .split(':')
+    if (name === 'foreign') throw new OciError('UNAVAILABLE', 'the identity provider can not be reached')
     if (name === 'flooding')
       throw Object.assign(new OciError('TOOMANYREQUESTS', 'too many wrong passwords'), { retryAfterMs: 11_100 })
     if (password !== `${name}-password`) throw new OciError('UNAUTHORIZED', 'the password is wrong')

@@ -160,6 +160,18 @@ describe('a client certificate', () => {
     expect((await kept.get('/v2/')).status).toBe(401)
   })
 
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is still known when a session of %s is resumed', async (maxVersion) => {
+    const { port, proofs } = await start({ material: await materialOf(one, clientCa.certificate) })
+    const first = await secured(port, { ...asClient(alice), maxVersion })
+    first.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n')
+    await once(first, 'data')
+    const resumed = await secured(port, { ...asClient(alice), maxVersion, session: first.getSession() })
+    expect(resumed.isSessionReused()).toBe(true)
+    resumed.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n')
+    await once(resumed, 'data')
+    expect(proofs.map(({ certificate }) => certificate?.subject.CN)).toEqual(['alice', 'alice'])
+  })
+
   it('is not asked for without such an authority', async () => {
     const { client, proofs } = await start({ material: await materialOf(one) })
     expect((await client(asClient(alice)).get('/v2/')).status).toBe(401)
