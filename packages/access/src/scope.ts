@@ -14,8 +14,8 @@ export interface Scope {
 
 const TYPE = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/
 const ACTIONS = /^(?:[a-z]+|\*)(?:,(?:[a-z]+|\*))*$/
-const MAX_SCOPE_LENGTH = 600
-const MAX_SCOPES = 64
+const MAX_SCOPE_LENGTH = 500
+const MAX_SCOPES = 32
 
 /** Of each action of the protocol what it means here. Pushing a tag creates or updates it: which, nobody knows before. */
 const MEANING: Readonly<Record<string, readonly RepositoryAction[]>> = Object.freeze({
@@ -39,7 +39,7 @@ export function parseScope(text: string): Scope | undefined {
 
 /**
  * Reads scopes as requests bring them: several, each perhaps several with spaces between. What is no scope, and what
- * goes beyond 64, is left out: who asks for it is granted nothing by it, as other token servers do.
+ * goes beyond 32, is left out: who asks for it is granted nothing by it, as other token servers do.
  */
 export function parseScopes(texts: readonly string[]): Scope[] {
   const words = texts.flatMap((text) => text.split(' ')).filter((word) => word !== '')

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { on, once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
@@ -41,4 +42,30 @@ it('runs a seed: says on stdout how to use it, logs to stderr, ends with 0 on SI
   const { exitCode, signal, err } = await ended
   expect([exitCode, signal]).toEqual([0, null])
   for (const line of err.trimEnd().split('\n')) expect(JSON.parse(line)).toHaveProperty('level')
+})
+
+it('takes other rules of access on SIGHUP, and keeps those it has when the file is wrong', async () => {
+  const file = join(directory, 'layermesh.yaml')
+  const statusOf = async (url: string) => (await fetch(`${url}/v2/team/app/tags/list`)).status
+  const write = (actions: string) =>
+    writeFile(file, `access: { rules: [{ repositories: "**", grant: [{ anyone: true, actions: ${actions} }] }] }`)
+  await write('[pull]')
+  const { child, ended } = start(['node', '--role', 'seed', '--data', 'data', '--config', file, ...EPHEMERAL])
+  const lines = createInterface({ input: child.stderr })
+  const logged = async (message: string) => {
+    for await (const [line] of on(lines, 'line')) if (String(line).includes(message)) return
+  }
+  await logged('"msg":"ready"')
+  const { registry } = JSON.parse(await readFile(join(directory, 'data', 'node.json'), 'utf8'))
+  expect(await statusOf(registry)).toBe(404)
+  await write('[push]')
+  child.kill('SIGHUP')
+  await logged('the settings can not be taken')
+  expect(await statusOf(registry)).toBe(404)
+  await write('[delete]')
+  child.kill('SIGHUP')
+  await logged('took other rules of access')
+  expect(await statusOf(registry)).toBe(401)
+  child.kill('SIGTERM')
+  expect((await ended).exitCode).toBe(0)
 })

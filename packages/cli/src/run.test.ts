@@ -100,6 +100,30 @@ it('shows all settings and where they come from, and reads them back', async () 
   expect(JSON.parse(again.out)).toMatchObject({ zone: 'eu', mesh: { join: ['seed:5002'] } })
 })
 
+it('shows settings within settings where they belong', async () => {
+  const text =
+    'registry:\n  tls: { certificate: a, key: b }\naccess:\n  clientCertificates: { name: dns }\n  groups: { ops: [a] }\n'
+  const path = await settings(text.replace('key: b', 'key: b, clientCa: c'))
+  const shown = await run(['config', 'show', '--config', path])
+  expect(shown.out).toMatch(/^registry:\n(.*\n)* {2}tls:\n {4}certificate: "a" .*\n {4}key: "b"/m)
+  expect(shown.out).toMatch(/^ {4}requireClientCertificate: false .*\n {2}behindTlsProxy: false/m)
+  const again = await run(['config', 'show', '--json', '--config', await settings(shown.out)])
+  expect(JSON.parse(again.out)).toMatchObject({
+    registry: { tls: { certificate: 'a', key: 'b', clientCa: 'c' } },
+    access: { clientCertificates: { name: 'dns' }, groups: { ops: ['a'] } }
+  })
+})
+
+it('checks that the files of access control can be used', async () => {
+  const users = join(directory, 'users')
+  await writeFile(users, 'alice:hunter2\n')
+  const wrong = await run(['config', 'check', '--config', await settings(`access: { htpasswd: ${users} }`)])
+  expect([wrong.exitCode, wrong.err]).toEqual([1, expect.stringContaining(`${users}:1: the hash is not bcrypt`)])
+  const oidc = '[{ issuer: "https://id.example", audience: a, caFile: /nowhere/ca.crt }]'
+  const missing = await run(['config', 'check', '--config', await settings(`access: { oidc: ${oidc} }`)])
+  expect([missing.exitCode, missing.err]).toEqual([1, expect.stringContaining('/nowhere/ca.crt')])
+})
+
 it('prints the schema of the settings', async () => {
   const { out } = await run(['config', 'schema'])
   expect(JSON.parse(out)).toMatchObject({ properties: { mesh: { properties: { join: { type: 'array' } } } } })

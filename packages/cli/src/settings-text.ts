@@ -10,15 +10,17 @@ export function formatSettings(
   originOf: (path: readonly string[]) => string
 ): string {
   const lines: [string, string][] = []
-  let section = ''
+  let before: readonly string[] = []
   for (const { path } of keys) {
     const value = valueAt(settings, path)
     if (value === undefined) continue
-    const [first = '', second] = path
-    if (second !== undefined && first !== section) lines.push([`${first}:`, ''])
-    section = second === undefined ? '' : first
-    const indent = second === undefined ? '' : '  '
-    lines.push([`${indent}${path.at(-1)}: ${JSON.stringify(value)}`, `# ${originOf(path)}`])
+    const sections = path.slice(0, -1)
+    const shared = sections.findIndex((name, depth) => name !== before[depth])
+    for (let depth = shared < 0 ? sections.length : shared; depth < sections.length; depth++) {
+      lines.push([`${'  '.repeat(depth)}${sections[depth]}:`, ''])
+    }
+    before = sections
+    lines.push([`${'  '.repeat(sections.length)}${path.at(-1)}: ${JSON.stringify(value)}`, `# ${originOf(path)}`])
   }
   const width = Math.max(...lines.map(([text, comment]) => (comment === '' ? 0 : text.length)))
   return lines.map(([text, comment]) => `${`${text.padEnd(width)}  ${comment}`.trimEnd()}\n`).join('')

@@ -14,6 +14,7 @@ export {
 } from '@layermesh/trust'
 export type { EndpointState as WebhookState, TestResult as WebhookTestResult } from '@layermesh/webhooks'
 export type { ApiKeySummary } from './access/api-key-actions.ts'
+export { checkAccessFiles } from './access/node-access.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
 export type { NewTicket, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'

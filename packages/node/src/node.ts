@@ -41,6 +41,8 @@ export interface RunningNode {
   readonly info: NodeInfo
   /** Goes on with new files where files of logs were moved away. */
   reopenLogs(): Promise<void>
+  /** Has the rules and groups of another configuration count from now on; what else it says takes a restart. */
+  setAccessRules(config: Pick<NodeConfig, 'access'>): void
   /** Stops accepting, gives what is in flight until `signal` aborts to finish, and lets go of everything. */
   stop(signal?: AbortSignal): Promise<void>
 }
@@ -232,6 +234,11 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 
   return {
     info,
+    setAccessRules: ({ access: given }) => {
+      if (access === undefined || given === undefined) return
+      access.setRules(given)
+      log.info({ rules: given.rules.length }, 'took other rules of access')
+    },
     reopenLogs: async () => await audit?.reopen(),
     stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
       log.info({}, 'stopping')

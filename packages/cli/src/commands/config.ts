@@ -52,8 +52,9 @@ export function addConfigCommands(program: Command, context: CommandContext): vo
 
 /** What the settings name must be usable too. */
 async function checkFiles({ config }: LoadedConfig): Promise<void> {
-  const { checkWebhookFiles, readClusterSecrets, readTicketFile } = await import('@layermesh/node')
+  const { checkAccessFiles, checkWebhookFiles, readClusterSecrets, readTicketFile } = await import('@layermesh/node')
   if (config.mesh.secretFile !== undefined) await readClusterSecrets(config.mesh.secretFile)
   if (config.mesh.ticketFile !== undefined) await readTicketFile(config.mesh.ticketFile)
   await checkWebhookFiles(config)
+  await checkAccessFiles(config)
 }

@@ -1,4 +1,4 @@
-import type { NodeConfig, RunningNode } from '@layermesh/node'
+import type { LoadedConfig, Logger, NodeConfig, RunningNode } from '@layermesh/node'
 import type { Command } from 'commander'
 import type { CommandContext } from '../context.ts'
 import { EXIT, explain } from '../failure.ts'
@@ -17,19 +17,30 @@ export function addNodeCommand(program: Command, context: CommandContext): void 
     const { createLog, loadConfig, startNode } = await import('@layermesh/node')
     const flags = readSettingFlags(command, NODE_FLAGS)
     const { environment } = context
-    const { config, warnings } = await loadConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
+    const load = () => loadConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
+    const { config, warnings } = await load()
     const log = createLog(config.log)
     for (const warning of warnings) log.warn(warning)
     const onTerminal = context.out.isTerminal || context.err.isTerminal
     const stop = new StopRequest(process, STOP_LIMIT_MS, { onTerminal })
     let node: RunningNode | undefined
-    if (!onTerminal) process.on('SIGHUP', () => void node?.reopenLogs())
+    if (!onTerminal) process.on('SIGHUP', () => node && void reload(node, load, log))
     endOnFatalErrors((error) => log.fatal({ err: error }, 'the node failed and ends'))
     node = await startNode(config, { log })
     await greet(context, node, config)
     await stop.requested
     await node.stop(AbortSignal.timeout(STOP_GRACE_MS))
   })
+}
+
+/** Opens logs anew, and takes other rules of access; settings that are wrong change nothing. */
+async function reload(node: RunningNode, load: () => Promise<LoadedConfig>, log: Logger): Promise<void> {
+  await node.reopenLogs()
+  try {
+    node.setAccessRules((await load()).config)
+  } catch (error) {
+    log.error(`the settings can not be taken: ${explain(error).line}`)
+  }
 }
 
 async function greet({ out }: CommandContext, { info }: RunningNode, config: NodeConfig): Promise<void> {

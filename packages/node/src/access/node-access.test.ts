@@ -97,6 +97,26 @@ describe('a seed with access control', () => {
     expect((await ask(seed, '/v2/', { headers: bearer(token) })).status).toBe(401)
   })
 
+  it('takes other rules while it runs, for tokens that were given before as well', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    const token = await tokenOf(seed, basic('alice', 'secret'))
+    expect((await push(seed, bearer(token))).status).toBe(201)
+    const text = 'access: { rules: [{ repositories: "team/**", grant: [{ users: [alice], actions: [pull] }] }] }'
+    seed.setAccessRules((await loadConfig({ text, environment: {} })).config)
+    expect((await push(seed, bearer(token))).status).toBe(403)
+    seed.setAccessRules((await loadConfig({ text: 'role: seed', environment: {} })).config)
+    expect((await push(seed, bearer(token))).status).toBe(403)
+  })
+
+  it('counts log-ins', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    await tokenOf(seed, basic('alice', 'secret'))
+    await ask(seed, '/auth/token', { headers: basic('alice', 'wrong') })
+    const metrics = await (await fetch(`${seed.info.admin}/metrics`, { signal: signal() })).text()
+    expect(metrics).toContain('layermesh_logins_total{result="success"} 1')
+    expect(metrics).toContain('layermesh_logins_total{result="failure"} 1')
+  })
+
   it('has its token endpoint on the registry only', async () => {
     const seed = await start('seed', { role: 'seed', registry: { listen: '127.0.0.1:0', mirrorListen: '127.0.0.1:0' } })
     expect((await fetch(`${seed.info.mirror}/auth/token`, { signal: signal() })).status).toBe(404)

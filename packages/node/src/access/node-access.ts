@@ -13,6 +13,7 @@ import {
   IssuerKeys,
   type LoginEvent,
   LoginThrottle,
+  listUsers,
   OidcIssuer,
   PasswordChecker,
   TokenAuthority,
@@ -50,6 +51,8 @@ export interface NodeAccess {
   readonly tokenEndpoint: RequestListener
   /** Makes tokens for the clients of other nodes. */
   readonly tokenIssuer: TokenIssuer
+  /** Has other rules and groups count from now on, for tokens that were given before as well. @throws {AccessError} RULES_INVALID */
+  setRules(config: Pick<AccessConfig, 'rules' | 'groups'>): void
   close(): Promise<void>
 }
 
@@ -65,7 +68,7 @@ export async function createNodeAccess(
   if (access === undefined) return undefined
   const { peerId, privateKey, trust, rosters, askSeed, log, onLogin } = components
   const clock = Date.now
-  const rules = new AccessRules(access.rules, access.groups)
+  let rules = new AccessRules(access.rules, access.groups)
   const throttle = new LoginThrottle({ clock })
   const bcrypt = new BcryptThread()
   const users = access.htpasswd === undefined ? undefined : await Htpasswd.open(access.htpasswd, { log })
@@ -104,8 +107,17 @@ export async function createNodeAccess(
     tokenIssuer: {
       issue: (request, from, signal) => service.answer({ ...request, address: `${from}/${request.address}` }, signal)
     },
+    setRules: (given) => {
+      rules = new AccessRules(given.rules, given.groups)
+    },
     close: () => bcrypt.close()
   }
+}
+
+/** Checks the files that access control needs, without starting anything. @throws {AccessError} {ConfigError} */
+export async function checkAccessFiles({ access }: Pick<NodeConfig, 'access'>): Promise<void> {
+  if (access?.htpasswd !== undefined) await listUsers(access.htpasswd)
+  for (const { caFile } of access?.oidc ?? []) if (caFile !== undefined) await readCa(caFile)
 }
 
 async function createIssuer({ caFile, ...settings }: AccessConfig['oidc'][number], log: Logger): Promise<OidcIssuer> {
