@@ -23,7 +23,9 @@ export function addIdentityCommands(program: Command, context: CommandContext): 
     .command('secret')
     .description('the secret that all nodes of a cluster share')
     .command('new')
-    .description('print a fresh one; keep it in a file that only the node can read')
+    .description(
+      'print a fresh one; keep it in a file that only the node can read, beside the old one while they change'
+    )
     .action(async () => {
       const { newClusterSecret } = await import('@layermesh/node')
       context.out.write(`${newClusterSecret()}\n`)

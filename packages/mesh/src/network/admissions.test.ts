@@ -171,4 +171,17 @@ describe.each(['open', 'secret'] as const)('in a mesh that is %s', (admission) =
     await closed
     await again()
   })
+
+  it('a connection that ended during its handshake is not counted', async () => {
+    const [node, key] = [await end(policyOf()), await generateKeyPair('Ed25519')]
+    const pair = await TcpPair.connect()
+    pairs.push(pair)
+    const closed = pEvent(pair.server, 'close')
+    pair.client.abort(new Error('gone'))
+    await closed
+    for (let i = 0; i < LIMITS.connectionsPerPeer; i++) {
+      expect(() => node.admissions.enter(pair.server, peerIdFromPrivateKey(key))).toThrow('the connection ended')
+    }
+    await meet(await end(policyOf(), key), node)
+  })
 })

@@ -75,7 +75,10 @@ export class Admissions {
     for (const { lapsing } of this.#connections.values()) clearTimeout(lapsing)
   }
 
-  /** A peer has proved who it is. From now on its connection ends when it is revoked. @throws {MeshError} NOT_A_MEMBER */
+  /**
+   * A peer has proved who it is. From now on its connection ends when it is revoked.
+   * @throws {MeshError} NOT_A_MEMBER; PEER_UNREACHABLE when the connection has ended
+   */
   enter(connection: MessageStream, peer: PeerId): void {
     const peerId = peer.toString()
     const { policy, isBanned } = this.#components
@@ -85,6 +88,8 @@ export class Admissions {
     if (others.length >= LIMITS.connectionsPerPeer) {
       throw this.refusal(peerId, 'surplus', `has ${others.length} connections already`)
     }
+    // What has ended already would never tell so, and count for ever.
+    if (connection.status !== 'open') throw new MeshError('PEER_UNREACHABLE', 'the connection ended', { peerId })
     const admitted: Admitted = { peerId, grounds: undefined, lapsing: undefined }
     this.#connections.set(connection, admitted)
     connection.addEventListener('close', () => {

@@ -6,7 +6,10 @@ import { HandshakeGate } from './handshake-gate.ts'
 
 /** As much of a connection as the gate looks at. */
 function connectionFrom(address: string): MultiaddrConnection {
-  return Object.assign(new EventTarget(), { remoteAddr: multiaddr(address) }) as unknown as MultiaddrConnection
+  return Object.assign(new EventTarget(), {
+    remoteAddr: multiaddr(address),
+    status: 'open'
+  }) as unknown as MultiaddrConnection
 }
 
 const close = (connection: MultiaddrConnection) =>
@@ -31,6 +34,13 @@ it('leaves room for others while one address has many handshakes under way', () 
   close(second)
   now = 10
   expect(gate.mayBegin(connectionFrom('/ip4/10.0.0.1/tcp/10002'))).toBe(true)
+})
+
+it('counts none that has ended before it began', () => {
+  const gate = new HandshakeGate(() => 0)
+  const ended = Object.assign(connectionFrom('/ip4/10.0.0.1/tcp/1'), { status: 'closed' })
+  for (let i = 0; i < LIMITS.pendingHandshakesPerAddress; i++) expect(gate.mayBegin(ended)).toBe(false)
+  expect(gate.mayBegin(connectionFrom('/ip4/10.0.0.1/tcp/2'))).toBe(true)
 })
 
 it('has so many begin at once and then so many in a second, from however many addresses', () => {

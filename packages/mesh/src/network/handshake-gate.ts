@@ -25,7 +25,8 @@ export class HandshakeGate {
   mayBegin(connection: MultiaddrConnection): boolean {
     const address = hostOf(connection)
     const pending = this.#pending.get(address) ?? 0
-    if (pending >= LIMITS.pendingHandshakesPerAddress || !this.#rate.allows(ALL)) return false
+    if (connection.status !== 'open' || pending >= LIMITS.pendingHandshakesPerAddress || !this.#rate.allows(ALL))
+      return false
     this.#pending.set(address, pending + 1)
     this.#addresses.set(connection, address)
     connection.addEventListener('close', () => this.finished(connection), { once: true })
