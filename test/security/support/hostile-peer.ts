@@ -7,6 +7,7 @@ import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { decode, encode } from 'cborg'
 import { createLibp2p } from 'libp2p'
 import { Admissions } from '../../../packages/mesh/src/network/admissions.ts'
 import { secretsAlone } from '../../../packages/mesh/src/network/membership.ts'
@@ -23,6 +24,7 @@ export const PROTOCOLS: readonly string[] = [
   '/layermesh/ping/1.0.0'
 ]
 const MANY = 1_000_000
+const ANSWER_TIMEOUT_MS = 15_000
 const DIAL_TIMEOUT_MS = 15_000
 
 export interface HostilePeerOptions {
@@ -34,6 +36,8 @@ export interface HostilePeerOptions {
   /** Whether it can be dialled. @default false */
   readonly listens?: boolean
 }
+
+type Json = Record<string, unknown>
 
 /** Somebody with libp2p and bad intentions: it keeps to none of the bounds that a node of the mesh has. */
 export class HostilePeer {
@@ -83,6 +87,21 @@ export class HostilePeer {
     return stream
   }
 
+  /** One request and its answer, as the protocols of small messages have it; undefined when there is no answer. */
+  async call(victim: Contact, protocol: string, message: Record<string, unknown>): Promise<Json | undefined> {
+    const stream = await this.open(victim, protocol)
+    let answer = Buffer.alloc(0)
+    stream.addEventListener('message', ({ data }) => {
+      answer = Buffer.concat([answer, data.subarray()])
+    })
+    stream.send(lengthPrefixed(encode(message)))
+    const body = await eventually('an answer comes', ANSWER_TIMEOUT_MS, () => {
+      return stream.status === 'open' ? messageIn(answer) : (messageIn(answer) ?? null)
+    }).catch(() => null)
+    stream.abort(new Error('done'))
+    return body === null ? undefined : (decode(body) as Json)
+  }
+
   /** Whether the victim has closed all connections. */
   isCut(): boolean {
     return this.host.getConnections().every(({ status }) => status !== 'open')
@@ -116,6 +135,15 @@ export function lengthPrefixed(message: Uint8Array): Uint8Array {
   let rest = message.byteLength
   for (; rest >= 0x80; rest = Math.floor(rest / 128)) length.push((rest & 0x7f) | 0x80)
   return Buffer.concat([Buffer.from([...length, rest]), message])
+}
+
+/** The message at the beginning of these bytes; undefined when it is not whole. */
+function messageIn(bytes: Uint8Array): Uint8Array | undefined {
+  const lengthBytes = bytes.findIndex((byte) => byte < 0x80) + 1
+  const length = bytes.subarray(0, lengthBytes).reduce((sum, byte, i) => sum + (byte & 0x7f) * 128 ** i, 0)
+  return lengthBytes > 0 && bytes.byteLength >= lengthBytes + length
+    ? bytes.subarray(lengthBytes, lengthBytes + length)
+    : undefined
 }
 
 /** All that comes on a stream until it ends, or `timeoutMs` pass. */
