@@ -126,9 +126,12 @@ test('the online key of a seed is rotated: the new one signs anew what the old o
 })
 
 test('a stolen key is revoked: what it signed counts nowhere, and the tag is brought back from the history', async () => {
-  await push(west, 'team/target', '1', 'good')
-  await eventuallyPulls(node, 'team/target', '1', 'good')
-  await eventuallyPulls(east, 'team/target', '1', 'good')
+  for (const tag of ['1', '2']) {
+    await push(west, 'team/target', tag, 'good')
+    await eventuallyPulls(node, 'team/target', tag, 'good')
+    await eventuallyPulls(east, 'team/target', tag, 'good')
+  }
+  const safe = new Date().toISOString()
   const stolen = west.peerId
   await west.stop()
   thief = await MeshNode.start(sandbox, { name: 'thief', role: 'seed', join: [east], settings })
@@ -136,8 +139,10 @@ test('a stolen key is revoked: what it signed counts nowhere, and the tag is bro
   await cp(join(west.dataDirectory, IDENTITY), join(thief.dataDirectory, IDENTITY))
   await thief.restart()
   expect(thief.peerId).toBe(stolen)
-  await push(thief, 'team/target', '1', 'evil')
-  await eventuallyPulls(node, 'team/target', '1', 'evil')
+  for (const tag of ['1', '2']) {
+    await push(thief, 'team/target', tag, 'evil')
+    await eventuallyPulls(node, 'team/target', tag, 'evil')
+  }
 
   await publish('--revoke', stolen)
   await eventually('the evil counts no more', TIMEOUT_MS, async () =>
@@ -147,6 +152,8 @@ test('a stolen key is revoked: what it signed counts nowhere, and the tag is bro
   expect(history).toMatchObject([{ signer: stolen }, { signer: stolen }])
   await layermesh('restore', 'team/target:1', String(history[1].sequence), '--data', east.dataDirectory)
   await eventuallyPulls(node, 'team/target', '1', 'good')
+  await layermesh('seeds', 'recover', stolen, '--before', safe, '--data', east.dataDirectory)
+  await eventuallyPulls(node, 'team/target', '2', 'good')
 })
 
 test('a revoked seed counts no more after a restart either, and stops signing once it hears of it', async () => {

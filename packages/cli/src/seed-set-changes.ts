@@ -1,6 +1,10 @@
 import type { SeedGrant, SeedSet } from '@layermesh/node'
 import { CliFailure } from './failure.ts'
 
+const DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/
+const HOUR_MS = 3_600_000
+const MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: 24 * HOUR_MS, y: 365 * 24 * HOUR_MS }
+
 /** What a seed set is to say other than the one before it. */
 export interface SeedSetChanges {
   /** `PEER_ID` or `PEER_ID=PATTERN,…`: added, or in place of what was said of it. */
@@ -54,14 +58,15 @@ export function nextSeedSet(
 export function readTime(text: string, now: number, what: string): number {
   const [, amount, unit] = /^(\d{1,6})(h|d|y)$/.exec(text) ?? []
   if (unit !== undefined) return now + Number(amount) * (MS[unit] ?? 0)
-  const time = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(time))
-    throw usage(`${what}: expected a date such as 2027-01-31, or a time from now such as 30d or 1y`)
-  return time
+  return readDate(text, what, ', or a time from now such as 30d or 1y')
 }
 
-const HOUR_MS = 3_600_000
-const MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: 24 * HOUR_MS, y: 365 * 24 * HOUR_MS }
+/** A date, or a date and time, as for {@link readTime}. @throws {CliFailure} USAGE */
+export function readDate(text: string, what: string, otherwise = ' or 2027-01-31T12:00Z'): number {
+  const time = DATE.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(time)) throw usage(`${what}: expected a date such as 2027-01-31${otherwise}`)
+  return time
+}
 
 function readSeed(text: string): SeedGrant {
   const { peerId, rest } = split(text)

@@ -219,7 +219,7 @@ export interface TagEntry {
 /** One change of what a tag means. */
 export interface TagHistoryEntry {
   readonly sequence: number
-  /** When it was signed, in ms since 1970. */
+  /** When this seed signed it, or heard of it from the one that did, in ms since 1970. */
   readonly at: number
   /** What the tag meant from then on; undefined when it was deleted. */
   readonly digest?: Digest

@@ -161,6 +161,12 @@ export const METRICS = Object.freeze({
     help: 'Lines that the audit log lacks, since its disk took none.',
     labels: {}
   },
+  seedSetExpiry: {
+    name: 'layermesh_seed_set_expiry_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the seed set expires that counts here, in seconds since 1970; 0 without one.',
+    labels: {}
+  },
   info: {
     name: 'layermesh_info',
     type: 'gauge',

@@ -10,6 +10,7 @@ function make(process = false) {
     connectedPeers: () => readings.peers,
     storeBytes: () => readings.bytes,
     arrivingBlobs: () => readings.arriving,
+    seedSetExpiresAt: () => undefined,
     pendingWebhooks: () => [{ endpoint: 'ci', pending: readings.pending }]
   }
   return { metrics: new NodeMetrics(readers, { ...IDENTITY, process }), readings }

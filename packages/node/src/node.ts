@@ -31,7 +31,7 @@ import { startRegistryListeners } from './registry-listeners.ts'
 import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { SeedSets } from './seed-set/seed-sets.ts'
-import { Refusals, type RefusedRecord, reasonOf } from './tags/refusals.ts'
+import { Refusals, reasonOf } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
 
@@ -79,6 +79,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       connectedPeers: () => mesh.connected().length,
       storeBytes: () => content.blobs.usedBytes(),
       arrivingBlobs: () => content.downloads.list().length,
+      seedSetExpiresAt: () => seedSets?.current?.set.expiresAt,
       pendingWebhooks: () => webhooks?.counts() ?? []
     },
     { version: VERSION, role: config.role, zone: config.zone }
@@ -97,7 +98,6 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     count: (reason) => metrics.tagRecordRefused(reason),
     now: () => performance.now()
   })
-  const onRefused = (refusal: RefusedRecord) => refusals.refused(refusal)
   const context = () => ({ peerId, registryUrl: config.registry.publicUrl ?? registry.url })
   const announce = (digest: Digest) => mesh.announce(digest)
   const { events, webhooks, audit }: OpenedNodeEvents = await openNodeEvents(config, {
@@ -116,7 +116,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       board,
       log,
       observer: observeMesh(metrics, events, log),
-      openTrustedRecord: (envelope) => openFromDht(envelope, trust, onRefused),
+      openTrustedRecord: (envelope) => openFromDht(envelope, trust, refusals),
       mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
       seeds: () => trust.signers().filter((signer) => signer !== peerId),
       logger: meshLogger(log)
@@ -161,7 +161,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     metrics,
     log,
     events,
-    onRefused,
+    refusals,
     ...(access === undefined ? {} : { access: access.control }),
     ...(access === undefined || config.role !== 'seed' ? {} : { tokens: access.tokenIssuer })
   })
@@ -256,11 +256,11 @@ function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] 
 }
 
 /** Opens a tag record that the DHT has, or is to keep. @throws {TrustError} */
-async function openFromDht(envelope: Uint8Array, trust: TrustPolicy, onRefused: (refusal: RefusedRecord) => void) {
+async function openFromDht(envelope: Uint8Array, trust: TrustPolicy, refusals: Refusals) {
   try {
     return (await openTrustedTagRecord(envelope, trust)).record
   } catch (error) {
-    onRefused({ reason: reasonOf(error), from: 'dht' })
+    refusals.refused({ reason: reasonOf(error), from: 'dht' })
     throw error
   }
 }

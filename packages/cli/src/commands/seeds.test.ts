@@ -75,6 +75,25 @@ it('refuses what is no set, a set of another root, and a seed that is none', asy
   expect(await sign('--seed', OTHER)).toMatchObject({ exitCode: 1, err: expect.stringMatching(/another root/) })
 })
 
+it('has tags brought back until all were looked at, and tells which were not', async () => {
+  const failed = [{ reference: 'team/app:1', reason: 'no change before that time is remembered' }]
+  const answers = [
+    { restored: 7, failed: [], failures: 0, complete: false },
+    { restored: 2, failed, failures: 1, complete: true }
+  ]
+  const asked: string[] = []
+  const server = await startFakeServer(async (request, response) => {
+    asked.push(await readBody(request))
+    response.end(JSON.stringify(answers.shift()))
+  })
+  onTestFinished(() => server.close())
+  const environment = { LAYERMESH_ADMIN: server.url, LAYERMESH_ADMIN_TOKEN: 'secret' }
+  const { out } = await run(['seeds', 'recover', SEED, '--before', '2027-01-31T12:00+01:00'], environment)
+  expect(out).toMatch(/^9 tags mean again .*\n1 were not:\nTAG +WHY\nteam\/app:1 +no change/)
+  expect(asked).toEqual(Array(2).fill(JSON.stringify({ signer: SEED, before: '2027-01-31T11:00:00.000Z' })))
+  expect(await run(['seeds', 'recover', SEED, '--before', '30d'], environment)).toMatchObject({ exitCode: 2 })
+})
+
 it('publishes a set with the admin token, and shows the one that counts', async () => {
   const directory = await makeDirectory()
   const { key } = await makeRoot(directory)

@@ -1,11 +1,11 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
-import type { PublishedSeedSet, SeedSet } from '@layermesh/node'
+import type { PublishedSeedSet, SeedSet, TagRecovery } from '@layermesh/node'
 import { type Command, Option } from 'commander'
 import { type AdminFlags, addAdminFlags, connectForActions } from '../admin-place.ts'
 import type { CommandContext } from '../context.ts'
 import { CliFailure } from '../failure.ts'
 import { formatPairs, formatTable } from '../format.ts'
-import { nextSeedSet, readTime } from '../seed-set-changes.ts'
+import { nextSeedSet, readDate, readTime } from '../seed-set-changes.ts'
 
 interface SignFlags {
   readonly rootKey: string
@@ -18,10 +18,11 @@ interface SignFlags {
   readonly valid: string
 }
 
-/** `seeds sign`, `seeds show`, `seeds publish`: who may sign what tags mean, by the word of an offline key. */
+/** `seeds sign`, `seeds show`, `seeds publish`, `seeds recover`: who may sign what tags mean, by the word of an offline key. */
 export function addSeedsCommands(program: Command, context: CommandContext): void {
   const seeds = program.command('seeds').description('the seeds that nodes trust, by the word of an offline key')
   addSign(seeds, context)
+  addRecover(seeds, context)
   const show = seeds
     .command('show')
     .description('show the set of a file, or the one that counts at a running node')
@@ -46,6 +47,43 @@ export function addSeedsCommands(program: Command, context: CommandContext): voi
     const said = result.outcome === 'new' ? 'the node goes by it and tells the others' : 'the node went by it already'
     context.out.write(flags.json ? `${JSON.stringify(result)}\n` : `${said}\n`)
   })
+}
+
+function addRecover(seeds: Command, context: CommandContext): void {
+  const recover = seeds
+    .command('recover')
+    .description('have all tags that a revoked seed signed last mean again what they meant before')
+    .argument('<PEER_ID>', 'the revoked seed')
+    .requiredOption(
+      '--before <TIME>',
+      'when its key was still safe: a date, or a date and time such as 2027-01-31T12:00Z'
+    )
+  addAdminFlags(recover).action(async (signer: string, flags: AdminFlags & { before: string }) => {
+    const before = new Date(readDate(flags.before, '--before')).toISOString()
+    const client = await connectForActions(flags, context)
+    let restored = 0
+    for (;;) {
+      const result = await client.act<TagRecovery>('POST', 'tags/recover', { signer, before })
+      restored += result.restored
+      // Without progress the rest would not come by going on either.
+      if (!result.complete && result.restored > 0) continue
+      const sum = { ...result, restored }
+      context.out.write(flags.json ? `${JSON.stringify(sum, null, 2)}\n` : formatRecovery(sum))
+      return
+    }
+  })
+}
+
+function formatRecovery({ restored, failed, failures, complete }: TagRecovery): string {
+  const rest = complete ? '' : 'not all tags were looked at; do it again\n'
+  const table =
+    failures === 0
+      ? ''
+      : `${failures} were not:\n${formatTable(
+          ['tag', 'why'],
+          failed.map(({ reference, reason }) => [reference, reason])
+        )}`
+  return `${restored} tags mean again what they meant\n${table}${rest}`
 }
 
 function addSign(seeds: Command, context: CommandContext): void {

@@ -27,8 +27,18 @@ const changeSchema = z.strictObject({
 /** One change of what a tag means. */
 export type TagChange = z.output<typeof changeSchema>
 
+const recoverySchema = z.strictObject({
+  restored: z.int().describe('How many tags mean again what they meant.'),
+  failed: z
+    .array(z.strictObject({ reference: z.string(), reason: z.string() }))
+    .readonly()
+    .describe('The first of those that do not.'),
+  failures: z.int().describe('How many there are.'),
+  complete: z.boolean().describe('False when the time was over before all tags were looked at.')
+})
+
 /** Reading the history of tags, and going back in it. */
-export function tagActions(history: Pick<TagHistory, 'list' | 'restore'>): AdminAction[] {
+export function tagActions(history: Pick<TagHistory, 'list' | 'restore' | 'recover'>): AdminAction[] {
   return [
     adminAction({
       method: 'GET',
@@ -66,6 +76,17 @@ export function tagActions(history: Pick<TagHistory, 'list' | 'restore'>): Admin
         }
         throw new AdminError(400, 'BODY_INVALID', 'expected either the sequence of a change, or a digest')
       }
+    }),
+    adminAction({
+      method: 'POST',
+      path: 'tags/recover',
+      summary: 'Has all tags that a revoked seed signed last mean again what they meant before',
+      input: z.strictObject({
+        signer: z.string().max(128).describe('Peer id of the revoked seed.'),
+        before: z.iso.datetime().describe('What they meant at this moment, by the clock of the seed that is asked.')
+      }),
+      output: recoverySchema,
+      run: ({ signer, before }, signal) => history.recover(signer, Date.parse(before), signal)
     })
   ]
 }

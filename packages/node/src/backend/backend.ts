@@ -13,7 +13,7 @@ import type { NodeEvents } from '../node-events.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { OtherSeeds } from '../tags/other-seeds.ts'
-import type { RefusedRecord } from '../tags/refusals.ts'
+import type { Refusals } from '../tags/refusals.ts'
 import { type PrivateKey, TagAuthority } from '../tags/tag-authority.ts'
 import { NodeTagHandler, type TokenIssuer } from '../tags/tag-handler.ts'
 import { TagHistory } from '../tags/tag-history.ts'
@@ -37,8 +37,7 @@ export interface BackendComponents {
   readonly peerId: string
   readonly metrics: NodeMetrics
   readonly log: Logger
-  /** Told of each tag record that was refused. */
-  onRefused(refusal: RefusedRecord): void
+  readonly refusals: Refusals
   /** Who may do what; without it everybody may do everything. */
   readonly access?: RegistryAccess
   readonly tokens?: TokenIssuer
@@ -72,7 +71,7 @@ export function createBackend({
   peerId,
   metrics,
   log,
-  onRefused,
+  refusals,
   access,
   tokens,
   events
@@ -84,7 +83,9 @@ export function createBackend({
     tags: content.tags,
     trust,
     now: Date.now,
-    onRefused,
+    onRefused: (refusal) => refusals.refused(refusal),
+    peerId,
+    onForeignUse: (use) => refusals.foreignUse(use),
     keepsHistory: (repository) => config.role === 'seed' && trust.maySign(peerId, repository)
   })
   const immutable = new ImmutableTags(config.tags.immutable)
@@ -217,7 +218,7 @@ export function createBackend({
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
     }),
     authority,
-    history: new TagHistory({ peerId, content, authority, immutable }),
+    history: new TagHistory({ peerId, content, authority, immutable, trust }),
     images
   }
 }

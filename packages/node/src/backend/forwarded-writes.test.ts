@@ -5,7 +5,7 @@ import { openContentStore } from '@layermesh/content'
 import type { PushRequest, TagClient } from '@layermesh/mesh'
 import { type Digest, digestOf, MEDIA_TYPE, OciError, ownRepository, parseTag } from '@layermesh/oci'
 import type { Caller, RegistryAccess } from '@layermesh/registry'
-import { peerIdOf, TrustPolicy } from '@layermesh/trust'
+import { peerIdOf, sealTagRecord, TrustPolicy } from '@layermesh/trust'
 import { expect, it, onTestFinished } from 'vitest'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { NodeTagHandler } from '../tags/tag-handler.ts'
@@ -20,6 +20,7 @@ import { SeedRouter } from './seed-router.ts'
 const repository = ownRepository('team/app')
 const [v1, latest] = [parseTag('v1'), parseTag('latest')]
 const { privateKey: key } = await makeIdentity()
+const stolen = await makeIdentity()
 const signal = AbortSignal.timeout(60_000)
 const denied = expect.objectContaining({ code: 'DENIED' })
 
@@ -50,7 +51,8 @@ async function makeSeedNode(immutable = new ImmutableTags([])) {
     await rm(directory, { recursive: true, force: true })
   })
   const peerId = peerIdOf(key)
-  const { authority, records } = makeSeed(key, { tags: content.tags, immutable })
+  const trust = new TrustPolicy([{ peerId }, { peerId: stolen.peerId }])
+  const { authority, records } = makeSeed(key, { tags: content.tags, trust, immutable })
   const unreachable = new Proxy({}, { get: () => () => Promise.reject(new Error('can not be reached')) }) as TagClient
   const router = new SeedRouter({
     peerId,
@@ -119,8 +121,8 @@ async function makeSeedNode(immutable = new ImmutableTags([])) {
   }
   const remove = (kind: 'tag' | 'manifest' | 'blob', reference: string, credential?: string) =>
     handler.delete('node', { repository, kind, reference, ...(credential && { credential }) }, signal)
-  const history = new TagHistory({ peerId, content, authority, immutable })
-  return { content, records, push, remove, image, index, history, fetched: () => fetched }
+  const history = new TagHistory({ peerId, content, authority, immutable, trust })
+  return { content, records, trust, push, remove, image, index, history, fetched: () => fetched }
 }
 
 it('a push that a node passes on counts as whoever the credential proves, not as what the node says', async () => {
@@ -231,4 +233,40 @@ it('the operator brings back what a tag meant, by sequence or digest, also once 
   await expect(history.restore(repository, latest, { digest: a.digest })).rejects.toMatchObject({
     message: expect.stringMatching(/push it again$/)
   })
+})
+
+it('the operator brings back at once all that a stolen key has moved', async () => {
+  const { push, remove, image, history, records, trust } = await makeSeedNode()
+  const [good, evil] = [await image('good'), await image('evil')]
+  await push(evil, [], 'Bearer all')
+  const tags = Array.from({ length: 5 }, (_, i) => parseTag(`v${i}`))
+  for (const tag of tags) await push(good, [tag], 'Bearer all')
+  await remove('tag', 'v4', 'Bearer all')
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  const before = Date.now()
+  for (const tag of [...tags, latest]) {
+    const { digest, mediaType, size } = evil
+    // Dated back to before the theft, which must not help.
+    const issuedAt = before - 3_600_000
+    const statement = { repository, tag, sequence: 2 ** 30, issuedAt, expiresAt: issuedAt + 24 * 3_600_000 }
+    const envelope = await sealTagRecord({ ...statement, digest, mediaType, size }, stolen.privateKey)
+    expect(await records.take(envelope, 'thief', 'hearsay')).toBeDefined()
+  }
+  await expect(history.recover(stolen.peerId, before, signal)).rejects.toMatchObject({
+    message: expect.stringMatching(/revoke it first/)
+  })
+  trust.useSeedSet({ seeds: [], revoked: [stolen.peerId] }, true)
+  expect(await history.recover(stolen.peerId, before, signal)).toEqual({
+    restored: 4,
+    failed: [
+      { reference: 'team/app:latest', reason: 'no change before that time is remembered' },
+      { reference: 'team/app:v4', reason: 'the tag was deleted at that time' }
+    ],
+    failures: 2,
+    complete: true
+  })
+  for (const tag of tags.slice(0, 4))
+    expect((await records.get(repository, tag))?.record).toMatchObject({ digest: good.digest })
+  for (const tag of [latest, parseTag('v4')]) expect(await records.get(repository, tag)).toBeUndefined()
+  expect(await history.recover(stolen.peerId, before, signal)).toMatchObject({ restored: 0, failures: 2 })
 })

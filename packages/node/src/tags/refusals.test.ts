@@ -8,7 +8,7 @@ it('counts each refused record, and logs one of each sender and reason in ten mi
   const logged: object[] = []
   const refusals = new Refusals({
     count: (reason) => counted.push(reason),
-    log: { warn: (fields) => logged.push(fields) },
+    log: { warn: (fields) => logged.push(fields), error: (fields) => logged.push(fields) },
     now: () => now
   })
   for (let i = 0; i < 1_000; i++) refusals.refused({ reason: 'rollback', from: 'a' })

@@ -24,9 +24,18 @@ export interface RefusedRecord {
   readonly tag?: Tag
 }
 
+/** What the key of this node signed, and not this node. */
+export interface ForeignUse {
+  /** The peer that sent it, or `dht`. */
+  readonly from: string
+  readonly repository: Repository
+  readonly tag: Tag
+  readonly sequence: number
+}
+
 export interface RefusalsComponents {
   count(reason: RefusalReason): void
-  readonly log: { warn(fields: object, message: string): void }
+  readonly log: Record<'warn' | 'error', (fields: object, message: string) => void>
   /** In ms, of a clock that never goes back. */
   now(): number
 }
@@ -51,15 +60,25 @@ export class Refusals {
   }
 
   refused(refusal: RefusedRecord): void {
-    const { count, log, now } = this.#components
-    count(refusal.reason)
-    const key = `${refusal.reason} ${refusal.from}`
+    this.#components.count(refusal.reason)
+    this.log('warn', `${refusal.reason} ${refusal.from}`, refusal, 'refused a tag record')
+  }
+
+  /** A record that this node's key signed, and not this node. */
+  foreignUse(use: ForeignUse): void {
+    const message =
+      'a tag record came in that the key of this node signed, and not this node: the key is used elsewhere, or the data directory was set back'
+    this.log('error', 'foreign use', use, message)
+  }
+
+  private log(level: 'warn' | 'error', key: string, fields: object, message: string): void {
+    const { log, now } = this.#components
     const before = this.#logged.get(key)
     if (before && now() - before.at < LOG_EVERY_MS) {
       before.since++
       return
     }
     this.#logged.set(key, { at: now(), since: 0 })
-    log.warn({ ...refusal, ...(before?.since && { moreBefore: before.since }) }, 'refused a tag record')
+    log[level]({ ...fields, ...(before?.since && { moreBefore: before.since }) }, message)
   }
 }

@@ -126,6 +126,15 @@ describe('an immutable tag', () => {
   })
 })
 
+it('hears of it when its key signs elsewhere', async () => {
+  const [seed, thief] = [makeSeed(key), makeSeed(key)]
+  await seed.authority.set(repository, tag, manifest('a'), by())
+  await thief.authority.set(repository, tag, manifest('x'), by())
+  await thief.authority.set(repository, tag, manifest('y'), by())
+  for (const envelope of [...seed.published, ...thief.published]) await seed.records.take(envelope, 'peer', 'hearsay')
+  expect(seed.foreignUses).toEqual([2 ** 20, 2 * 2 ** 20])
+})
+
 describe('the history of a tag', () => {
   it('tells who changed it when, from what to what, and by which node it came', async () => {
     let now = NOW

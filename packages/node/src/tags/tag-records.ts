@@ -10,7 +10,7 @@ import {
   type TagRecord,
   type TrustPolicy
 } from '@layermesh/trust'
-import { type RefusalReason, type RefusedRecord, reasonOf } from './refusals.ts'
+import { type ForeignUse, type RefusalReason, type RefusedRecord, reasonOf } from './refusals.ts'
 
 /** A tag record that passed: signed by who may, for the tag that it was asked for, and never older than one seen before. */
 export interface AcceptedTag {
@@ -26,6 +26,10 @@ export interface TagRecordsComponents {
   readonly trust: Pick<TrustPolicy, 'maySign'>
   /** Told of each record that was refused. */
   onRefused(refusal: RefusedRecord): void
+  /** Peer id of this node. */
+  readonly peerId: string
+  /** Told of a record that this node's key signed, and not this node: the key is used elsewhere, or its data was set back. */
+  onForeignUse(use: ForeignUse): void
   /** Whether what others signed for this repository is remembered in the history of its tags. */
   keepsHistory(repository: Repository): boolean
   /** Milliseconds since 1970. */
@@ -125,6 +129,8 @@ export class TagRecords {
       { record, envelope, signer },
       now()
     )
+    if (signer === this.#components.peerId && (verdict === 'newer' || verdict === 'conflict'))
+      this.#components.onForeignUse({ from, repository, tag, sequence: record.sequence })
     const refused = REFUSED[verdict]
     if (refused) {
       onRefused({ reason: refused, from, repository, tag })
@@ -157,7 +163,8 @@ export class TagRecords {
   private historyOf({ record, signer }: AcceptedTag, known: AcceptedTag | undefined): { history?: TagHistoryEntry } {
     const [digest, previous] = [meaningOf(record), known && meaningOf(known.record)]
     if (digest === previous || !this.#components.keepsHistory(record.repository)) return {}
-    return { history: changeOf(record, signer, previous) }
+    // By the clock of this seed: whoever signs can write any date.
+    return { history: { ...changeOf(record, signer, previous), at: this.#components.now() } }
   }
 }
 

@@ -37,7 +37,9 @@ function recordsOver(tags: MemoryTags, trust: TrustPolicy): TagRecords {
     trust,
     now: () => now,
     onRefused: ({ reason }) => refusals.push(reason),
-    keepsHistory: () => true
+    keepsHistory: () => true,
+    peerId: 'self',
+    onForeignUse: () => {}
   })
 }
 

@@ -20,6 +20,8 @@ export interface TestSeed {
   readonly tags: Tags
   readonly published: Uint8Array[]
   readonly refused: string[]
+  /** Sequences of records that its key signed elsewhere. */
+  readonly foreignUses: number[]
 }
 
 /** The part of a seed that signs, over tags in memory. */
@@ -34,11 +36,14 @@ export function makeSeed(
   const peerId = peerIdOf(privateKey)
   const { tags = new MemoryTags(), trust = new TrustPolicy([{ peerId }]), now = Date.now } = components
   const refused: string[] = []
+  const foreignUses: number[] = []
   const published: Uint8Array[] = []
   const records = new TagRecords({
     tags,
     trust,
     now,
+    peerId,
+    onForeignUse: ({ sequence }) => foreignUses.push(sequence),
     onRefused: ({ reason }) => refused.push(reason),
     keepsHistory: () => true
   })
@@ -60,5 +65,5 @@ export function makeSeed(
     },
     { validityMs: 720 * HOUR, renewAfterMs: HOUR, sweepEveryMs: HOUR, sweepAfterMs: HOUR }
   )
-  return { peerId, authority, records, tags, published, refused }
+  return { peerId, authority, records, tags, published, refused, foreignUses }
 }
