@@ -212,6 +212,18 @@ describe('a token', () => {
     expect(byKey.mayWithAnotherToken('delete', repository('team/app'))).toBe(false)
   })
 
+  it('lists what its user may pull when it was made for that, and may be used for nothing there', async () => {
+    const caller = await identify(await issue(ALICE, 'registry:catalog:*'))
+    const sees = (name: string) => caller.maySee(repository(name))
+    expect([sees('team/app'), sees('public/app'), sees('other')]).toEqual([true, true, false])
+    expect(caller.may('pull', repository('team/app'))).toBe(false)
+    const another = await identify(await issue(ALICE, 'repository:team/app:pull'))
+    expect([another.maySee(repository('team/app')), another.maySee(repository('team/b'))]).toEqual([true, false])
+    const key = addKey([{ repositories: 'team/a', actions: ['pull'] }])
+    const byKey = await identify(await issue(`Bearer ${key}`, 'registry:catalog:*'))
+    expect([byKey.maySee(repository('team/a')), byKey.maySee(repository('team/app'))]).toEqual([true, false])
+  })
+
   it('never widens what the rules of this moment give', async () => {
     const header = await issue(ALICE)
     rules = new AccessRules([{ repositories: 'team/**', grant: [{ users: ['alice'], actions: ['pull'] }] }])

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import type { Repository } from '@layermesh/oci'
 import type { ChallengeScope, ClientProof, Identity, RepositoryAction } from './access-types.ts'
 import type { Authenticator } from './authenticator.ts'
-import { isAllowed, isAllowedByCredential } from './rights.ts'
+import { isAllowed, isAllowedByCredential, isListed } from './rights.ts'
 import type { AccessRules } from './rules.ts'
 import { actionsFor, formatScope } from './scope.ts'
 import { TOKEN_SERVICE } from './tokens/token-authority.ts'
@@ -88,6 +88,11 @@ export class Caller {
   /** By the rules as they are now. */
   may(action: RepositoryAction, repository: Repository): boolean {
     return isAllowed(this.#rules(), this.#identity, action, repository)
+  }
+
+  /** Whether it may be told that a repository is there, in the list of all. */
+  maySee(repository: Repository): boolean {
+    return isListed(this.#rules(), this.#identity, repository)
   }
 
   /** Whether another token of the same credential could do what this one does not cover. */

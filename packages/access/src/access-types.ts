@@ -34,6 +34,12 @@ export interface Narrowing {
   allows(action: RepositoryAction, repository: Repository): boolean
 }
 
+/** What a token covers. */
+export interface TokenCoverage extends Narrowing {
+  /** Whether it was made to list repositories: all those that its user may pull from. */
+  readonly lists: boolean
+}
+
 /** Who a client is. */
 export interface Identity {
   /** Undefined for the anonymous. */
@@ -46,7 +52,7 @@ export interface Identity {
   /** What the credential that proved it is limited to, whatever token was made of it; undefined for no limit. */
   readonly limit?: Narrowing
   /** What the token that was shown covers; undefined when the credential itself was shown. */
-  readonly token?: Narrowing
+  readonly token?: TokenCoverage
 }
 
 /** Whoever shows nothing. */

@@ -62,7 +62,7 @@ export class Authenticator {
     }
     const token = await this.#components.tokens.verify('access', credentials.token)
     const identity = await this.#revive(token, false)
-    return { ...identity, token: token.narrowing }
+    return { ...identity, token: token.coverage }
   }
 
   /**

@@ -23,3 +23,9 @@ export function isAllowedByCredential(
 ): boolean {
   return rules.allows(identity, action, repository) && (identity.limit?.allows(action, repository) ?? true)
 }
+
+/** Whether a client may be told that a repository is there, in the list of all. */
+export function isListed(rules: AccessRules, identity: Identity, repository: Repository): boolean {
+  if (isAllowed(rules, identity, 'pull', repository)) return true
+  return identity.token?.lists === true && isAllowedByCredential(rules, identity, 'pull', repository)
+}

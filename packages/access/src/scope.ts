@@ -46,6 +46,11 @@ export function parseScopes(texts: readonly string[]): Scope[] {
   return words.slice(0, MAX_SCOPES).flatMap((word) => parseScope(word) ?? [])
 }
 
+/** Tells whether a scope is the one to list repositories: `registry:catalog:*`. */
+export function isCatalog({ type, name, actions }: Scope): boolean {
+  return type === 'registry' && name === 'catalog' && actions.includes('*')
+}
+
 export function formatScope({ type, name, actions }: Scope): string {
   return `${type}:${name}:${actions.join(',')}`
 }

@@ -16,6 +16,11 @@ export interface Caller {
    */
   mayWithAnotherToken?(action: RepositoryAction, repository: Repository): boolean
   /**
+   * Whether it may be told that a repository is there, in the list of all.
+   * @default whether it may pull from it
+   */
+  maySee?(repository: Repository): boolean
+  /**
    * What of the credential can be shown to a seed when a push is passed on, as the value of an Authorization header;
    * undefined when there is none.
    */

@@ -58,19 +58,20 @@ describe('an access token', () => {
   })
 
   it('allows what was asked for, and nothing else', async () => {
-    const { narrowing } = await authority().verify('access', await issue('repository:team/app:pull,push'))
-    const allowed = (name: string) => REPOSITORY_ACTIONS.filter((act) => narrowing.allows(act, repository(name)))
+    const { coverage } = await authority().verify('access', await issue('repository:team/app:pull,push'))
+    const allowed = (name: string) => REPOSITORY_ACTIONS.filter((act) => coverage.allows(act, repository(name)))
     expect(allowed('team/app')).toEqual(['pull', 'create', 'update'])
     expect(allowed('team/app2')).toEqual([])
     expect(allowed('docker.io/library/nginx')).toEqual([])
   })
 
-  it('adds up several entries of one repository, and drops entries of another type', async () => {
+  it('adds up several entries of one repository, and knows the one for the list of all', async () => {
     const scopes = parseScopes(['repository:a:pull', 'repository:a:delete', 'registry:catalog:*'])
     const { text } = await authority().issue('access', ALICE, scopes)
-    const { narrowing } = await authority().verify('access', text)
-    expect(REPOSITORY_ACTIONS.filter((act) => narrowing.allows(act, repository('a')))).toEqual(['pull', 'delete'])
-    expect(narrowing.allows('pull', repository('catalog'))).toBe(false)
+    const { coverage } = await authority().verify('access', text)
+    expect(REPOSITORY_ACTIONS.filter((act) => coverage.allows(act, repository('a')))).toEqual(['pull', 'delete'])
+    expect(coverage.allows('pull', repository('catalog'))).toBe(false)
+    expect(coverage.lists).toBe(true)
   })
 
   it('of nobody is one of the anonymous', async () => {
@@ -105,8 +106,8 @@ describe('an access token', () => {
     signers = fakeSigners({ [seed.peerId]: 'team/' })
     const scopes =
       'repository:team/app:pull,push repository:other:pull,push repository:docker.io/library/nginx:pull,push'
-    const { narrowing } = await authority().verify('access', await issue(scopes, seed))
-    const allowed = (name: string) => REPOSITORY_ACTIONS.filter((act) => narrowing.allows(act, repository(name)))
+    const { coverage } = await authority().verify('access', await issue(scopes, seed))
+    const allowed = (name: string) => REPOSITORY_ACTIONS.filter((act) => coverage.allows(act, repository(name)))
     expect(allowed('team/app')).toEqual(['pull', 'create', 'update'])
     expect(allowed('other')).toEqual([])
     expect(allowed('docker.io/library/nginx')).toEqual(['pull'])

@@ -4,9 +4,9 @@ import { verifyingKeyOf } from '@layermesh/trust'
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
-import type { Clock, Identity, IdentitySource, Narrowing } from '../access-types.ts'
+import type { Clock, Identity, IdentitySource, TokenCoverage } from '../access-types.ts'
 import { unauthorized } from '../errors.ts'
-import { meaningOf, type Scope } from '../scope.ts'
+import { isCatalog, meaningOf, type Scope } from '../scope.ts'
 
 /*
  * The tokens of the mesh: JSON Web Tokens (RFC 7519, RFC 8725) signed with the Ed25519 key of the node that issues
@@ -63,7 +63,7 @@ export interface VerifiedToken {
   readonly source: IdentitySource
   readonly expiresAtMs: number
   /** What it was asked for, and what its signer may sign for. */
-  readonly narrowing: Narrowing
+  readonly coverage: TokenCoverage
 }
 
 const ALGORITHM = 'EdDSA'
@@ -165,11 +165,11 @@ export class TokenAuthority {
 
   #read({ iss, sub, src, groups, exp, access }: Claims): VerifiedToken {
     if ((sub === undefined) !== (src.kind === 'anonymous')) throw new Error('the token does not say whose it is')
-    return { name: sub, groups, source: src, expiresAtMs: exp * 1000, narrowing: this.#narrowingOf(iss, access) }
+    return { name: sub, groups, source: src, expiresAtMs: exp * 1000, coverage: this.#coverageOf(iss, access) }
   }
 
   /** Who may sign the tags of some repositories only says of clients only for these what they may change there. */
-  #narrowingOf(issuer: string, access: Claims['access']): Narrowing {
+  #coverageOf(issuer: string, access: Claims['access']): TokenCoverage {
     const { peerId, signers } = this.#components
     const granted = new Map<string, ReadonlySet<string>>()
     for (const { type, name, actions } of access) {
@@ -177,6 +177,7 @@ export class TokenAuthority {
       granted.set(name, new Set([...(granted.get(name) ?? []), ...meaningOf(actions)]))
     }
     return {
+      lists: access.some(isCatalog),
       allows: (action, repository) =>
         (granted.get(repository)?.has(action) ?? false) &&
         (issuer === peerId ||

@@ -61,9 +61,16 @@ async function access(scopes: string, authorization?: string, by = service()) {
 
 describe('an access token', () => {
   it('grants what is both asked for and allowed, never an error for the rest', async () => {
-    const scopes = 'repository:team/app:pull,push,delete repository:other:pull repository:-:pull registry:catalog:*'
+    const scopes =
+      'repository:team/app:pull,push,delete repository:other:pull repository:-:pull registry:other:* plugin:a:pull'
     expect((await access(scopes, BASIC)).access).toEqual([
       { type: 'repository', name: 'team/app', actions: ['pull', 'push'] }
+    ])
+  })
+
+  it('may be made to list repositories, of which each shows only those that may be pulled', async () => {
+    expect((await access('registry:catalog:*', BASIC)).access).toEqual([
+      { type: 'registry', name: 'catalog', actions: ['*'] }
     ])
   })
 

@@ -6,7 +6,7 @@ import { looksLikeApiKey } from '../keys/api-key.ts'
 import type { LoginAttempt, LoginThrottle } from '../passwords/login-throttle.ts'
 import { isAllowed } from '../rights.ts'
 import type { AccessRules } from '../rules.ts'
-import { formatScope, grantedActions, parseScopes, type Scope } from '../scope.ts'
+import { formatScope, grantedActions, isCatalog, parseScopes, type Scope } from '../scope.ts'
 import { type SignedToken, type TokenAuthority, timesOf } from './token-authority.ts'
 
 /** What a seed is asked for in the name of a client. */
@@ -90,7 +90,9 @@ export class TokenService {
 
   #granted(identity: Identity, scopes: readonly Scope[]): Scope[] {
     const rules = this.#components.rules()
-    return scopes.flatMap(({ type, name, actions }) => {
+    return scopes.flatMap((scope) => {
+      const { type, name, actions } = scope
+      if (isCatalog(scope)) return [scope]
       const repository = type === 'repository' ? this.#components.repositoryOf(name) : undefined
       if (repository === undefined) return []
       const may = (action: RepositoryAction) => isAllowed(rules, identity, action, repository)

@@ -97,6 +97,26 @@ describe('a seed with access control', () => {
     expect((await ask(seed, '/v2/', { headers: bearer(token) })).status).toBe(401)
   })
 
+  it('lists its repositories to whoever may pull from them, by a token for that', async () => {
+    const seed = await start('seed', { role: 'seed' })
+    const token = await tokenOf(seed, basic('alice', 'secret'))
+    expect((await push(seed, bearer(token))).status).toBe(201)
+    const manifest = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.manifest.v1+json', layers: [] }
+    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: EMPTY, size: 2 }
+    const put = await ask(seed, '/v2/team/app/manifests/1', {
+      method: 'PUT',
+      headers: { ...bearer(token), 'content-type': manifest.mediaType },
+      body: JSON.stringify({ ...manifest, config })
+    })
+    expect(put.status).toBe(201)
+    const listed = async (scope: string) => {
+      const headers = bearer(await tokenOf(seed, basic('alice', 'secret'), scope))
+      return await (await ask(seed, '/v2/_catalog', { headers })).json()
+    }
+    expect(await listed('registry:catalog:*')).toEqual({ repositories: ['team/app'] })
+    expect(await listed('repository:team/other:pull')).toEqual({ repositories: [] })
+  })
+
   it('takes other rules while it runs, for tokens that were given before as well', async () => {
     const seed = await start('seed', { role: 'seed' })
     const token = await tokenOf(seed, basic('alice', 'secret'))

@@ -2,6 +2,7 @@ import { OciError, type Repository } from '@layermesh/oci'
 import type { Seal } from '../access/seal.ts'
 import { sendJson } from '../answer.ts'
 import { type Exchange, locate, type RepositoryExchange, type Services } from '../exchange.ts'
+import type { Caller } from '../interfaces.ts'
 import { type PageRequest, readPage, setNextLink } from '../paging.ts'
 import { formatQuery } from '../query.ts'
 
@@ -16,7 +17,7 @@ export async function listTags(services: Services, exchange: RepositoryExchange)
   sendJson(response, { name, tags: entries })
 }
 
-/** GET /v2/_catalog: the repositories that the caller may pull from. */
+/** GET /v2/_catalog: the repositories that the caller may see. */
 export async function listRepositories(services: Services, exchange: Exchange): Promise<void> {
   const { request, target, caller, query, response } = exchange
   const page = readPage(query, services.options.maxPageSize)
@@ -48,7 +49,7 @@ async function visibleRepositories(
     const names = await backend.catalog({ ...(after === undefined ? {} : { after }), limit }, signal)
     for (const name of names) {
       const last = entries.at(-1)
-      if (!caller.may('pull', name as Repository)) continue
+      if (!isListed(caller, name as Repository)) continue
       if (last !== undefined && entries.length === page.limit) return { entries, last }
       entries.push(name)
     }
@@ -57,6 +58,10 @@ async function visibleRepositories(
     left -= names.length
   }
   return after === undefined ? { entries } : { entries, last: HIDDEN + seal.hide(after) }
+}
+
+function isListed(caller: Caller, repository: Repository): boolean {
+  return caller.maySee?.(repository) ?? caller.may('pull', repository)
 }
 
 function revealed(seal: Seal, hidden: string): string {
