@@ -128,3 +128,19 @@ it('prints the schema of the settings', async () => {
   const { out } = await run(['config', 'schema'])
   expect(JSON.parse(out)).toMatchObject({ properties: { mesh: { properties: { join: { type: 'array' } } } } })
 })
+
+it('checks the files that webhooks name, and shows nothing of what is in them', async () => {
+  const secretFile = join(directory, 'hook')
+  const webhook = `{ name: ci, url: "https://ci.example", secretFile: ${secretFile} }`
+  const path = await settings(`role: seed\nwebhooks: [${webhook}]`)
+  expect(await run(['config', 'check', '--config', path])).toMatchObject({
+    exitCode: 1,
+    err: `layermesh: the secret file ${secretFile} can not be read (ENOENT)\n`
+  })
+  await writeFile(secretFile, 'hunter2', { mode: 0o600 })
+  const short = await run(['config', 'check', '--config', path])
+  expect(short).toMatchObject({ exitCode: 1, err: expect.stringContaining('has 7 bytes in secret 1') })
+  expect(short.err).not.toContain('hunter2')
+  await writeFile(secretFile, 'a secret that is long enough to be one')
+  expect(await run(['config', 'check', '--config', path])).toMatchObject({ exitCode: 0, err: '' })
+})

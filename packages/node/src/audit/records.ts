@@ -74,7 +74,10 @@ export function recordsOfPassedOn({ from: via, actor, write, error }: PassedOnWr
     error === undefined
       ? ({ result: 'allowed' } as const)
       : {
-          result: isOciError(error, 'DENIED') ? ('denied' as const) : ('failed' as const),
+          result:
+            isOciError(error, 'DENIED') || isOciError(error, 'UNAUTHORIZED')
+              ? ('denied' as const)
+              : ('failed' as const),
           reason: describe(error).message
         }
   const by = { via, ...(actor === undefined ? {} : { actor }), ...outcome }

@@ -87,6 +87,8 @@ it('has the audit log tell why a node was refused', () => {
   expect(recordsOfPassedOn(denied)).toMatchObject([
     { action: 'push', result: 'denied', reason: 'alice may not push', via: 'node', actor: 'alice', reference: '1' }
   ])
+  const unknown = { ...push, error: new OciError('UNAUTHORIZED', 'log in to do this') }
+  expect(recordsOfPassedOn(unknown)).toMatchObject([{ result: 'denied' }])
   const failed = { ...push, error: new Error('/etc/passwd') }
   expect(recordsOfPassedOn(failed)).toMatchObject([{ result: 'failed', reason: expect.not.stringContaining('/etc') }])
 })
