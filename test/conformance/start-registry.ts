@@ -13,8 +13,12 @@ export interface StartedSeed extends StartedRegistry {
 }
 
 /** Starts a seed, which takes pushes and deletes. Each in a sandbox needs a name of its own. */
-export async function startRegistry(sandbox: Sandbox, name: string): Promise<StartedSeed> {
-  const seed = await MeshNode.start(sandbox, { name, role: 'seed' })
+export async function startRegistry(
+  sandbox: Sandbox,
+  name: string,
+  settings: Readonly<Record<string, unknown>> = {}
+): Promise<StartedSeed> {
+  const seed = await MeshNode.start(sandbox, { name, role: 'seed', settings })
   return { url: seed.registryUrl, startMirror: () => startMirror(sandbox, seed) }
 }
 
