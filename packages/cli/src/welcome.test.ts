@@ -30,3 +30,13 @@ it('tells other hosts an address that they can reach, whom to trust and what the
   expect(told).toContain('--secret-file FILE')
   expect(told).not.toContain('127.0.0.1:0')
 })
+
+it('names the registry as clients know it, and tells them to log in where there are rights', async () => {
+  const text = 'role: seed\nregistry: { publicUrl: https://registry.example }\naccess: { rules: [] }'
+  const { config } = await loadConfig({ text })
+  const told = welcome(info(SEED, []), config)
+  expect(told).toContain('docker login registry.example\n')
+  expect(told).toContain('docker push registry.example/team/app:1')
+  const open = await loadConfig({ text: 'role: seed' })
+  expect(welcome(info(SEED, []), open.config)).not.toContain('login')
+})

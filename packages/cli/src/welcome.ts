@@ -4,6 +4,7 @@ import { isLoopback, type NodeConfig, type NodeInfo, parseTcpMultiaddr } from '@
 export function welcome(info: NodeInfo, config: NodeConfig): string {
   const registry = registryName(config.registry.publicUrl ?? info.registry)
   const sections: [string, string[]][] = [
+    ...(config.access === undefined ? [] : [['login', [`docker login ${registry}`]] satisfies [string, string[]]]),
     ['push', [`docker tag IMAGE ${registry}/team/app:1`, `docker push ${registry}/team/app:1`]],
     ['pull', [`docker pull ${registry}/team/app:1`]],
     ['join', joinLines(info, config)],
@@ -18,8 +19,9 @@ export function welcome(info: NodeInfo, config: NodeConfig): string {
 
 /** How image names begin; Docker lets `localhost` be without TLS. */
 function registryName(url: string): string {
-  const { hostname, port, host } = new URL(url)
-  return isLoopback(hostname.replace(/^\[|]$/g, '')) ? `localhost:${port}` : host
+  const { hostname, port } = new URL(url)
+  const name = isLoopback(hostname.replace(/^\[|]$/g, '')) ? 'localhost' : hostname
+  return port === '' ? name : `${name}:${port}`
 }
 
 /** A command for another node that joins this one: on this host when only this host can. */
