@@ -48,6 +48,8 @@ export const LIMITS = Object.freeze({
   noticesPerMessage: 256,
   /** Whoever waits for another peer to send the same notice asks a second one after so long. */
   noticeHedgeMs: 1_000,
+  /** A peer is told of changes at once, and of those that follow after so long. */
+  noticeTellEveryMs: 50,
   /** Some peer is asked for what it has so often, in case a change was missed. */
   noticeRefreshMs: 60_000,
   /**

@@ -50,6 +50,19 @@ describe('a notice', () => {
     await until(() => [middle, last].every(({ board }) => board.sequenceOf('seed') === 2))
   })
 
+  it('that changes many times in a row is told of a few times, and the newest comes', async () => {
+    const first = await node()
+    const second = await node(first.mesh.addresses)
+    await until(() => second.mesh.connected().length === 1)
+    const last = 4 * LIMITS.noticeBurst
+    for (let sequence = 1; sequence <= last; sequence++) {
+      await first.board.offer('test', notice(head(sequence)), 'here')
+    }
+    await until(() => second.board.sequenceOf('seed') === last)
+    expect(second.board.senders.length).toBeLessThan(LIMITS.noticeBurst)
+    expect([...first.observer.bans, ...second.observer.bans]).toEqual([])
+  })
+
   it('is not fetched when nobody here trusts its signer', async () => {
     const first = await node([], new MemoryBoard(['seed', 'other']))
     await first.board.offer('test', notice(head(1, 'other')), 'here')

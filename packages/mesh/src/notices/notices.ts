@@ -39,6 +39,8 @@ export class Notices {
   readonly #components: NoticesComponents
   readonly #stopped = new AbortController()
   readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
+  /** What each peer is still to be told of, by {@link keyOf}. */
+  readonly #untold = new Map<string, Map<string, NoticeHead>>()
   /** What each peer is said to have and is still to be asked for, by {@link keyOf}. */
   readonly #offered = new Map<string, Map<string, NoticeHead>>()
   /** Fetches that run, by {@link keyOf}. */
@@ -110,11 +112,24 @@ export class Notices {
 
   private tell(head: NoticeHead): void {
     for (const peerId of this.#components.directory.connected()) {
-      if (this.#announcing.size >= ANNOUNCE_QUEUE) return
-      this.#announcing
-        .add(() => this.ask(peerId, { op: 'changed', heads: [head] }, LIMITS.rpcDeadlineMs))
-        .catch(() => {})
+      const untold = this.#untold.get(peerId)
+      if (untold) untold.set(keyOf(head), head)
+      else void this.tellPeer(peerId, new Map([[keyOf(head), head]]))
     }
+  }
+
+  /** At once, and what changes meanwhile together and a little later: many changes in a row are no flood. */
+  private async tellPeer(peerId: string, untold: Map<string, NoticeHead>): Promise<void> {
+    const { signal } = this.#stopped
+    this.#untold.set(peerId, untold)
+    while (untold.size > 0 && !signal.aborted) {
+      const heads = [...untold.values()]
+      untold.clear()
+      const ask = () => this.ask(peerId, { op: 'changed', heads }, LIMITS.rpcDeadlineMs)
+      await this.#announcing.add(ask).catch(() => {})
+      await wait(LIMITS.noticeTellEveryMs, undefined, { signal, ref: false }).catch(() => {})
+    }
+    this.#untold.delete(peerId)
   }
 
   private learn(peerId: string, heads: readonly NoticeHead[]): void {
