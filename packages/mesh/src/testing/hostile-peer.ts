@@ -64,7 +64,7 @@ export const MISDEEDS = {
 
 /** A real libp2p node that is a member of the mesh, offers a blob and then misbehaves. */
 export async function hostilePeer(
-  fixture: MeshFixture,
+  fixture: Pick<MeshFixture, 'onDispose'>,
   blob: {
     digest: Digest
     bytes: Uint8Array
@@ -124,7 +124,9 @@ export async function hostilePeer(
 }
 
 /** A real libp2p node of the mesh that does nothing by itself until `start`. */
-async function hostileNode(fixture: MeshFixture): Promise<{ host: MeshHost; start: () => Promise<void> }> {
+async function hostileNode(
+  fixture: Pick<MeshFixture, 'onDispose'>
+): Promise<{ host: MeshHost; start: () => Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-hostile-'))
   const { host, datastore } = await createHost({
     privateKey: await generateKeyPair('Ed25519'),
@@ -148,7 +150,7 @@ async function hostileNode(fixture: MeshFixture): Promise<{ host: MeshHost; star
 
 /** A real libp2p node that is a member of the mesh and answers the requests of one protocol as a test wants. */
 export async function hostileHost(
-  fixture: MeshFixture,
+  fixture: Pick<MeshFixture, 'onDispose'>,
   { protocol, answer }: { protocol: string; answer: (request: Uint8Array, peerId: string) => Uint8Array }
 ): Promise<{ host: MeshHost; peerId: string; dial(to: TestNode): Promise<void> }> {
   const { host, start } = await hostileNode(fixture)
