@@ -72,6 +72,8 @@ describeWith(['openssl', 'skopeo'], 'a registry over TLS', () => {
     expect(await shown()).toBe('before')
     await install(await authority.issue('after'))
     await eventually('the new certificate', RELOAD_TIMEOUT_MS, async () => (await shown()) === 'after' || undefined)
+    const expiry = await seed.metric('layermesh_tls_certificate_expiry_timestamp_seconds')
+    expect(expiry * 1000).toBeGreaterThan(Date.now())
   })
 })
 

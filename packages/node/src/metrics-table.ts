@@ -167,6 +167,12 @@ export const METRICS = Object.freeze({
     help: 'When the seed set expires that counts here, in seconds since 1970; 0 without one.',
     labels: {}
   },
+  tlsCertificateExpiry: {
+    name: 'layermesh_tls_certificate_expiry_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the TLS certificate of the registry runs out, in seconds since 1970; 0 without one.',
+    labels: {}
+  },
   info: {
     name: 'layermesh_info',
     type: 'gauge',

@@ -11,6 +11,7 @@ function make(process = false) {
     storeBytes: () => readings.bytes,
     arrivingBlobs: () => readings.arriving,
     seedSetExpiresAt: () => undefined,
+    tlsCertificateExpiresAt: () => new Date(7_000),
     pendingWebhooks: () => [{ endpoint: 'ci', pending: readings.pending }]
   }
   return { metrics: new NodeMetrics(readers, { ...IDENTITY, process }), readings }
@@ -62,6 +63,7 @@ it('counts what it is told', async () => {
   expect(text).toContain('layermesh_peers_banned_total{reason="digest"} 1')
   expect(text).toContain('layermesh_logins_total{result="throttled"} 1')
   expect(text).toContain('layermesh_requests_refused_total{action="push"} 1')
+  expect(text).toContain('layermesh_tls_certificate_expiry_timestamp_seconds 7')
   for (const what of ['delivered', 'failed', 'dead']) {
     expect(text).toContain(`layermesh_webhooks_${what}_total{webhook="ci"} 1`)
   }

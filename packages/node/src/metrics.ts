@@ -23,6 +23,8 @@ export interface GaugeReaders {
   arrivingBlobs(): number
   /** In ms since 1970; undefined when there is no seed set. */
   seedSetExpiresAt(): number | undefined
+  /** Undefined when the registry speaks no TLS. */
+  tlsCertificateExpiresAt(): Date | undefined
   /** Events that wait, by webhook. */
   pendingWebhooks(): readonly { readonly endpoint: string; readonly pending: number }[]
 }
@@ -69,6 +71,7 @@ export class NodeMetrics {
     this.gauge(METRICS.storeBytes, () => readers.storeBytes())
     this.gauge(METRICS.arrivingBlobs, () => readers.arrivingBlobs())
     this.gauge(METRICS.seedSetExpiry, () => (readers.seedSetExpiresAt() ?? 0) / 1000)
+    this.gauge(METRICS.tlsCertificateExpiry, () => (readers.tlsCertificateExpiresAt()?.getTime() ?? 0) / 1000)
     this.pendingWebhooks(readers)
     const { name, help, labels } = METRICS.info
     const info = new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.#registry] })

@@ -27,7 +27,7 @@ import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { LiveView } from './node-view.ts'
 import { createNotices } from './notices/notices.ts'
 import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
-import { startRegistryListeners } from './registry-listeners.ts'
+import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
 import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { SeedSets } from './seed-set/seed-sets.ts'
@@ -80,6 +80,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       storeBytes: () => content.blobs.usedBytes(),
       arrivingBlobs: () => content.downloads.list().length,
       seedSetExpiresAt: () => seedSets?.current?.set.expiresAt,
+      tlsCertificateExpiresAt: () => registry.certificateExpiresAt(),
       pendingWebhooks: () => webhooks?.counts() ?? []
     },
     { version: VERSION, role: config.role, zone: config.zone }
@@ -180,7 +181,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
   rosterAuthority?.start()
   started.add(() => rosterAuthority?.stop())
 
-  const registry = await startRegistryListeners(
+  const registry: RegistryListeners = await startRegistryListeners(
     {
       backend: backend.registry,
       events,

@@ -12,7 +12,7 @@ import {
 } from '@layermesh/registry'
 import { ConfigError } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
-import { closeServer, type Listening, listen } from './listening.ts'
+import { closeServer, listen } from './listening.ts'
 import type { PrivateKey } from './tags/tag-authority.ts'
 
 export interface RegistryListenersComponents extends Pick<RegistryComponents, 'backend' | 'access' | 'events' | 'log'> {
@@ -27,6 +27,8 @@ export interface RegistryListeners {
   readonly url: string
   /** Of the mirror listener, when there is one. */
   readonly mirrorUrl: string | undefined
+  /** When the certificate in use runs out; undefined without TLS. */
+  certificateExpiresAt(): Date | undefined
   /** Accepts no more; what runs may finish until `signal` aborts. */
   close(signal: AbortSignal): Promise<void>
 }
@@ -43,12 +45,12 @@ export async function startRegistryListeners(
   const options: RegistryOptions = { ownHosts, readOnly, deletes, behindTlsProxy }
   const app = withTokenEndpoint(createRegistry(components, options), tokenEndpoint)
   const registry = await startRegistry(app, components.log, config)
-  if (config.mirrorListen === undefined) return { url: registry.url, mirrorUrl: undefined, close: registry.close }
+  if (config.mirrorListen === undefined) return registry
   try {
     const face = createRegistry(components, { ownHosts, face: 'mirror' })
     const mirror = await listen(createRegistryServer(face), config.mirrorListen)
     return {
-      url: registry.url,
+      ...registry,
       mirrorUrl: mirror.url,
       close: async (signal) => {
         await Promise.all([registry.close(signal), closeServer(mirror.server, signal)])
@@ -64,10 +66,11 @@ async function startRegistry(
   app: RequestListener,
   log: RegistryComponents['log'],
   { listen: address, tls: settings }: NodeConfig['registry']
-): Promise<Pick<Listening, 'url'> & Pick<RegistryListeners, 'close'>> {
+): Promise<RegistryListeners> {
   if (settings === undefined) {
     const { server, url } = await listen(createRegistryServer(app), address)
-    return { url, close: (signal) => closeServer(server, signal) }
+    const close = (signal: AbortSignal) => closeServer(server, signal)
+    return { url, mirrorUrl: undefined, certificateExpiresAt: () => undefined, close }
   }
   const { requireClientCertificate, ...files } = settings
   const material = await readTlsMaterial(files).catch(asConfigError)
@@ -77,6 +80,8 @@ async function startRegistry(
   reloader.start()
   return {
     url,
+    mirrorUrl: undefined,
+    certificateExpiresAt: () => reloader.current.validTo,
     close: async (signal) => {
       reloader.stop()
       await closeServer(server, signal)

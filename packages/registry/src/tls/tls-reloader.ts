@@ -43,6 +43,11 @@ export class TlsReloader {
     this.#everyMs = everyMs
   }
 
+  /** What the server has now. */
+  get current(): TlsMaterial {
+    return this.#current
+  }
+
   start(): void {
     this.#warnOfExpiry()
     this.#schedule()
