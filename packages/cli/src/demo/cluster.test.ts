@@ -10,7 +10,7 @@ const SEED = { name: 'seed', role: 'seed', join: [], trust: [] } as const
 /** Stands in for the command: becomes ready at the second time that it is asked, writes down how it was called. */
 const FAKE_NODE = `
 const { createServer } = require('node:http')
-const { writeFileSync } = require('node:fs')
+const { renameSync, writeFileSync } = require('node:fs')
 const data = process.argv[process.argv.indexOf('--data') + 1]
 writeFileSync(data + '/called.json', JSON.stringify({ args: process.argv.slice(2), env: Object.keys(process.env) }))
 let asked = 0
@@ -22,7 +22,8 @@ const server = createServer((request, response) => {
 server.listen(0, '127.0.0.1', () => {
   const admin = 'http://127.0.0.1:' + server.address().port
   const info = { pid: process.pid, admin, registry: admin, meshAddresses: ['/mesh/' + process.pid], peerId: 'p' }
-  writeFileSync(data + '/node.json', JSON.stringify(info))
+  writeFileSync(data + '/node.json.new', JSON.stringify(info))
+  renameSync(data + '/node.json.new', data + '/node.json')
 })
 `
 const FAILING_NODE = `console.error('first\\nno port left'); process.exit(1)`
