@@ -2,6 +2,7 @@ import { OciError } from '@layermesh/oci'
 import { expect, it } from 'vitest'
 import { LIMITS } from '../limits.ts'
 import { MeshFixture, silentTags } from '../testing/mesh-fixture.ts'
+import { TagProtocolClient } from './tag-protocol.ts'
 
 const request = { authorization: 'Basic YTpi', scopes: ['repository:team/app:push'], address: '10.0.0.9' }
 
@@ -25,4 +26,22 @@ it('brings a token from a seed, or its refusal, and no more tokens than a peer m
   const answers = await Promise.allSettled(Array.from({ length: 2 * LIMITS.authenticateBurst }, () => ask('1')))
   expect(answers.some(({ status }) => status === 'rejected')).toBe(true)
   expect(seen.length).toBeLessThan(2 * LIMITS.authenticateBurst)
+})
+
+it('asks no peer so much that it would be shut out, whatever clients want', async () => {
+  let asked = 0
+  const host = {
+    dialProtocol: async () => {
+      asked++
+      throw new Error('nobody is there')
+    }
+  }
+  const client = new TagProtocolClient(host as never)
+  const signal = new AbortController().signal
+  const ask = () =>
+    client.listRepositories('12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp', { limit: 1 }, signal)
+  const answers = await Promise.allSettled(Array.from({ length: LIMITS.tagBurst }, ask))
+  expect(answers.every(({ status }) => status === 'rejected')).toBe(true)
+  expect(asked).toBeLessThan(LIMITS.tagBurst)
+  expect(asked).toBeGreaterThanOrEqual(LIMITS.tagBurst / 2)
 })

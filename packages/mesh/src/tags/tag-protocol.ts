@@ -1,5 +1,6 @@
 import { type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import PQueue from 'p-queue'
+import { MeshError } from '../errors.ts'
 import type {
   AuthenticateRequest,
   DeleteRequest,
@@ -36,9 +37,16 @@ import {
 const ANNOUNCE_CONCURRENCY = 16
 const ANNOUNCE_QUEUE = 4_096
 
-/** Asks peers about tags. */
+/**
+ * Well below what a peer lets pass (see {@link serveTags}): whatever clients ask of this node, it is not taken for one
+ * that floods.
+ */
+const OWN_RATE = Object.freeze({ perSecond: LIMITS.tagPerSecond, burst: LIMITS.tagBurst / 2 })
+
+/** Asks peers about tags. What would be too much for one is not asked: it counts as not to be reached. */
 export class TagProtocolClient implements TagClient {
   readonly #host: MeshHost
+  readonly #rate = new PeerRate(OWN_RATE, () => performance.now())
   readonly #announcing = new PQueue({ concurrency: ANNOUNCE_CONCURRENCY })
   readonly #stopped = new AbortController()
 
@@ -101,13 +109,16 @@ export class TagProtocolClient implements TagClient {
     await this.#announcing.onIdle()
   }
 
-  private ask(
+  private async ask(
     peerId: string,
     request: TagRequest,
     signal: AbortSignal,
     deadlineMs: number = LIMITS.rpcDeadlineMs
   ): Promise<Uint8Array> {
-    return call(this.#host, peerId, encodeTagRequest(request), { protocol: PROTOCOL.tag, deadlineMs, signal })
+    if (!this.#rate.allows(peerId)) {
+      throw new MeshError('PEER_UNREACHABLE', 'this node asks the peer too much about tags', { peerId })
+    }
+    return await call(this.#host, peerId, encodeTagRequest(request), { protocol: PROTOCOL.tag, deadlineMs, signal })
   }
 }
 
