@@ -116,7 +116,9 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       membership,
       board,
       log,
-      observer: observeMesh(metrics, events, log),
+      observer: observeMesh(metrics, events, log, (peerId) => {
+        if (trust.signers().includes(peerId)) backend.authority?.renewSoon()
+      }),
       openTrustedRecord: (envelope) => openFromDht(envelope, trust, refusals),
       mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
       seeds: () => trust.signers().filter((signer) => signer !== peerId),
@@ -279,7 +281,12 @@ function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
   })
 }
 
-function observeMesh(metrics: NodeMetrics, events: NodeEvents, log: Logger): MeshObserver {
+function observeMesh(
+  metrics: NodeMetrics,
+  events: NodeEvents,
+  log: Logger,
+  onConnected: (peerId: string) => void
+): MeshObserver {
   const refusals = new ConnectionRefusals({
     count: (reason) => metrics.connectionRefused(reason),
     log,
@@ -298,7 +305,10 @@ function observeMesh(metrics: NodeMetrics, events: NodeEvents, log: Logger): Mes
     },
     refused: (refusal) => refusals.refused(refusal),
     providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
-    peerConnected: (peerId) => log.debug({ peerId }, 'a peer connected'),
+    peerConnected: (peerId) => {
+      log.debug({ peerId }, 'a peer connected')
+      onConnected(peerId)
+    },
     peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')
   }
 }

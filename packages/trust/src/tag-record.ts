@@ -93,10 +93,13 @@ export async function sealTagRecord(record: TagRecord, privateKey: PrivateKey): 
 /**
  * Reads a record and checks its form and signature; neither its times nor whether the signer may sign for the
  * repository (see {@link openTrustedTagRecord}).
- * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID
+ * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
-export async function openTagRecord(envelope: Uint8Array): Promise<OpenedTagRecord> {
-  const { payload, signer } = await openEnvelope(KIND, envelope)
+export async function openTagRecord(
+  envelope: Uint8Array,
+  maySign: (signer: string) => boolean = () => true
+): Promise<OpenedTagRecord> {
+  const { payload, signer } = await openEnvelope(KIND, envelope, maySign)
   const record = readTagRecord(decodePayload(payload))
   checkTagRecord(record)
   checkCanonical(payload, payloadFields(record))
@@ -109,9 +112,13 @@ export async function openTagRecord(envelope: Uint8Array): Promise<OpenedTagReco
  */
 export async function openTrustedTagRecord(
   envelope: Uint8Array,
-  policy: { maySign(peerId: string, repository: Repository): boolean }
+  policy: {
+    maySign(peerId: string, repository: Repository): boolean
+    /** Whether the peer may sign for any repository; asked first, so that strangers can't make it work. */
+    isSigner?(peerId: string): boolean
+  }
 ): Promise<OpenedTagRecord> {
-  const opened = await openTagRecord(envelope)
+  const opened = await openTagRecord(envelope, (signer) => policy.isSigner?.(signer) ?? true)
   const { repository } = opened.record
   if (policy.maySign(opened.signer, repository)) return opened
   throw new TrustError('SIGNER_NOT_TRUSTED', `${opened.signer} is not trusted to sign tags of ${repository}`)

@@ -68,10 +68,15 @@ export class TrustPolicy {
     return this.grantsOf(peerId).some(({ patterns }) => patterns.some((pattern) => pattern.matches(repository)))
   }
 
+  /** Whether the peer may sign for any repository. */
+  isSigner(peerId: string): boolean {
+    return this.grantsOf(peerId).some(({ patterns }) => patterns.length > 0)
+  }
+
   /** The peer ids that may sign anything at all. */
   signers(): string[] {
     const named = new Set([...this.#configured.keys(), ...this.#ofSet.keys()])
-    return [...named].filter((peerId) => this.grantsOf(peerId).some(({ patterns }) => patterns.length > 0))
+    return [...named].filter((peerId) => this.isSigner(peerId))
   }
 
   /** The peer ids that may sign for this repository: whom to ask about its tags. */

@@ -14,6 +14,7 @@ import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { OtherSeeds } from '../tags/other-seeds.ts'
 import type { Refusals } from '../tags/refusals.ts'
+import { SeedSync } from '../tags/seed-sync.ts'
 import { type PrivateKey, TagAuthority } from '../tags/tag-authority.ts'
 import { NodeTagHandler, type TokenIssuer } from '../tags/tag-handler.ts'
 import { TagHistory } from '../tags/tag-history.ts'
@@ -102,6 +103,7 @@ export function createBackend({
             trust,
             immutable,
             others,
+            sync: new SeedSync({ peerId, trust, client: mesh.tags, records, connected }),
             publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
             onChange: (change) => events.tagChanged(change),
             onRenewalFailed: (error) => log.error({ err: error }, 'tag records could not be signed anew'),
@@ -111,7 +113,8 @@ export function createBackend({
             validityMs: config.tags.validityMs,
             renewAfterMs: 5 * MINUTE_MS,
             sweepEveryMs: HOUR_MS,
-            sweepAfterMs: 6 * HOUR_MS
+            sweepAfterMs: 6 * HOUR_MS,
+            sweepPauseMs: 10
           }
         )
       : undefined

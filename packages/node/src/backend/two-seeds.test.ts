@@ -10,7 +10,9 @@ import { type RunningNode, startNode } from '../node.ts'
 
 /** Two seeds for the same repositories, and a node, all in this process. */
 
+const listen = ['/ip4/127.0.0.1/tcp/0']
 let directory: string
+let trust: { peerId: string }[]
 let running: RunningNode[]
 let east: RunningNode
 let west: RunningNode
@@ -22,9 +24,8 @@ beforeEach(async () => {
   const peerIds = await Promise.all(
     ['east', 'west'].map(async (name) => peerIdOf(await loadOrCreateKey(join(directory, name))))
   )
-  const trust = peerIds.map((peerId) => ({ peerId }))
+  trust = peerIds.map((peerId) => ({ peerId }))
   east = await start('east', { role: 'seed', trust })
-  const listen = ['/ip4/127.0.0.1/tcp/0']
   west = await start('west', { role: 'seed', trust, mesh: { listen, join: east.info.meshAddresses } })
   const both = [...east.info.meshAddresses, ...west.info.meshAddresses]
   node = await start('node', { trust, mesh: { listen, join: both } })
@@ -108,6 +109,19 @@ it('take a push whose layers and images the other one has', async () => {
   await west.stop(AbortSignal.timeout(0))
   expect(await status(east, `blobs/${layer.digest}`)).toBe(200)
   running = running.filter((each) => each !== west)
+})
+
+it('learn what was signed while they were away, also when nobody asks them for it', async () => {
+  await west.stop(AbortSignal.timeout(0))
+  running = running.filter((each) => each !== west)
+  const { body } = await manifestOf(await pushBlob(east, 'while the west was away'), east)
+  expect(await put(east, '9', body)).toBe(201)
+  west = await start('west', { role: 'seed', trust, mesh: { listen, join: east.info.meshAddresses } })
+  const known = async () => {
+    const images = (await (await fetch(`${west.info.admin}/api/v1/images`)).json()) as { tag: string }[]
+    return images.map(({ tag }) => tag)
+  }
+  await expect.poll(known, { timeout: 20_000 }).toEqual(['9'])
 })
 
 it('delete what is at both, whichever is asked, and by whichever node', async () => {

@@ -152,6 +152,8 @@ it('refuses a wrong value with its line', async () => {
     ['mesh:\n  maxPeers: 0', 2],
     ['zone: a/b', 1],
     ['freshness:\n  - repositories: "**"\n    maxAge: 1h\n    maxStale: 1m', 4],
+    ['seedSet:\n  file: seeds', 2],
+    ['tags:\n  immutable:\n    - repositories: "**"\n      tags: "[v]"', 4],
     ['registry:\n  ownHosts: [word]', 2],
     [`trust:\n  - peerId: ${PEER}\n    repositories: [a**b]`, 3],
     ['freshness:\n  - repositories: UPPER', 2],

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TagEntry, TagHistoryEntry, Tags } from '@layermesh/content'
 import { type Descriptor, type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller } from '@layermesh/registry'
@@ -5,6 +6,7 @@ import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPol
 import { refusal } from '../backend/rights.ts'
 import type { ImmutableTags } from './immutable-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
+import type { SeedSync } from './seed-sync.ts'
 import { type AcceptedTag, changeOf, meaningOf, type TagRecords } from './tag-records.ts'
 
 /** Seals with this node's key. */
@@ -19,6 +21,8 @@ export interface TagAuthorityComponents {
   readonly immutable: Pick<ImmutableTags, 'covers'>
   /** Asked before each change what they know of the tag. */
   readonly others: Pick<OtherSeeds, 'ask'>
+  /** Brings in the tags of other seeds that were never heard of here. */
+  readonly sync: Pick<SeedSync, 'run'>
   /** Spreads a new record: to connected peers and into the DHT. Does not wait for them. */
   publish(repository: Repository, tag: Tag, envelope: Uint8Array): void
   /** Told of each change, in order for each tag, before whoever asked for it is; a failure is told to them. */
@@ -39,6 +43,8 @@ export interface TagAuthorityOptions {
   /** How often records that nobody asks for are looked through for those past `sweepAfterMs`. */
   readonly sweepEveryMs: number
   readonly sweepAfterMs: number
+  /** Rest after each record that is signed in such a walk, in ms: peers are told of each, and must not take it for a flood. */
+  readonly sweepPauseMs: number
 }
 
 /** On whose behalf a tag is changed, and the peer id of the node that they spoke to. */
@@ -75,7 +81,8 @@ export class TagAuthority {
   readonly #options: TagAuthorityOptions
   readonly #changing = new Map<string, Promise<unknown>>()
   #sweeper: NodeJS.Timeout | undefined
-  #stopped = false
+  #sweepWaits = false
+  readonly #stopped = new AbortController()
 
   constructor(components: TagAuthorityComponents, options: TagAuthorityOptions) {
     this.#components = components
@@ -93,13 +100,17 @@ export class TagAuthority {
     this.#sweeper.unref()
   }
 
-  /** Has all that is due signed anew; when that goes on already, it is begun again. */
+  /** Has all that is due signed anew, once it was heard of; when that goes on already, it is begun again after it. */
   renewSoon(): void {
-    this.exclusively(SWEEP, () => this.renewOld()).catch((error) => this.#components.onRenewalFailed(error))
+    if (this.#sweepWaits) return
+    this.#sweepWaits = true
+    this.exclusively(SWEEP, () => this.sweep()).catch((error) => {
+      if (!this.#stopped.signal.aborted) this.#components.onRenewalFailed(error)
+    })
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#stopped.abort()
     clearInterval(this.#sweeper)
     await Promise.allSettled(this.#changing.values())
   }
@@ -165,10 +176,19 @@ export class TagAuthority {
   async renewOld(): Promise<void> {
     const { tags, trust } = this.#components
     for await (const { repository, tag } of tags.all()) {
-      if (this.#stopped) return
+      if (this.#stopped.signal.aborted) return
       if (!this.isAuthority(repository)) continue
-      await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) => trust.isRetiring(signer))
+      const renewed = await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) =>
+        trust.isRetiring(signer)
+      )
+      if (renewed) await sleep(this.#options.sweepPauseMs, undefined, { signal: this.#stopped.signal }).catch(() => {})
     }
+  }
+
+  private async sweep(): Promise<void> {
+    this.#sweepWaits = false
+    await this.#components.sync.run(this.#stopped.signal)
+    await this.renewOld()
   }
 
   /** Does nothing else with this key at the same time, and nothing when the one before has not ended. */
@@ -246,13 +266,14 @@ export class TagAuthority {
     tag: Tag,
     olderThanMs: number,
     alsoOf: (signer: string) => boolean = () => false
-  ): Promise<void> {
-    await this.exclusively(`${repository}:${tag}`, async () => {
+  ): Promise<boolean> {
+    return await this.exclusively(`${repository}:${tag}`, async () => {
       const before = await this.#components.records.newest(repository, tag)
       const { known, entry } = before
-      if (!known || (this.age(known.record) < olderThanMs && !alsoOf(known.signer))) return
+      if (!known || (this.age(known.record) < olderThanMs && !alsoOf(known.signer))) return false
       // When another seed was quicker, it is renewed already.
       await this.sign({ ...known.record, ...(await this.statement(repository, tag, entry, 'renewal')) }, before)
+      return true
     })
   }
 

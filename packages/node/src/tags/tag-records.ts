@@ -23,7 +23,7 @@ export interface AcceptedTag {
 
 export interface TagRecordsComponents {
   readonly tags: Tags
-  readonly trust: Pick<TrustPolicy, 'maySign'>
+  readonly trust: Pick<TrustPolicy, 'maySign' | 'isSigner'>
   /** Told of each record that was refused. */
   onRefused(refusal: RefusedRecord): void
   /** Peer id of this node. */

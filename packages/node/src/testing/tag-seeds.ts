@@ -57,13 +57,14 @@ export function makeSeed(
       now,
       immutable: new ImmutableTags([]),
       others: { ask: async () => {} },
+      sync: { run: async () => {} },
       publish: (_repository, _tag, envelope) => published.push(envelope),
       onRenewalFailed: (error) => {
         throw error
       },
       ...components
     },
-    { validityMs: 720 * HOUR, renewAfterMs: HOUR, sweepEveryMs: HOUR, sweepAfterMs: HOUR }
+    { validityMs: 720 * HOUR, renewAfterMs: HOUR, sweepEveryMs: HOUR, sweepAfterMs: HOUR, sweepPauseMs: 0 }
   )
   return { peerId, authority, records, tags, published, refused, foreignUses }
 }
