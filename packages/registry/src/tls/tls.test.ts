@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { ClientProof } from '../interfaces.ts'
+import type { RegistryServerOptions } from '../options.ts'
 import { createRegistry } from '../registry.ts'
 import { createRegistryServer } from '../server.ts'
 import { type Issued, TestCa } from '../testing/certificates.ts'
@@ -56,10 +57,13 @@ async function filesOf(
 }
 
 /** A registry over TLS that remembers what clients proved. */
-async function start(settings: { material: TlsMaterial; requireClientCertificate?: boolean }, maxConnections = 100) {
+async function start(
+  settings: { material: TlsMaterial; requireClientCertificate?: boolean },
+  options: RegistryServerOptions = {}
+) {
   const access = new FakeAccess({})
   const app = createRegistry({ backend: new MemoryBackend(), log: SILENT, access })
-  const server = createRegistryServer(app, { maxConnections }, settings).listen(0, '127.0.0.1')
+  const server = createRegistryServer(app, options, settings).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(async () => {
     server.close()
@@ -114,12 +118,21 @@ describe('a registry over TLS', () => {
   })
 
   it('closes connections beyond their number at once, also those that shake no hands', async () => {
-    const { port } = await start({ material: await materialOf(one) }, 2)
+    const { port } = await start({ material: await materialOf(one) }, { maxConnections: 2 })
     await secured(port)
     const silent = connectPlainly(port, '127.0.0.1')
     onTestFinished(() => void silent.destroy())
     await once(silent, 'connect')
     await expect(secured(port)).rejects.toThrow()
+  })
+
+  it('drops a client that sends its head too slowly, and refuses one that is too long', async () => {
+    const limits = { headersTimeoutMs: 100, maxHeaderBytes: 8192 }
+    const { port, client } = await start({ material: await materialOf(one) }, limits)
+    const slow = await secured(port)
+    slow.resume().write('GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ')
+    await once(slow, 'close', { signal: AbortSignal.timeout(BEFORE_HANDSHAKES_END_MS) })
+    expect((await client().get('/v2/', { authorization: 'x'.repeat(9000) })).status).toBe(431)
   })
 
   it('lets go of connections that shake no hands when it stops', async () => {
