@@ -16,7 +16,7 @@ export type { EndpointState as WebhookState, TestResult as WebhookTestResult } f
 export type { ApiKeySummary } from './access/api-key-actions.ts'
 export { checkAccessFiles } from './access/node-access.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
-export type { NewTicket, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
+export type { NewTicket, PeerRevocation, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'
 export type { TagChange } from './admin/tag-actions.ts'
 export type * from './admin/view.ts'

@@ -213,7 +213,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     ...tagActions(backend.history),
     ...seedActions({ seedSets, board }),
     ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
-    ...membershipActions({ rosters, seed })
+    ...membershipActions({ rosters, bySecret: membership.admission !== 'ticket', seed })
   ]
   const onAction = (event: AdminActionEvent) => events.adminAction(event)
   const adminApp = createAdmin(

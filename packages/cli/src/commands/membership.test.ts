@@ -36,10 +36,23 @@ async function run(...args: string[]) {
   return { exitCode, out: context.out.text, err: context.err.text }
 }
 
-it.each(['revoke', 'restore'])('has a seed %s a peer', async (change) => {
+it('has a seed revoke a peer, and warns when it could come back by another name', async () => {
+  await answer({ peerId: PEER, bySecret: true })
+  expect(await run('peer', 'revoke', PEER)).toEqual({
+    exitCode: 0,
+    out: `${PEER} is kept out of the mesh\n`,
+    err: expect.stringContaining('change it')
+  })
+  expect(asked).toEqual([{ request: 'POST /api/v1/peers/revoke', token: 'Bearer token', body: { peerId: PEER } }])
+  await server.close()
+  await answer({ peerId: PEER, bySecret: false })
+  expect((await run('peer', 'revoke', PEER)).err).toBe('')
+})
+
+it('has a seed restore a peer', async () => {
   await answer({ peerId: PEER })
-  expect(await run('peer', change, PEER)).toMatchObject({ exitCode: 0, out: expect.stringContaining(PEER) })
-  expect(asked).toEqual([{ request: `POST /api/v1/peers/${change}`, token: 'Bearer token', body: { peerId: PEER } }])
+  expect(await run('peer', 'restore', PEER)).toMatchObject({ exitCode: 0, out: `${PEER} may come in again\n` })
+  expect(asked).toMatchObject([{ request: 'POST /api/v1/peers/restore', body: { peerId: PEER } }])
 })
 
 it('shows who is kept out', async () => {

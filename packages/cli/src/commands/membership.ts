@@ -1,10 +1,13 @@
 import { writeFile } from 'node:fs/promises'
-import type { NewTicket, RevokedPeer, TicketSummary } from '@layermesh/node'
+import type { NewTicket, PeerRevocation, RevokedPeer, TicketSummary } from '@layermesh/node'
 import type { Command } from 'commander'
 import { type AdminFlags, addAdminFlags, connectForActions } from '../admin-place.ts'
 import type { CommandContext } from '../context.ts'
 import { CliFailure } from '../failure.ts'
 import { formatTable, shortPeer } from '../format.ts'
+
+const BY_SECRET =
+  'whoever knows the cluster secret can come in by another peer id; if it may be in wrong hands, change it (`layermesh secret new`)'
 
 /** `peer …` and `ticket …`: who may be in the mesh. */
 export function addMembershipCommands(program: Command, context: CommandContext): void {
@@ -13,16 +16,25 @@ export function addMembershipCommands(program: Command, context: CommandContext)
 }
 
 function addPeerCommands(peer: Command, context: CommandContext): void {
-  const change = (name: string, help: string, said: string) => {
-    const command = peer.command(name).description(help).argument('<PEER_ID>')
-    addAdminFlags(command).action(async (peerId: string, flags: AdminFlags) => {
-      const client = await connectForActions(flags, context)
-      const result = await client.act('POST', `peers/${name}`, { peerId })
-      context.out.write(flags.json ? `${JSON.stringify(result)}\n` : `${peerId} ${said}\n`)
-    })
-  }
-  change('revoke', 'at a seed: keep a node out, on all nodes at once', 'is kept out of the mesh')
-  change('restore', 'at the seed that revoked it: let a node in again', 'may come in again')
+  const revoke = peer
+    .command('revoke')
+    .description('at a seed: keep a node out, on all nodes at once')
+    .argument('<PEER_ID>')
+  addAdminFlags(revoke).action(async (peerId: string, flags: AdminFlags) => {
+    const client = await connectForActions(flags, context)
+    const result = await client.act<PeerRevocation>('POST', 'peers/revoke', { peerId })
+    context.out.write(flags.json ? `${JSON.stringify(result)}\n` : `${peerId} is kept out of the mesh\n`)
+    if (result.bySecret) context.err.write(`warning: ${BY_SECRET}\n`)
+  })
+  const restore = peer
+    .command('restore')
+    .description('at the seed that revoked it: let a node in again')
+    .argument('<PEER_ID>')
+  addAdminFlags(restore).action(async (peerId: string, flags: AdminFlags) => {
+    const client = await connectForActions(flags, context)
+    const result = await client.act('POST', 'peers/restore', { peerId })
+    context.out.write(flags.json ? `${JSON.stringify(result)}\n` : `${peerId} may come in again\n`)
+  })
   const list = peer.command('list-revoked').description('the nodes that are kept out')
   addAdminFlags(list).action(async (flags: AdminFlags) => {
     const client = await connectForActions(flags, context)

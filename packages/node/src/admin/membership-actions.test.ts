@@ -7,7 +7,9 @@ const signal = new AbortController().signal
 
 function actionsOf(seed: Parameters<typeof membershipActions>[0]['seed']) {
   const rosters = { revokedPeers: () => [{ peerId: peer, revokedBy: ['s'] }] }
-  return new Map(membershipActions({ rosters, seed }).map((action) => [`${action.method} ${action.path}`, action]))
+  return new Map(
+    membershipActions({ rosters, bySecret: true, seed }).map((action) => [`${action.method} ${action.path}`, action])
+  )
 }
 
 it('leaves to seeds what only they can do, and shows at every node who is revoked', async () => {

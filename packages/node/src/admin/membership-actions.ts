@@ -17,6 +17,12 @@ const revokedPeerSchema = z.strictObject({
   peerId: z.string(),
   revokedBy: z.array(z.string()).readonly().describe('Peer ids of the seeds whose rosters say so.')
 })
+const revocationSchema = z.strictObject({
+  peerId: z.string(),
+  bySecret: z
+    .boolean()
+    .describe('Whether a cluster secret lets in: who knows it can come back by another peer id until it is changed.')
+})
 const ticketSchema = z.strictObject({
   id: z.string(),
   peerId: z.string().describe('Whom it admits.'),
@@ -27,6 +33,8 @@ const ticketSchema = z.strictObject({
 
 /** A peer that is kept out of the mesh. */
 export type RevokedPeer = z.output<typeof revokedPeerSchema>
+/** What revoking a peer did. */
+export type PeerRevocation = z.output<typeof revocationSchema>
 /** An admission ticket that a seed gave out. */
 export type TicketSummary = z.output<typeof ticketSchema>
 /** A new ticket. */
@@ -37,17 +45,18 @@ export interface NewTicket extends TicketSummary {
 
 export interface MembershipActionsComponents {
   readonly rosters: Pick<Rosters, 'revokedPeers'>
+  /** Whether a cluster secret lets in. */
+  readonly bySecret: boolean
   /** Only on a seed. */
   readonly seed: { readonly authority: RosterAuthority; readonly tickets: TicketOffice } | undefined
 }
 
 /** Revoking peers, and giving out and revoking tickets. */
-export function membershipActions({ rosters, seed }: MembershipActionsComponents): AdminAction[] {
-  return [...peerActions(rosters, seed), ...ticketActions(seed)]
+export function membershipActions(components: MembershipActionsComponents): AdminAction[] {
+  return [...peerActions(components), ...ticketActions(components.seed)]
 }
 
-function peerActions(rosters: MembershipActionsComponents['rosters'], seed: MembershipActionsComponents['seed']) {
-  const done = z.strictObject({ peerId: z.string() })
+function peerActions({ rosters, bySecret, seed }: MembershipActionsComponents): AdminAction[] {
   return [
     adminAction({
       method: 'GET',
@@ -62,10 +71,10 @@ function peerActions(rosters: MembershipActionsComponents['rosters'], seed: Memb
       path: 'peers/revoke',
       summary: 'Keeps a peer out of the mesh, on all nodes',
       input: z.strictObject({ peerId }),
-      output: done,
+      output: revocationSchema,
       run: async (input) => {
         await requireSeed(seed).authority.revokePeer(input.peerId)
-        return input
+        return { ...input, bySecret }
       }
     }),
     adminAction({
@@ -73,7 +82,7 @@ function peerActions(rosters: MembershipActionsComponents['rosters'], seed: Memb
       path: 'peers/restore',
       summary: 'Lets a peer in again that this seed revoked',
       input: z.strictObject({ peerId }),
-      output: done,
+      output: z.strictObject({ peerId: z.string() }),
       run: async (input) => {
         await requireSeed(seed).authority.restorePeer(input.peerId)
         return input
