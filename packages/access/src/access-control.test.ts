@@ -76,7 +76,9 @@ function access(
     tokens,
     rules: () => rules,
     throttle: new LoginThrottle({ clock: clock.now }),
-    repositoryOf: repository
+    repositoryOf: repository,
+    askSeed: async () => undefined,
+    isSeed: true
   })
   return { control: new AccessControl({ authenticator, rules: () => rules }, options), service }
 }

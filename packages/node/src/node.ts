@@ -5,7 +5,6 @@ import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import type { Digest } from '@layermesh/oci'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { apiKeyActions } from './access/api-key-actions.ts'
-import { createAskSeed } from './access/ask-seed.ts'
 import { createNodeAccess } from './access/node-access.ts'
 import type { AdminActionEvent } from './admin/action.ts'
 import { createAdmin } from './admin/admin.ts'
@@ -135,19 +134,14 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       limits: config.limits
     }
   )
-  const askSeed = createAskSeed({
-    peerId,
-    client: mesh.tags,
-    signers: () => trust.signers(),
-    connected: () => mesh.connected()
-  })
   const access = await createNodeAccess(
     {
       peerId,
       privateKey,
       trust,
       rosters,
-      askSeed: config.role === 'seed' ? undefined : askSeed,
+      client: mesh.tags,
+      connected: () => mesh.connected(),
       log,
       onLogin: (event) => events.login(event)
     },

@@ -102,14 +102,14 @@ describe('an access token', () => {
     await refused(text)
   })
 
-  it('of a trusted signer holds here, for the repositories that it may sign for', async () => {
+  it('of a trusted signer holds here: to change what it may sign for, and to read', async () => {
     signers = fakeSigners({ [seed.peerId]: 'team/' })
     const scopes =
       'repository:team/app:pull,push repository:other:pull,push repository:docker.io/library/nginx:pull,push'
     const { coverage } = await authority().verify('access', await issue(scopes, seed))
     const allowed = (name: string) => REPOSITORY_ACTIONS.filter((act) => coverage.allows(act, repository(name)))
     expect(allowed('team/app')).toEqual(['pull', 'create', 'update'])
-    expect(allowed('other')).toEqual([])
+    expect(allowed('other')).toEqual(['pull'])
     expect(allowed('docker.io/library/nginx')).toEqual(['pull'])
   })
 

@@ -1,5 +1,5 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
-import { type Repository, registryHostOf } from '@layermesh/oci'
+import type { Repository } from '@layermesh/oci'
 import { verifyingKeyOf } from '@layermesh/trust'
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose'
 import { LRUCache } from 'lru-cache'
@@ -168,7 +168,10 @@ export class TokenAuthority {
     return { name: sub, groups, source: src, expiresAtMs: exp * 1000, coverage: this.#coverageOf(iss, access) }
   }
 
-  /** Who may sign the tags of some repositories only says of clients only for these what they may change there. */
+  /**
+   * Who may sign the tags of some repositories only says of clients only for these what they may change. What they may
+   * read everybody says who is trusted at all: members of the mesh are trusted with content.
+   */
   #coverageOf(issuer: string, access: Claims['access']): TokenCoverage {
     const { peerId, signers } = this.#components
     const granted = new Map<string, ReadonlySet<string>>()
@@ -180,9 +183,7 @@ export class TokenAuthority {
       lists: access.some(isCatalog),
       allows: (action, repository) =>
         (granted.get(repository)?.has(action) ?? false) &&
-        (issuer === peerId ||
-          signers.maySign(issuer, repository) ||
-          (action === 'pull' && registryHostOf(repository) !== undefined))
+        (action === 'pull' || issuer === peerId || signers.maySign(issuer, repository))
     }
   }
 }

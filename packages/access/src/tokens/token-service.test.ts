@@ -49,7 +49,8 @@ function service(askSeed?: AskSeed, self = node): TokenService {
     rules: () => rules,
     throttle: new LoginThrottle({ clock: clock.now }),
     repositoryOf: (name) => (name.startsWith('-') ? undefined : repository(name.replace(/^own\.example\//, ''))),
-    ...(askSeed === undefined ? {} : { askSeed })
+    askSeed: askSeed ?? (async () => undefined),
+    isSeed: askSeed === undefined
   })
 }
 

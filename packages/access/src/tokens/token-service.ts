@@ -20,8 +20,8 @@ export interface SeedRequest {
 }
 
 /**
- * Has a seed judge a credential, so that the token holds there too.
- * @returns the token; undefined when no seed answers
+ * Has another seed judge a credential, so that the token holds there too.
+ * @returns the token; undefined when that is not needed, or no seed answers
  * @throws {OciError} what the seed answered instead; UNSUPPORTED when it gives no such tokens
  */
 export type AskSeed = (request: SeedRequest, signal: AbortSignal) => Promise<string | undefined>
@@ -36,13 +36,14 @@ export interface TokenServiceComponents {
   readonly throttle: LoginThrottle
   /** The repository that the name in a scope means; undefined for none. */
   readonly repositoryOf: (name: string) => Repository | undefined
-  /** Undefined on a seed. */
-  readonly askSeed?: AskSeed
+  readonly askSeed: AskSeed
+  /** Whether this node may sign tags. */
+  readonly isSeed: boolean
 }
 
 /**
- * Gives clients tokens for what they prove and may. A node that is no seed has a connected seed do it, and does it
- * itself, for what it can judge by its own configuration, when none answers: such tokens hold at this node alone.
+ * Gives clients tokens for what they prove and may. Whoever can't sign what a client wants to change has a seed do it
+ * that can, and does it itself, by its own configuration, when none answers: such a token holds at this node alone.
  */
 export class TokenService {
   readonly #components: TokenServiceComponents
@@ -56,10 +57,7 @@ export class TokenService {
    * @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS, UNAVAILABLE
    */
   async issueAccess(proof: ClientProof, scopes: readonly Scope[], signal: AbortSignal): Promise<SignedToken> {
-    const asked = await this.#askSeed(proof, scopes.map(formatScope), signal)
-    if (asked !== undefined) return asked
-    const identity = await this.#components.authenticator.identifyForToken(proof)
-    return await this.#components.tokens.issue('access', identity, this.#granted(identity, scopes))
+    return (await this.#askSeed(proof, scopes.map(formatScope), signal)) ?? (await this.#issueAccess(proof, scopes))
   }
 
   /**
@@ -69,7 +67,7 @@ export class TokenService {
    * @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS, UNAVAILABLE
    */
   async issueRefresh(proof: ClientProof, signal: AbortSignal): Promise<SignedToken | undefined> {
-    if (this.#components.askSeed !== undefined) return await this.#askSeed(proof, [OFFLINE_ACCESS], signal)
+    if (!this.#components.isSeed) return await this.#askSeed(proof, [OFFLINE_ACCESS], signal)
     const identity = await this.#components.authenticator.identifyForToken(proof)
     const { kind } = identity.source
     if (kind !== 'htpasswd' && kind !== 'apiKey') return undefined
@@ -77,15 +75,20 @@ export class TokenService {
   }
 
   /**
-   * Answers another node that asks this seed in the name of one of its clients.
+   * Answers another node that asks this seed in the name of one of its clients. It asks no further seed.
    * @throws {OciError} UNAUTHORIZED, TOOMANYREQUESTS, UNAVAILABLE
    */
   async answer({ authorization, scopes, address }: SeedRequest, signal: AbortSignal): Promise<string> {
     const proof: ClientProof = { authorization, certificate: undefined, address }
-    if (!scopes.includes(OFFLINE_ACCESS)) return (await this.issueAccess(proof, parseScopes(scopes), signal)).text
+    if (!scopes.includes(OFFLINE_ACCESS)) return (await this.#issueAccess(proof, parseScopes(scopes))).text
     const token = await this.issueRefresh(proof, signal)
     if (token === undefined) throw new OciError('UNSUPPORTED', 'there are no refresh tokens for this credential')
     return token.text
+  }
+
+  async #issueAccess(proof: ClientProof, scopes: readonly Scope[]): Promise<SignedToken> {
+    const identity = await this.#components.authenticator.identifyForToken(proof)
+    return await this.#components.tokens.issue('access', identity, this.#granted(identity, scopes))
   }
 
   #granted(identity: Identity, scopes: readonly Scope[]): Scope[] {
@@ -105,7 +108,7 @@ export class TokenService {
   async #askSeed(proof: ClientProof, scopes: readonly string[], signal: AbortSignal): Promise<SignedToken | undefined> {
     const { authorization, address } = proof
     const { askSeed } = this.#components
-    if (askSeed === undefined || authorization === undefined) return undefined
+    if (authorization === undefined) return undefined
     const attempt = this.#attempt(authorization, address)
     try {
       const text = await askSeed({ authorization, scopes, address }, signal)

@@ -1,12 +1,19 @@
-import { OciError } from '@layermesh/oci'
+import { OciError, parseRepository } from '@layermesh/oci'
 import { expect, it } from 'vitest'
 import { createAskSeed } from './ask-seed.ts'
 
-const REQUEST = { authorization: 'Basic eA==', scopes: [], address: '192.0.2.1' }
+const REQUEST = { authorization: 'Basic eA==', address: '192.0.2.1' }
 const signal = AbortSignal.timeout(60_000)
 
-/** Seeds that answer with a token, or fail. */
-function ask(answers: Readonly<Record<string, string | Error>>, connected = Object.keys(answers)) {
+interface Options {
+  readonly connected?: readonly string[]
+  readonly scopes?: readonly string[]
+  readonly isSeed?: boolean
+}
+
+/** Seeds that answer with a token, or fail; each may sign for repositories that begin with its name. */
+function ask(answers: Readonly<Record<string, string | Error>>, options: Options = {}) {
+  const { connected = Object.keys(answers), scopes = [], isSeed = false } = options
   const asked: string[] = []
   const client = {
     authenticate: async (peerId: string) => {
@@ -16,18 +23,27 @@ function ask(answers: Readonly<Record<string, string | Error>>, connected = Obje
       throw answer
     }
   }
-  const signers = () => ['self', ...Object.keys(answers)]
-  const askSeed = createAskSeed({ peerId: 'self', client, signers, connected: () => connected })
-  return { asked, answer: askSeed(REQUEST, signal) }
+  const askSeed = createAskSeed({
+    peerId: 'self',
+    isSeed,
+    client,
+    trust: {
+      signers: () => ['self', ...Object.keys(answers)],
+      maySign: (peerId, repository) => repository.startsWith(`${peerId}/`)
+    },
+    connected: () => connected,
+    repositoryOf: parseRepository
+  })
+  return { asked, answer: askSeed({ ...REQUEST, scopes }, signal) }
 }
 
 it('asks a trusted peer that is connected, and not itself', async () => {
-  const { asked, answer } = ask({ a: 'token a', b: 'token b' }, ['self', 'b', 'stranger'])
+  const { asked, answer } = ask({ a: 'token a', b: 'token b' }, { connected: ['self', 'b', 'stranger'] })
   expect([await answer, asked]).toEqual(['token b', ['b']])
 })
 
 it('knows nothing when none is connected', async () => {
-  const { asked, answer } = ask({ a: 'token' }, ['stranger'])
+  const { asked, answer } = ask({ a: 'token' }, { connected: ['stranger'] })
   expect([await answer, asked]).toEqual([undefined, []])
 })
 
@@ -54,4 +70,25 @@ it('takes the word of a seed that refuses', async () => {
     await expect(answer).rejects.toMatchObject({ code })
     expect(asked).toEqual(['a'])
   }
+})
+
+it('asks first who may sign for what the client wants to change', async () => {
+  const { asked, answer } = ask(
+    { a: new Error('unreachable'), b: new Error('unreachable'), c: 'token c' },
+    { scopes: ['repository:a/base:pull', 'repository:c/app:pull,push'] }
+  )
+  expect([await answer, asked]).toEqual(['token c', ['c']])
+})
+
+it('asks, from a seed, only for what it may not sign for itself', async () => {
+  const askSeed = async (...scopes: string[]) => {
+    const { asked, answer } = ask({ a: 'token a', b: 'token b' }, { scopes, isSeed: true })
+    await answer
+    return asked
+  }
+  expect(await askSeed('repository:b/app:pull,push')).toEqual(['b'])
+  expect(await askSeed('repository:b/app:pull')).toEqual([])
+  expect(await askSeed('repository:self/app:pull,push')).toEqual([])
+  expect(await askSeed('repository:nobody/app:pull,push')).toEqual([])
+  expect(await askSeed('offline_access')).toEqual([])
 })

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setUser } from '@layermesh/access'
+import { loadOrCreateKey, peerIdOf } from '@layermesh/trust'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadConfig } from '../config/index.ts'
 import { createLog } from '../log.ts'
@@ -63,6 +64,17 @@ const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 const push = (node: RunningNode, headers: Record<string, string>) =>
   ask(node, `/v2/team/app/blobs/uploads/?digest=${EMPTY}`, { method: 'POST', body: '{}', headers })
+
+const connected = (node: RunningNode, peers = 1) =>
+  until(async () => {
+    const answer = await fetch(`${node.info.admin}/api/v1/status`, { signal: signal() })
+    return ((await answer.json()) as { peers: number }).peers >= peers
+  })
+
+/** Asks again until it is so; the test's own timeout ends it. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20))
+}
 
 describe('a seed with access control', () => {
   it('leads a client to its tokens, and lets it do with one what it asked for', async () => {
@@ -169,17 +181,6 @@ describe('a node that is no seed', () => {
     return { seed, node }
   }
 
-  const connected = (node: RunningNode) =>
-    until(async () => {
-      const answer = await fetch(`${node.info.admin}/api/v1/status`, { signal: signal() })
-      return ((await answer.json()) as { peers: number }).peers > 0
-    })
-
-  /** Asks again until it is so; the test's own timeout ends it. */
-  async function until(isSo: () => Promise<boolean>): Promise<void> {
-    while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-
   it('gives tokens that the seed has made, though it has no users itself, and they hold at both', async () => {
     const { seed, node } = await startBoth({ htpasswd: undefined })
     const token = await tokenOf(node, basic('alice', 'secret'))
@@ -234,5 +235,54 @@ describe('a node that is no seed', () => {
     const token = await tokenOf(node, basic('alice', 'secret'))
     expect(claimsOf(token).iss).toBe(node.info.peerId)
     expect((await ask(node, '/v2/', { headers: bearer(token) })).status).toBe(200)
+  })
+})
+
+describe('two seeds that sign for different repositories', () => {
+  async function startAll() {
+    const rule = (repositories: string) => ({
+      repositories,
+      grant: [{ users: ['alice'], actions: ['pull', 'create'] }]
+    })
+    const access = { rules: [rule('team/**'), rule('prod/**')] }
+    const ids = await Promise.all(
+      ['team', 'prod'].map(async (name) => peerIdOf(await loadOrCreateKey(join(directory, name))))
+    )
+    const trust = [
+      { peerId: ids[0], repositories: ['team/**'] },
+      { peerId: ids[1], repositories: ['prod/**'] }
+    ]
+    const team = await start('team', { role: 'seed', trust }, access)
+    const mesh = { listen: ['/ip4/127.0.0.1/tcp/0'], join: team.info.meshAddresses }
+    const prod = await start('prod', { role: 'seed', trust, mesh }, access)
+    const node = await start(
+      'node',
+      { trust, mesh: { ...mesh, join: [...mesh.join, ...prod.info.meshAddresses] } },
+      access
+    )
+    await connected(node, 2)
+    await connected(team, 2)
+    return { team, prod, node }
+  }
+
+  it('each make the tokens for what they sign, whichever node a client asks', async () => {
+    const { team, prod, node } = await startAll()
+    for (const asked of [node, team, prod]) {
+      for (const [repository, signer] of [
+        ['team/app', team],
+        ['prod/app', prod]
+      ] as const) {
+        const token = await tokenOf(asked, basic('alice', 'secret'), `repository:${repository}:pull,push`)
+        expect(claimsOf(token).iss).toBe(signer.info.peerId)
+        const pushed = await ask(asked, `/v2/${repository}/blobs/uploads/?digest=${EMPTY}`, {
+          method: 'POST',
+          body: '{}',
+          headers: bearer(token)
+        })
+        expect(pushed.status).toBe(201)
+        const read = bearer(await tokenOf(asked, basic('alice', 'secret'), `repository:${repository}:pull`))
+        expect((await ask(asked, `/v2/${repository}/blobs/${EMPTY}`, { headers: read })).status).toBe(200)
+      }
+    }
   })
 })

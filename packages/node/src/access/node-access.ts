@@ -4,7 +4,6 @@ import {
   AccessControl,
   AccessRules,
   ApiKeys,
-  type AskSeed,
   Authenticator,
   BcryptThread,
   createTokenEndpoint,
@@ -19,6 +18,7 @@ import {
   TokenAuthority,
   TokenService
 } from '@layermesh/access'
+import type { TagClient } from '@layermesh/mesh'
 import { isOciError, type Repository } from '@layermesh/oci'
 import { addressRepository, proofOf, type RegistryAccess } from '@layermesh/registry'
 import { signingKeyOf, type TrustPolicy } from '@layermesh/trust'
@@ -28,6 +28,7 @@ import type { Logger } from '../log.ts'
 import type { Rosters } from '../roster/rosters.ts'
 import type { PrivateKey } from '../tags/tag-authority.ts'
 import type { TokenIssuer } from '../tags/tag-handler.ts'
+import { createAskSeed } from './ask-seed.ts'
 
 type AccessConfig = NonNullable<NodeConfig['access']>
 
@@ -36,8 +37,8 @@ export interface NodeAccessComponents {
   readonly privateKey: PrivateKey
   readonly trust: Pick<TrustPolicy, 'maySign' | 'signers'>
   readonly rosters: Pick<Rosters, 'findKey'>
-  /** Has a seed judge what clients show; undefined on a seed. */
-  readonly askSeed: AskSeed | undefined
+  readonly client: Pick<TagClient, 'authenticate'>
+  connected(): readonly string[]
   readonly log: Logger
   /** Told of each log-in that succeeded or failed. */
   readonly onLogin?: (event: LoginEvent) => void
@@ -62,11 +63,12 @@ export interface NodeAccess {
  */
 export async function createNodeAccess(
   components: NodeAccessComponents,
-  config: Pick<NodeConfig, 'access' | 'registry'>
+  config: Pick<NodeConfig, 'role' | 'access' | 'registry'>
 ): Promise<NodeAccess | undefined> {
   const { access, registry } = config
+  const isSeed = config.role === 'seed'
   if (access === undefined) return undefined
-  const { peerId, privateKey, trust, rosters, askSeed, log, onLogin } = components
+  const { peerId, privateKey, trust, rosters, log, onLogin } = components
   const clock = Date.now
   let rules = new AccessRules(access.rules, access.groups)
   const throttle = new LoginThrottle({ clock })
@@ -83,17 +85,19 @@ export async function createNodeAccess(
     issuers: await Promise.all(access.oidc.map((settings) => createIssuer(settings, log))),
     certificateName: access.clientCertificates?.name,
     tokens,
-    passesOn: askSeed !== undefined,
+    passesOn: !isSeed,
     clock,
     ...(onLogin === undefined ? {} : { onLogin })
   })
+  const repositoryOf = (name: string) => repositoryNamed(name, registry.ownHosts)
   const service = new TokenService({
     authenticator,
     tokens,
     rules: () => rules,
     throttle,
-    repositoryOf: (name) => repositoryNamed(name, registry.ownHosts),
-    ...(askSeed === undefined ? {} : { askSeed })
+    repositoryOf,
+    askSeed: createAskSeed({ ...components, isSeed, repositoryOf }),
+    isSeed
   })
   const { challenge } = access
   const { publicUrl, behindTlsProxy } = registry
