@@ -26,7 +26,7 @@ import { type Usage, Victim } from './support/victim.ts'
 const MIB = 1024 * 1024
 const MAX_GROWTH_BYTES = 300 * MIB
 const MAX_WAIT_MS = 15_000
-const RPC_PROTOCOLS = [PROTOCOL.hello, PROTOCOL.tag]
+const RPC_PROTOCOLS = [PROTOCOL.hello, PROTOCOL.tag, PROTOCOL.notice]
 
 const sandbox = useSandbox()
 let victim: Victim
@@ -128,12 +128,15 @@ test('CBOR that unfolds to more than it is: deep, wide, and with lengths that li
     Buffer.from(encode(Object.fromEntries(Array.from({ length: 60_000 }, (_, i) => [`key${i}`, i]))))
   ]
   await survives(async () => {
-    const peer = await member()
     for (const bomb of bombs) {
       for (const protocol of RPC_PROTOCOLS) {
+        const peer = await member()
         const stream = await peer.open(victim.node, protocol)
         await sendAll(stream, [lengthPrefixed(bomb)])
         expect(await received(stream, 3_000), 'an answer').toHaveLength(0)
+        await expect
+          .poll(() => peer.isCut(), { message: `${bomb.subarray(0, 9).toString('hex')} on ${protocol}` })
+          .toBe(true)
       }
     }
   })

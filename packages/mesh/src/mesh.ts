@@ -214,7 +214,8 @@ export class Mesh {
     await this.#serving.start()
     await serveTags(this.#host, tagHandler, {
       onFailure: (peerId, error) => this.#log.debug({ peerId, err: error }, 'a request about tags failed'),
-      onFlood: (peerId) => this.#directory.flooded(peerId)
+      onFlood: (peerId) => this.#directory.flooded(peerId),
+      onMalformed: (peerId) => this.#directory.sentMalformed(peerId)
     })
     await this.#notices.start()
     await this.#host.start()

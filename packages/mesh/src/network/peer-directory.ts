@@ -58,7 +58,8 @@ export class PeerDirectory {
         deadlineMs: LIMITS.rpcDeadlineMs,
         rate: { perSecond: LIMITS.helloPerSecond, burst: LIMITS.helloBurst },
         onFailure: () => {},
-        onFlood: (peerId) => this.flooded(peerId)
+        onFlood: (peerId) => this.flooded(peerId),
+        onMalformed: (peerId) => this.sentMalformed(peerId)
       }
     )
     this.#host.addEventListener('peer:connect', ({ detail }) => {
@@ -130,6 +131,11 @@ export class PeerDirectory {
   /** Shuts a peer out that sends far more than it may; what it has sent already finds it shut out. */
   flooded(peerId: string): void {
     if (!this.isBanned(peerId)) this.ban(peerId, 'flood', LIMITS.floodBanMs)
+  }
+
+  /** Shuts out a peer whose message can't be read: reading what is made for that takes long. */
+  sentMalformed(peerId: string): void {
+    if (!this.isBanned(peerId)) this.ban(peerId, 'malformed', LIMITS.malformedBanMs)
   }
 
   /** Whether a peer is kept out, for a while or because it was revoked. */

@@ -45,6 +45,8 @@ export interface ServeOptions {
   readonly onFailure: (peerId: string, error: unknown) => void
   /** A peer sends twice what it may, and goes on. */
   readonly onFlood: (peerId: string) => void
+  /** A peer sent what no node of any version sends. */
+  readonly onMalformed: (peerId: string) => void
 }
 
 /** Answers requests on `protocol`; one that is malformed, late or one too many gets its stream reset. */
@@ -78,6 +80,7 @@ export async function serve(
       await stream.close({ signal: AbortSignal.timeout(LIMITS.rpcDeadlineMs) })
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error('request failed'))
+      if (isMalformed(error)) options.onMalformed(peerId)
       options.onFailure(peerId, error)
     }
   }
@@ -93,6 +96,14 @@ export function parsePeerId(text: string): PeerId {
   }
 }
 
+/** What libp2p says of a message that is longer than it may be. */
+const TOO_LONG: ReadonlySet<string> = new Set(['InvalidDataLengthError', 'InvalidDataLengthLengthError'])
+
+function isMalformed(error: unknown): boolean {
+  if (error instanceof MeshError) return error.code === 'PEER_MISBEHAVED'
+  return error instanceof Error && TOO_LONG.has(error.name)
+}
+
 function toMeshError(cause: unknown, peerId: string, options: RpcOptions): MeshError {
   if (cause instanceof MeshError) return cause
   const name = cause instanceof Error ? cause.name : ''
@@ -100,7 +111,7 @@ function toMeshError(cause: unknown, peerId: string, options: RpcOptions): MeshE
   if (name === 'TimeoutError' || name === 'AbortError') {
     return new MeshError('DEADLINE', `no answer within ${options.deadlineMs} ms`, { peerId, cause })
   }
-  if (name === 'InvalidDataLengthError' || name === 'InvalidDataLengthLengthError') {
+  if (TOO_LONG.has(name)) {
     return new MeshError('PEER_MISBEHAVED', 'the answer is too long', { peerId, cause })
   }
   return new MeshError('PEER_UNREACHABLE', 'the peer can not be reached', { peerId, cause })

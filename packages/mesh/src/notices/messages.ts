@@ -1,3 +1,4 @@
+import { OciError } from '@layermesh/oci'
 import type { NoticeHead } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import { encodeFields, Fields, malformed } from '../wire/fields.ts'
@@ -16,7 +17,7 @@ export function encodeNoticeRequest(request: NoticeRequest): Uint8Array {
   return encodeFields({ ...request })
 }
 
-/** @throws {MeshError} PEER_MISBEHAVED */
+/** @throws {MeshError} PEER_MISBEHAVED; {OciError} UNSUPPORTED for an operation that is not known */
 export function decodeNoticeRequest(bytes: Uint8Array): NoticeRequest {
   const fields = new Fields(bytes)
   const op = fields.text('op', 32)
@@ -28,7 +29,7 @@ export function decodeNoticeRequest(bytes: Uint8Array): NoticeRequest {
     case 'get':
       return { op, kind: fields.text('kind', MAX_KIND_LENGTH), signer: fields.text('signer', MAX_PEER_ID_LENGTH) }
     default:
-      throw malformed(`operation ${op}`)
+      throw new OciError('UNSUPPORTED', 'this node knows no such operation')
   }
 }
 

@@ -22,7 +22,7 @@ const ANNOUNCE_QUEUE = 4_096
 
 export interface NoticesComponents {
   readonly host: MeshHost
-  readonly directory: Pick<PeerDirectory, 'connected' | 'ban' | 'flooded' | 'onGone'>
+  readonly directory: Pick<PeerDirectory, 'connected' | 'ban' | 'flooded' | 'sentMalformed' | 'onGone'>
   readonly board: NoticeBoard
   readonly log: { debug(fields: Record<string, unknown>, message: string): void }
 }
@@ -58,7 +58,8 @@ export class Notices {
       deadlineMs: LIMITS.noticeDeadlineMs,
       rate: { perSecond: LIMITS.noticePerSecond, burst: LIMITS.noticeBurst },
       onFailure: (peerId, error) => log.debug({ peerId, err: error }, 'a request about notices failed'),
-      onFlood: (peerId) => directory.flooded(peerId)
+      onFlood: (peerId) => directory.flooded(peerId),
+      onMalformed: (peerId) => directory.sentMalformed(peerId)
     })
     host.addEventListener('peer:connect', ({ detail }) => void this.refresh(detail.toString()))
     directory.onGone((peerId) => this.#offered.delete(peerId))

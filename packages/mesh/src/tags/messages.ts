@@ -58,7 +58,7 @@ export function encodeTagRequest(request: TagRequest): Uint8Array {
   }
 }
 
-/** @throws {MeshError} PEER_MISBEHAVED */
+/** @throws {MeshError} PEER_MISBEHAVED; {OciError} UNSUPPORTED for an operation that is not known */
 export function decodeTagRequest(bytes: Uint8Array): TagRequest {
   const fields = new Fields(bytes)
   const op = fields.text('op', 32)
@@ -100,7 +100,7 @@ export function decodeTagRequest(bytes: Uint8Array): TagRequest {
     case 'complete':
       return { op, repository: repository(fields), digest: readValue(parseDigest, fields.text('digest')) }
     default:
-      throw malformed(`operation ${op}`)
+      throw new OciError('UNSUPPORTED', 'this node knows no such operation')
   }
 }
 

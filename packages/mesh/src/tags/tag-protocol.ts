@@ -1,4 +1,4 @@
-import { type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
+import { type Digest, isOciError, OciError, type Repository, type Tag } from '@layermesh/oci'
 import PQueue from 'p-queue'
 import { MeshError } from '../errors.ts'
 import type {
@@ -126,14 +126,15 @@ export class TagProtocolClient implements TagClient {
 export async function serveTags(
   host: MeshHost,
   handler: TagHandler,
-  events: Pick<ServeOptions, 'onFailure' | 'onFlood'>
+  events: Pick<ServeOptions, 'onFailure' | 'onFlood' | 'onMalformed'>
 ): Promise<void> {
   const authentications = new PeerRate(
     { perSecond: LIMITS.authenticatePerSecond, burst: LIMITS.authenticateBurst },
     () => performance.now()
   )
   const answer = async (peerId: string, bytes: Uint8Array, signal: AbortSignal): Promise<Uint8Array> => {
-    const request = decodeTagRequest(bytes)
+    const request = readRequest(bytes)
+    if (request === undefined) return encodeFailure(new OciError('UNSUPPORTED', 'this node knows no such operation'))
     if (request.op === 'authenticate' && !authentications.allows(peerId)) {
       return encodeFailure(new OciError('TOOMANYREQUESTS', 'this node asks for too many tokens; try again in a while'))
     }
@@ -141,6 +142,16 @@ export async function serveTags(
   }
   const rate = { perSecond: LIMITS.tagPerSecond, burst: LIMITS.tagBurst }
   await serve(host, PROTOCOL.tag, answer, { deadlineMs: LIMITS.pushDeadlineMs, rate, ...events })
+}
+
+/** Undefined for an operation of a version to come, which is no misbehaviour. @throws {MeshError} PEER_MISBEHAVED */
+function readRequest(bytes: Uint8Array): TagRequest | undefined {
+  try {
+    return decodeTagRequest(bytes)
+  } catch (error) {
+    if (isOciError(error, 'UNSUPPORTED')) return undefined
+    throw error
+  }
 }
 
 async function answerRequest(

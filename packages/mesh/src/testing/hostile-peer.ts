@@ -20,7 +20,8 @@ const UNBOUNDED: ServeOptions = {
   deadlineMs: 10_000,
   rate: { perSecond: 1e9, burst: 1e9 },
   onFailure: () => {},
-  onFlood: () => {}
+  onFlood: () => {},
+  onMalformed: () => {}
 }
 
 /** What a hostile peer does with a request for a piece. */
