@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TagEntry, TagHistoryEntry, Tags } from '@layermesh/content'
+import type { TagHistoryEntry, Tags } from '@layermesh/content'
 import { type Descriptor, type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller } from '@layermesh/registry'
 import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
@@ -60,6 +60,7 @@ export interface TagChange {
   readonly author: TagAuthor
 }
 
+type Newest = Awaited<ReturnType<TagRecords['newest']>>
 type ManifestDescriptor = Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
 
 /** What a tag is to mean from now on; `unchanged` what it means already; undefined when there is nothing to do. */
@@ -185,13 +186,7 @@ export class TagAuthority {
     }
   }
 
-  private async sweep(): Promise<void> {
-    this.#sweepWaits = false
-    await this.#components.sync.run(this.#stopped.signal)
-    await this.renewOld()
-  }
-
-  /** Does nothing else with this key at the same time, and nothing when the one before has not ended. */
+  /** Does the work once all that came before under the same key has ended. */
   async exclusively<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#changing.get(key) ?? Promise.resolve()
     const running = before.catch(() => {}).then(work)
@@ -201,6 +196,12 @@ export class TagAuthority {
     } finally {
       if (this.#changing.get(key) === running) this.#changing.delete(key)
     }
+  }
+
+  private async sweep(): Promise<void> {
+    this.#sweepWaits = false
+    await this.#components.sync.run(this.#stopped.signal)
+    await this.renewOld()
   }
 
   private judgeSet(repository: Repository, tag: Tag, known: AcceptedTag | undefined, caller: Caller): void {
@@ -240,7 +241,7 @@ export class TagAuthority {
           if (before.known) await this.tell(before.known.record, before.known.record, author)
           return undefined
         }
-        const record = { ...(await this.statement(repository, tag, before.entry, 'change')), ...decision }
+        const record = { ...(await this.statement(repository, tag, before, 'change')), ...decision }
         const history = changeOf(record, this.#components.peerId, before.known && meaningOf(before.known.record), by)
         const envelope = await this.sign(record, before, history)
         if (!envelope) continue
@@ -269,10 +270,10 @@ export class TagAuthority {
   ): Promise<boolean> {
     return await this.exclusively(`${repository}:${tag}`, async () => {
       const before = await this.#components.records.newest(repository, tag)
-      const { known, entry } = before
+      const { known } = before
       if (!known || (this.age(known.record) < olderThanMs && !alsoOf(known.signer))) return false
       // When another seed was quicker, it is renewed already.
-      await this.sign({ ...known.record, ...(await this.statement(repository, tag, entry, 'renewal')) }, before)
+      await this.sign({ ...known.record, ...(await this.statement(repository, tag, before, 'renewal')) }, before)
       return true
     })
   }
@@ -281,11 +282,15 @@ export class TagAuthority {
     return this.#components.now() - record.issuedAt
   }
 
-  /** The sequence goes on from the last record, whoever signed it: nodes that still believe its signer go by the number. */
-  private async statement(repository: Repository, tag: Tag, entry: TagEntry | undefined, kind: 'change' | 'renewal') {
+  /**
+   * The sequence goes on from the last record, also from one whose signer nobody believes any more, since nodes that did
+   * not hear of that go by the number.
+   */
+  private async statement(repository: Repository, tag: Tag, { entry, known }: Newest, kind: 'change' | 'renewal') {
     const issuedAt = this.#components.now()
     const last = entry?.sequence ?? 0
-    const sequence = nextSequence(last < MAX_PLAUSIBLE_SEQUENCE ? last : await this.lastOfOwn(repository, tag), kind)
+    const plausible = known !== undefined || last < MAX_PLAUSIBLE_SEQUENCE
+    const sequence = nextSequence(plausible ? last : await this.lastOfOwn(repository, tag), kind)
     return { repository, tag, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }
   }
 
@@ -298,7 +303,7 @@ export class TagAuthority {
   /** @returns undefined when a newer record is here by now */
   private async sign(
     record: TagRecord,
-    { entry, known }: Awaited<ReturnType<TagRecords['newest']>>,
+    { entry, known }: Newest,
     history?: TagHistoryEntry
   ): Promise<Uint8Array | undefined> {
     const { records, privateKey, publish } = this.#components
