@@ -10,6 +10,7 @@ import type { RegistryLog } from './log.ts'
 import type { ResolvedRegistryOptions } from './options.ts'
 import { formatQuery, type Query } from './query.ts'
 import type { BodyGate } from './request-body.ts'
+import type { SlowAnswers } from './slow-answers.ts'
 import type { Target } from './target.ts'
 
 /** What every handler works with. */
@@ -22,6 +23,7 @@ export interface Services {
   /** Undefined where a session is whoever's that knows its id. */
   readonly uploadIds: UploadIds | undefined
   readonly options: ResolvedRegistryOptions
+  readonly slowAnswers: SlowAnswers
   readonly blobBodies: BodyGate
   readonly manifestBodies: BodyGate
   readonly events: EventReporter

@@ -30,6 +30,10 @@ export interface RegistryOptions {
   readonly bodyIdleTimeoutMs?: number
   /** How long a client may take nothing of an answer. @default 600 000 */
   readonly stalledResponseTimeoutMs?: number
+  /** Answers that clients are slow to take, at one time; beyond, the one that waits the longest is cut. @default 256 */
+  readonly maxSlowAnswers?: number
+  /** How long a client may take for a piece of content, of 1 MiB mostly, before it counts as slow. @default 5 000 */
+  readonly slowAnswerMs?: number
   /** Most bodies of blobs received at once, 429 beyond. @default 256 */
   readonly maxConcurrentUploadBodies?: number
   /** Most bodies of manifests received at once, each in memory, 429 beyond. @default 32 */
@@ -60,6 +64,8 @@ export const REGISTRY_DEFAULTS: ResolvedRegistryOptions = Object.freeze({
   answerTimeoutMs: 25_000,
   bodyIdleTimeoutMs: 60_000,
   stalledResponseTimeoutMs: 600_000,
+  maxSlowAnswers: 256,
+  slowAnswerMs: 5_000,
   maxConcurrentUploadBodies: 256,
   maxConcurrentManifestBodies: 32,
   maxDiscardedBytes: MIB,

@@ -16,6 +16,7 @@ import { loggedTarget, type RegistryLog } from './log.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
 import { refusalOf } from './refusal.ts'
 import { BodyGate, discardBody, hasBody } from './request-body.ts'
+import { SlowAnswers } from './slow-answers.ts'
 import { parseTarget, type Target } from './target.ts'
 
 const SEALING_KEY_BYTES = 32
@@ -71,6 +72,7 @@ function createServices(components: RegistryComponents, given: RegistryOptions):
     seal,
     uploadIds: access === undefined ? undefined : new UploadIds(seal),
     events: new EventReporter({ listener, log }, options),
+    slowAnswers: new SlowAnswers({ max: options.maxSlowAnswers, afterMs: options.slowAnswerMs }),
     blobBodies: new BodyGate(options.maxConcurrentUploadBodies),
     manifestBodies: new BodyGate(options.maxConcurrentManifestBodies)
   }
@@ -95,6 +97,13 @@ async function handle(services: Services, request: Request, response: Response):
   } finally {
     const { maxDiscardedBytes: maxBytes, discardTimeoutMs: timeoutMs } = services.options
     if (hasBody(request)) discardBody(request, { maxBytes, timeoutMs })
+    // What was given to the connection as a whole, such as a manifest, is held until the client takes it.
+    if (response.writableEnded && !response.writableFinished) {
+      response.once(
+        'close',
+        services.slowAnswers.given(() => response.destroy())
+      )
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { SlowAnswers } from './slow-answers.ts'
 
 /** Why a body that was begun can't be ended as it was promised. */
 class BrokenBodyError extends Error {
@@ -14,6 +15,8 @@ export interface StreamOptions {
   readonly length: number
   /** How long the client may take nothing. */
   readonly stalledTimeoutMs: number
+  /** Ends this answer when too many clients are slow, and this one for the longest. */
+  readonly slowAnswers: SlowAnswers
   readonly signal: AbortSignal
   /** Told of every chunk that was handed to the connection. */
   readonly onBytes: (bytes: number) => void
@@ -46,10 +49,11 @@ export async function streamBody(
 
 /** Waits until the client has taken what `begin` sends. */
 function taken(options: StreamOptions, begin: (done: (error?: Error | null) => void) => void): Promise<void> {
-  const { signal, stalledTimeoutMs } = options
+  const { signal, stalledTimeoutMs, slowAnswers } = options
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
       clearTimeout(timer)
+      hasTaken()
       signal.removeEventListener('abort', onAbort)
       act()
     }
@@ -57,6 +61,9 @@ function taken(options: StreamOptions, begin: (done: (error?: Error | null) => v
     const onStall = () =>
       settle(() => reject(new BrokenBodyError(`the client took nothing for ${stalledTimeoutMs} ms`)))
     const timer = setTimeout(onStall, stalledTimeoutMs)
+    const hasTaken = slowAnswers.given(() =>
+      settle(() => reject(new BrokenBodyError('too many clients are slow, and this one for the longest')))
+    )
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
     else begin((error) => settle(error ? () => reject(error) : resolve))

@@ -39,6 +39,7 @@ export async function getBlob(services: Services, exchange: RepositoryExchange, 
       },
       length,
       stalledTimeoutMs: services.options.stalledResponseTimeoutMs,
+      slowAnswers: services.slowAnswers,
       signal,
       onBytes: (bytes) => {
         sent += bytes

@@ -103,6 +103,10 @@ export class RawConnection {
     this.#socket.pause()
   }
 
+  resume(): void {
+    this.#socket.resume()
+  }
+
   /** Resolves with all that came once `pattern` is among it. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.#received)) {
