@@ -1,14 +1,17 @@
 import { isIPv6 } from 'node:net'
 import type { Repository } from '@layermesh/oci'
-import type { ChallengeScope, ClientProof, Identity, RepositoryAction } from './access-types.ts'
+import {
+  type ChallengeScope,
+  type ClientProof,
+  type Identity,
+  type RepositoryAction,
+  TOKEN_PATH
+} from './access-types.ts'
 import type { Authenticator } from './authenticator.ts'
 import { isAllowed, isAllowedByCredential, isListed } from './rights.ts'
 import type { AccessRules } from './rules.ts'
 import { actionsFor, formatScope } from './scope.ts'
 import { TOKEN_SERVICE } from './tokens/token-authority.ts'
-
-/** Where clients get tokens, on each node. */
-export const TOKEN_PATH = '/auth/token'
 
 export interface AccessControlComponents {
   readonly authenticator: Pick<Authenticator, 'identify'>

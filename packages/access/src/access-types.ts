@@ -6,6 +6,9 @@ export type RepositoryAction = 'pull' | 'create' | 'update' | 'delete'
 
 export const REPOSITORY_ACTIONS: readonly RepositoryAction[] = Object.freeze(['pull', 'create', 'update', 'delete'])
 
+/** Where clients get tokens, on each node. */
+export const TOKEN_PATH = '/auth/token'
+
 /** What a client showed to prove who it is. */
 export interface ClientProof {
   /** The header of this name, as it came. */

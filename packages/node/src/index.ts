@@ -1,4 +1,4 @@
-export { listUsers, removeUser, setUser } from '@layermesh/access'
+export { listUsers, removeUser, setUser } from '@layermesh/access/basics'
 export type { PeerSummary, TransferSummary } from '@layermesh/mesh'
 export {
   createKeyFile,
@@ -13,8 +13,8 @@ export {
   sealSeedSet
 } from '@layermesh/trust'
 export type { EndpointState as WebhookState, TestResult as WebhookTestResult } from '@layermesh/webhooks'
+export { checkAccessFiles } from './access/access-files.ts'
 export type { ApiKeySummary } from './access/api-key-actions.ts'
-export { checkAccessFiles } from './access/node-access.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
 export type { NewTicket, PeerRevocation, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'

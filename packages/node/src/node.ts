@@ -5,7 +5,7 @@ import { Mesh, type MeshObserver } from '@layermesh/mesh'
 import type { Digest } from '@layermesh/oci'
 import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import { apiKeyActions } from './access/api-key-actions.ts'
-import { createNodeAccess } from './access/node-access.ts'
+import { openNodeAccess } from './access/open-node-access.ts'
 import type { AdminActionEvent } from './admin/action.ts'
 import { createAdmin } from './admin/admin.ts'
 import { loadOrCreateAdminToken } from './admin/admin-token.ts'
@@ -134,7 +134,7 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       limits: config.limits
     }
   )
-  const access = await createNodeAccess(
+  const access = await openNodeAccess(
     {
       peerId,
       privateKey,

@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto'
 import type { RequestListener } from 'node:http'
-import { TOKEN_PATH } from '@layermesh/access'
+import { TOKEN_PATH } from '@layermesh/access/basics'
 import {
   createRegistry,
   createRegistryServer,

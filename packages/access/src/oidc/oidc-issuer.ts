@@ -3,6 +3,7 @@ import { type JWTPayload, jwtVerify } from 'jose'
 import type { Clock, Identity } from '../access-types.ts'
 import { AccessError, unauthorized } from '../errors.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
+import { isIssuer, isPrefix } from './oidc-names.ts'
 
 /** An identity provider whose tokens are taken. */
 export interface OidcSettings {
@@ -27,8 +28,6 @@ const ALGORITHMS = ['EdDSA', 'ES256', 'ES384', 'RS256', 'PS256'] as const
 const LEEWAY_SECONDS = 60
 /** ID tokens and access tokens; not those of a logout, which the same key signs for the same audience. */
 const TYPES: readonly (string | undefined)[] = [undefined, 'jwt', 'at+jwt', 'application/jwt', 'application/at+jwt']
-const PREFIX = /^[A-Za-z0-9._-]+:$/
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 const MAX_NAME_LENGTH = 255
 const MAX_GROUPS = 500
 const CONTROL = /\p{Cc}/u
@@ -105,19 +104,6 @@ export class OidcIssuer {
       .filter(isName)
       .map((group) => this.prefix + group)
   }
-}
-
-/** Tells whether a text can stand before the names of an issuer. */
-export function isPrefix(text: string): boolean {
-  return PREFIX.test(text)
-}
-
-/** Tells whether a text can be the identifier of an issuer. */
-export function isIssuer(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const url = new URL(text)
-  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))
 }
 
 function own(payload: JWTPayload, claim: string): unknown {

@@ -1,4 +1,4 @@
-import { newApiKey, REPOSITORY_ACTIONS } from '@layermesh/access'
+import { newApiKey, REPOSITORY_ACTIONS } from '@layermesh/access/basics'
 import { type ApiKey, isTrustError, RepositoryPattern } from '@layermesh/trust'
 import { z } from 'zod'
 import { type AdminAction, adminAction } from '../admin/action.ts'

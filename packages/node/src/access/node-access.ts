@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import {
   AccessControl,
@@ -12,7 +11,6 @@ import {
   IssuerKeys,
   type LoginEvent,
   LoginThrottle,
-  listUsers,
   OidcIssuer,
   PasswordChecker,
   TokenAuthority,
@@ -22,12 +20,12 @@ import type { TagClient } from '@layermesh/mesh'
 import { isOciError, type Repository } from '@layermesh/oci'
 import { addressRepository, proofOf, type RegistryAccess } from '@layermesh/registry'
 import { signingKeyOf, type TrustPolicy } from '@layermesh/trust'
-import { ConfigError } from '../config/index.ts'
 import type { NodeConfig } from '../config/node-config.ts'
 import type { Logger } from '../log.ts'
 import type { Rosters } from '../roster/rosters.ts'
 import type { PrivateKey } from '../tags/tag-authority.ts'
 import type { TokenIssuer } from '../tags/tag-handler.ts'
+import { readCa } from './access-files.ts'
 import { createAskSeed } from './ask-seed.ts'
 
 type AccessConfig = NonNullable<NodeConfig['access']>
@@ -58,16 +56,14 @@ export interface NodeAccess {
 }
 
 /**
- * Puts access control together as it is configured; undefined where everybody may do everything.
+ * Puts access control together as it is configured.
  * @throws {AccessError} for users, rules and identity providers that can't be used; {ConfigError} for a CA file
  */
 export async function createNodeAccess(
   components: NodeAccessComponents,
-  config: Pick<NodeConfig, 'role' | 'access' | 'registry'>
-): Promise<NodeAccess | undefined> {
-  const { access, registry } = config
-  const isSeed = config.role === 'seed'
-  if (access === undefined) return undefined
+  { role, access, registry }: Pick<NodeConfig, 'role' | 'registry'> & { readonly access: AccessConfig }
+): Promise<NodeAccess> {
+  const isSeed = role === 'seed'
   const { peerId, privateKey, trust, rosters, log, onLogin } = components
   const clock = Date.now
   let rules = new AccessRules(access.rules, access.groups)
@@ -118,12 +114,6 @@ export async function createNodeAccess(
   }
 }
 
-/** Checks the files that access control needs, without starting anything. @throws {AccessError} {ConfigError} */
-export async function checkAccessFiles({ access }: Pick<NodeConfig, 'access'>): Promise<void> {
-  if (access?.htpasswd !== undefined) await listUsers(access.htpasswd)
-  for (const { caFile } of access?.oidc ?? []) if (caFile !== undefined) await readCa(caFile)
-}
-
 async function createIssuer({ caFile, ...settings }: AccessConfig['oidc'][number], log: Logger): Promise<OidcIssuer> {
   const ca = caFile === undefined ? undefined : await readCa(caFile)
   const clock = Date.now
@@ -133,17 +123,6 @@ async function createIssuer({ caFile, ...settings }: AccessConfig['oidc'][number
     log
   })
   return new OidcIssuer({ keys, clock }, settings)
-}
-
-async function readCa(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
-    throw new ConfigError('FILE_UNREADABLE', `access.oidc: the authorities of ${path} can not be read (${code})`, {
-      cause
-    })
-  }
 }
 
 /** What a client means by the name in a scope, which is the one in the paths of its requests. */

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setUser } from '@layermesh/access'
+import { setUser } from '@layermesh/access/basics'
 import { type Digest, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { loadConfig } from '../config/index.ts'

@@ -1,4 +1,4 @@
-import { CERTIFICATE_NAMES, isIssuer, isPrefix, REPOSITORY_ACTIONS } from '@layermesh/access'
+import { CERTIFICATE_NAMES, isIssuer, isPrefix, REPOSITORY_ACTIONS } from '@layermesh/access/basics'
 import { z } from 'zod'
 import { path, repositories, shaped } from './shapes.ts'
 import { parseDuration } from './units.ts'
