@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 
 /** Peers whose rate is remembered; one that was forgotten may do again what the burst allows. */
-const PEERS_REMEMBERED = 4_096
+const PEERS_REMEMBERED = 1_024
 
 /** Holds each peer to a rate: `burst` at once, then `perSecond` on average. */
 export class PeerRate {

@@ -16,7 +16,7 @@ export interface OtherSeedsComponents {
 const DEADLINE_MS = 700
 /** For an answer, what they said so long ago is good enough: they tell of each change by themselves. */
 const REFRESH_AFTER_MS = 10_000
-const TAGS_REMEMBERED = 16_384
+const TAGS_REMEMBERED = 1_024
 /** One that did not answer is not asked again for so long. */
 const PAUSE_MS = 3_000
 const MAX_PAUSED = 64
