@@ -29,6 +29,7 @@ export type Subject = Pick<Identity, 'name' | 'groups'>
  */
 export class AccessRules {
   readonly #rules: readonly { readonly pattern: RepositoryPattern; readonly grant: readonly AccessGrant[] }[]
+  readonly #groups: ReadonlySet<string>
   readonly #members: ReadonlyMap<string, ReadonlySet<string>>
 
   /**
@@ -37,7 +38,13 @@ export class AccessRules {
    */
   constructor(rules: readonly AccessRule[], groups: Readonly<Record<string, readonly string[]>> = {}) {
     this.#rules = rules.map(({ repositories, grant }) => ({ pattern: parsePattern(repositories), grant }))
+    this.#groups = new Set(rules.flatMap(({ grant }) => grant.flatMap(({ groups = [] }) => groups)))
     this.#members = new Map(Object.entries(groups).map(([group, users]) => [group, new Set(users)]))
+  }
+
+  /** Tells whether a group is named in any rule, so that it matters who is in it. */
+  names(group: string): boolean {
+    return this.#groups.has(group)
   }
 
   allows(subject: Subject, action: RepositoryAction, repository: Repository): boolean {

@@ -30,7 +30,7 @@ beforeEach(() => {
 
 const rules = new AccessRules([
   { repositories: 'public/**', grant: [{ anyone: true, actions: ['pull'] }] },
-  { repositories: 'team/**', grant: [{ users: ['alice'], actions: ['pull', 'create'] }] }
+  { repositories: 'team/**', grant: [{ users: ['alice'], groups: ['corp:devs'], actions: ['pull', 'create'] }] }
 ])
 
 const proof = (authorization?: string): ClientProof => ({
@@ -84,6 +84,11 @@ describe('an access token', () => {
     const claims = await access('repository:public/app:pull,push repository:team/app:pull')
     expect(claims).not.toHaveProperty('sub')
     expect(claims.access).toEqual([{ type: 'repository', name: 'public/app', actions: ['pull'] }])
+  })
+
+  it('tells of the groups that any rule names, and of no others', async () => {
+    identity = { ...identity, groups: ['corp:devs', ...Array.from({ length: 400 }, (_, i) => `corp:${i}`)] }
+    expect((await access('', BASIC)).groups).toEqual(['corp:devs'])
   })
 
   it('grants no more than the credential is narrowed to', async () => {

@@ -88,7 +88,10 @@ export class TokenService {
 
   async #issueAccess(proof: ClientProof, scopes: readonly Scope[]): Promise<SignedToken> {
     const identity = await this.#components.authenticator.identifyForToken(proof)
-    return await this.#components.tokens.issue('access', identity, this.#granted(identity, scopes))
+    const rules = this.#components.rules()
+    // Providers may tell of hundreds of groups; a token must fit into a header.
+    const groups = identity.groups.filter((group) => rules.names(group))
+    return await this.#components.tokens.issue('access', { ...identity, groups }, this.#granted(identity, scopes))
   }
 
   #granted(identity: Identity, scopes: readonly Scope[]): Scope[] {

@@ -48,7 +48,10 @@ export const access = z.strictObject({
   clientCertificates: z
     .strictObject({ name: z.enum(CERTIFICATE_NAMES).describe('Which part of the certificate is the user’s name.') })
     .optional()
-    .describe('Has certificates that registry.tls.clientCa signed prove who a client is.'),
+    .describe(
+      'Has certificates that registry.tls.clientCa signed prove who a client is: whoever one of them calls alice is alice. ' +
+        'They can not be passed on, so that changes by them are made at a seed.'
+    ),
   groups: z.record(groupName, z.array(name)).default({}).describe('Groups, each with the names of its users.'),
   challenge: z
     .enum(['token', 'basic'])
