@@ -9,14 +9,14 @@ import { TooManyLoginsError } from '../errors.ts'
  * - wrong passwords of one user from one address, since that is how one password is guessed;
  * - users for which an address had a wrong password, since that is how a few passwords are tried on many users.
  *
- * Nothing is counted of a user alone: whoever could have a user locked out everywhere would only have to fail often
- * enough. A user who is under attack from elsewhere only has less patience shown: an address that fails for this user
- * waits after its first wrong password instead of its sixth. The first attempt from any address is always looked at.
+ * Nobody waits for what is counted of a user alone: whoever could have a user locked out everywhere would only have to
+ * fail often enough. But while a user is under attack, an address that fails for this user waits after its second wrong
+ * password instead of its sixth. The first attempt from any address is always looked at.
  *
  * An address that many share must not be closed by one of them. That can't be known of NAT, so that an address as a
  * whole waits for half a minute at most; it is known of the loopback, where every client of this host and of a proxy on
- * it is, and of peers that pass on what their clients showed. These wait for seconds only, and never as a whole. And who
- * has proved a password lately does not come here at all (see `PasswordChecker`).
+ * it is, and of a peer that passes on what its clients showed. There a user waits for seconds only, and the address as a
+ * whole never does. And who has proved a password lately does not come here at all (see `PasswordChecker`).
  */
 
 export interface LoginThrottleOptions {
