@@ -28,7 +28,9 @@ test('a manifest that is image and index at once is refused', async () => {
   await expectRefused(JSON.stringify({ ...body(), manifests: [child()] }))
   await expectRefused(JSON.stringify({ ...body(), manifests: null }))
   const { mediaType: _, ...untyped } = body()
-  await expectRefused(JSON.stringify({ ...untyped, manifests: [] }))
+  for (const type of [MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex]) {
+    await expectRefused(JSON.stringify({ ...untyped, manifests: [] }), { 'Content-Type': type })
+  }
 })
 
 test('a manifest of another type than it came as is refused', async () => {

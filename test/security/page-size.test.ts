@@ -1,19 +1,32 @@
 import { digestOf } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
 import { useSandbox } from '../support/sandbox.ts'
-import { ask, errorCode, putImage } from './support/client.ts'
+import { ask, errorCode, putImage, putManifest } from './support/client.ts'
 import { Victim } from './support/victim.ts'
 
 const SUBJECT = digestOf(Buffer.from('subject'))
 const LISTS = ['/v2/_catalog', '/v2/team/app/tags/list', `/v2/team/app/referrers/${SUBJECT}`]
 const MAX_PAGE = 1000
+const TAGS_AT_ONCE = 32
 
 const sandbox = useSandbox()
 let victim: Victim
 
 beforeAll(async () => {
   victim = await Victim.start(sandbox, { name: 'seed', role: 'seed' })
-  await putImage(victim.node, 'team/app', '1', Buffer.from('layer'))
+  const { manifest, digest } = await putImage(victim.node, 'team/app', '1', Buffer.from('layer'))
+  for (let i = 0; i <= MAX_PAGE; i += TAGS_AT_ONCE) {
+    const tags = Array.from({ length: TAGS_AT_ONCE }, (_, n) => `tag=t${i + n}`).join('&')
+    expect((await putManifest(victim.node, 'team/app', `${digest}?${tags}`, manifest)).status).toBe(201)
+  }
+})
+
+test('a page of more tags than one may hold is cut, and says where the next one is', async () => {
+  for (const n of ['', '?n=2147483648', '?n=1001']) {
+    const { body, headers } = await ask(victim.node, 'GET', `/v2/team/app/tags/list${n}`)
+    expect(JSON.parse(body.toString()).tags).toHaveLength(MAX_PAGE)
+    expect(headers.get('link')).toContain(`n=${MAX_PAGE}&`)
+  }
 })
 
 // CVE-2023-2253 (distribution): the catalogue allocated as many entries as were asked for.

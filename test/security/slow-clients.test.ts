@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { MAX_MANIFEST_BYTES } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
 import { useSandbox } from '../support/sandbox.ts'
-import { ask, putImage } from './support/client.ts'
+import { ask, imageOf, putImage, putManifest } from './support/client.ts'
 import { RawHttp } from './support/raw-http.ts'
 import { Victim } from './support/victim.ts'
 
@@ -79,6 +80,25 @@ test('requests that are sent before the last was answered are answered in turn, 
   }
   expect((await ask(victim.node, 'GET', '/v2/')).status).toBe(200)
   client.destroy()
+  await victim.expectNoLeak(before)
+  victim.expectAlive()
+})
+
+test('requests for much that are sent all at once fill no memory', async () => {
+  const fields = JSON.parse(imageOf(Buffer.from('layer')).manifest.toString())
+  const manifest = JSON.stringify({ ...fields, annotations: { fill: 'x'.repeat(MAX_MANIFEST_BYTES - 4096) } })
+  expect((await putManifest(victim.node, 'team/app', 'long', manifest)).status).toBe(201)
+  const before = await victim.usage()
+  const peak = await victim.node.peakResidentBytes()
+  const clients = await Promise.all(Array.from({ length: 4 }, () => RawHttp.open(victim.node.registryUrl)))
+  for (const client of clients) {
+    client.pause()
+    client.write('GET /v2/team/app/manifests/long HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_000))
+  }
+  await expect.poll(async () => (await ask(victim.node, 'GET', '/v2/')).status).toBe(200)
+  await sleep(1_000)
+  expect((await victim.node.peakResidentBytes()) - peak, 'bytes for 200 KB').toBeLessThan(400 * 1024 * 1024)
+  for (const client of clients) client.destroy()
   await victim.expectNoLeak(before)
   victim.expectAlive()
 })

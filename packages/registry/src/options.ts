@@ -83,6 +83,8 @@ export interface RegistryServerOptions {
   readonly maxHeaderBytes?: number
   /** Most header lines read of a request. @default 100 */
   readonly maxHeaders?: number
+  /** Requests of one connection that may wait for their answers; one more ends the connection. @default 16 */
+  readonly maxPipelinedRequests?: number
   /** Most open connections; more are closed at once. @default 4096 */
   readonly maxConnections?: number
 }
@@ -92,5 +94,6 @@ export const REGISTRY_SERVER_DEFAULTS: Required<RegistryServerOptions> = Object.
   keepAliveTimeoutMs: 95_000,
   maxHeaderBytes: 32 * 1024,
   maxHeaders: 100,
+  maxPipelinedRequests: 16,
   maxConnections: 4096
 })

@@ -49,6 +49,20 @@ describe('the server', () => {
     expect(await connection.closed()).toMatch(/^HTTP\/1.1 400 /)
   })
 
+  it('answers some requests that are sent at once, and cuts off who sends more', async () => {
+    const { client } = await startRegistry({ maxPipelinedRequests: 4 })
+    const request = 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n'
+    const few = client.raw()
+    few.write(request.repeat(4))
+    expect((await few.until(/(\{\}[\s\S]*){4}/)).match(/200 OK/g)).toHaveLength(4)
+    few.write(request.repeat(4))
+    await few.until(/(\{\}[\s\S]*){8}/)
+    few.end()
+    const many = client.raw()
+    many.write(request.repeat(5))
+    expect((await many.closed()).match(/200 OK/g) ?? []).toHaveLength(0)
+  })
+
   it('closes connections beyond their number at once', async () => {
     const server = createRegistryServer((_, response) => response.end('ok'), { maxConnections: 1 }).listen(
       0,

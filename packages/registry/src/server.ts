@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import type { Socket } from 'node:net'
 import { REGISTRY_SERVER_DEFAULTS, type RegistryServerOptions } from './options.ts'
 import { RegistryTlsServer, type TlsSettings } from './tls/tls-server.ts'
 
@@ -27,10 +28,30 @@ export function createRegistryServer(
     maxHeaderSize: limits.maxHeaderBytes,
     noDelay: true
   }
-  const server = tls === undefined ? createServer(settings, handler) : new RegistryTlsServer(tls, settings, handler)
+  const bounded = boundPipelining(handler, limits.maxPipelinedRequests)
+  const server = tls === undefined ? createServer(settings, bounded) : new RegistryTlsServer(tls, settings, bounded)
   server.maxHeadersCount = limits.maxHeaders
   server.maxConnections = limits.maxConnections
   // Without this Node asks for every body at once; the handler asks for those that it will not refuse.
-  server.on('checkContinue', handler)
+  server.on('checkContinue', bounded)
   return server
+}
+
+/**
+ * Cuts a connection on which many requests come before the first was answered. Node begins all that it finds in what it
+ * reads at once, and keeps each answer, of megabytes perhaps, until those before it have left; no registry client does so.
+ */
+function boundPipelining(handler: RequestListener, max: number): RequestListener {
+  const unanswered = new WeakMap<Socket, number>()
+  return (request, response) => {
+    const { socket } = request
+    const count = (unanswered.get(socket) ?? 0) + 1
+    if (count > max) {
+      socket.destroy()
+      return
+    }
+    unanswered.set(socket, count)
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1))
+    handler(request, response)
+  }
 }
