@@ -1,36 +1,21 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ContentStore, openContentStore } from '@layermesh/content'
-import { Mesh, type MeshObserver } from '@layermesh/mesh'
-import type { Digest } from '@layermesh/oci'
-import { loadOrCreateKey, openTrustedTagRecord, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
-import { apiKeyActions } from './access/api-key-actions.ts'
+import type { Mesh } from '@layermesh/mesh'
 import { openNodeAccess } from './access/open-node-access.ts'
-import type { AdminActionEvent } from './admin/action.ts'
-import { createAdmin } from './admin/admin.ts'
-import { loadOrCreateAdminToken } from './admin/admin-token.ts'
-import { membershipActions } from './admin/membership-actions.ts'
-import { seedActions } from './admin/seed-actions.ts'
-import { tagActions } from './admin/tag-actions.ts'
-import { webhookActions } from './admin/webhook-actions.ts'
+import { startAdmin } from './admin/start-admin.ts'
 import { createBackend, type NodeBackend } from './backend/backend.ts'
 import type { NodeConfig } from './config/node-config.ts'
-import { closeServer, listen } from './listening.ts'
 import type { Logger } from './log.ts'
-import { ConnectionRefusals } from './membership/connection-refusals.ts'
-import { NodeMembership } from './membership/node-membership.ts'
-import { meshLogger } from './mesh-logger.ts'
 import { NodeMetrics } from './metrics.ts'
-import type { NodeEvents } from './node-events.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
+import { createNodeMesh } from './node-mesh.ts'
+import { openIdentity, openNodeTrust } from './node-trust.ts'
 import { LiveView } from './node-view.ts'
-import { createNotices } from './notices/notices.ts'
 import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
 import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
-import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
-import { SeedSets } from './seed-set/seed-sets.ts'
-import { Refusals, reasonOf } from './tags/refusals.ts'
+import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { VERSION } from './version.ts'
 
@@ -66,11 +51,25 @@ export async function startNode(config: NodeConfig, components: { log: Logger })
   }
 }
 
+/** All parts of a node but those that listen for clients. */
+type Parts = Awaited<ReturnType<typeof startMesh>>
+
+/** The listeners for clients, which the other parts are asked about once they are there. */
+interface Faces {
+  registry?: RegistryListeners
+}
+
 async function startParts(config: NodeConfig, log: Logger, started: Teardown): Promise<RunningNode> {
+  const faces: Faces = {}
+  const parts = await startMesh(config, log, started, faces)
+  return await startListeners(config, log, started, parts, faces)
+}
+
+async function startMesh(config: NodeConfig, log: Logger, started: Teardown, faces: Faces) {
+  const { role, zone } = config
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  const privateKey = await loadOrCreateKey(config.dataDir)
-  const peerId = peerIdOf(privateKey)
-  const trust = new TrustPolicy(trustGrants(config, peerId))
+  const identity = await openIdentity(config)
+  const { peerId, privateKey, trust, seedSets } = identity
   const content = await openStore(config, log)
   started.add(() => content.close())
   const metrics: NodeMetrics = new NodeMetrics(
@@ -79,67 +78,37 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
       storeBytes: () => content.blobs.usedBytes(),
       arrivingBlobs: () => content.downloads.list().length,
       seedSetExpiresAt: () => seedSets?.current?.set.expiresAt,
-      tlsCertificateExpiresAt: () => registry.certificateExpiresAt(),
+      tlsCertificateExpiresAt: () => faces.registry?.certificateExpiresAt(),
       pendingWebhooks: () => webhooks?.counts() ?? []
     },
-    { version: VERSION, role: config.role, zone: config.zone }
+    { version: VERSION, role, zone }
   )
-  const { root } = config.seedSet
-  const seedSets = root === undefined ? undefined : new SeedSets({ root, trust })
-  const { board, rosters, rosterAuthority, tickets } = await createNotices(
-    { store: content.notices, peerId, privateKey, trust, seedSets, metrics, log },
-    config
-  )
-  if (config.seedSet.file !== undefined) await offerSeedSetFile(config.seedSet.file, board)
-  const membership = await NodeMembership.open({ peerId, rosters, trust, board, log, now: Date.now }, config.mesh)
-  started.add(() => membership.stop())
+  const trusted = await openNodeTrust({ identity, content, metrics, log, started }, config)
+  const opened: OpenedNodeEvents = await openNodeEvents(config, {
+    peerId,
+    metrics,
+    log,
+    announce: (digest) => mesh.announce(digest),
+    context: () => ({ peerId, registryUrl: config.registry.publicUrl ?? faces.registry?.url ?? '' }),
+    started
+  })
+  const { events, webhooks } = opened
   const refusals = new Refusals({
     log,
     count: (reason) => metrics.tagRecordRefused(reason),
     now: () => performance.now()
   })
-  const context = () => ({ peerId, registryUrl: config.registry.publicUrl ?? registry.url })
-  const announce = (digest: Digest) => mesh.announce(digest)
-  const { events, webhooks, audit }: OpenedNodeEvents = await openNodeEvents(config, {
-    peerId,
-    metrics,
-    log,
-    announce,
-    context,
-    started
-  })
-  const mesh: Mesh = await Mesh.create(
-    {
-      content,
-      privateKey,
-      membership,
-      board,
-      log,
-      observer: observeMesh(metrics, events, log, (peerId) => {
-        if (trust.signers().includes(peerId)) backend.authority?.renewSoon()
-      }),
-      openTrustedRecord: (envelope) => openFromDht(envelope, trust, refusals),
-      mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
-      seeds: () => trust.signers().filter((signer) => signer !== peerId),
-      logger: meshLogger(log)
-    },
-    {
-      directory: join(config.dataDir, 'libp2p'),
-      listen: config.mesh.listen,
-      announce: config.mesh.announce,
-      join: config.mesh.join,
-      maxPeers: config.mesh.maxPeers,
-      self: { version: VERSION, role: config.role, zone: config.zone },
-      findWithinMs: config.pull.deadlineMs,
-      limits: config.limits
-    }
+  const renewSoon = () => backend.authority?.renewSoon()
+  const mesh: Mesh = await createNodeMesh(
+    { identity, trusted, content, metrics, events, refusals, log, onSignerConnected: renewSoon },
+    config
   )
   const access = await openNodeAccess(
     {
       peerId,
       privateKey,
       trust,
-      rosters,
+      rosters: trusted.rosters,
       client: mesh.tags,
       connected: () => mesh.connected(),
       log,
@@ -159,69 +128,54 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     log,
     events,
     refusals,
-    ...(access === undefined ? {} : { access: access.control }),
-    ...(access === undefined || config.role !== 'seed' ? {} : { tokens: access.tokenIssuer })
+    ...(access && { access: access.control }),
+    ...(access && role === 'seed' && { tokens: access.tokenIssuer })
   })
   started.add(() => mesh.stop())
   await mesh.start(backend.tagHandler)
-  backend.images?.start()
-  started.add(() => backend.images?.stop())
-  backend.authority?.start()
-  started.add(() => backend.authority?.stop())
-  if (seedSets) {
-    const watch = new SeedSetWatch({ peerId, role: config.role, seedSets, trust, log, now: Date.now })
-    watch.start()
-    started.add(() => watch.stop())
-    seedSets.onChange(() => backend.authority?.renewSoon())
+  const watch = seedSets && new SeedSetWatch({ peerId, role, seedSets, trust, log, now: Date.now })
+  seedSets?.onChange(renewSoon)
+  for (const part of [backend.images, backend.authority, watch, trusted.rosterAuthority]) {
+    part?.start()
+    started.add(() => part?.stop())
   }
-  rosterAuthority?.start()
-  started.add(() => rosterAuthority?.stop())
+  return { identity, trusted, content, metrics, mesh, access, backend, ...opened }
+}
 
-  const registry: RegistryListeners = await startRegistryListeners(
+async function startListeners(
+  config: NodeConfig,
+  log: Logger,
+  started: Teardown,
+  parts: Parts,
+  faces: Faces
+): Promise<RunningNode> {
+  const { identity, content, mesh, access, backend, events, webhooks, audit } = parts
+  const registry = await startRegistryListeners(
     {
       backend: backend.registry,
       events,
-      privateKey,
+      privateKey: identity.privateKey,
       log,
-      ...(access === undefined ? {} : { access: access.control, tokenEndpoint: access.tokenEndpoint })
+      ...(access && { access: access.control, tokenEndpoint: access.tokenEndpoint })
     },
     config
   )
+  faces.registry = registry
   started.add(() => registry.close(AbortSignal.timeout(0)))
   webhooks?.start()
-  const view = new LiveView({
-    config,
-    content,
-    mesh,
-    records: backend.records,
-    puller: backend.puller,
-    registryUrl: registry.url,
-    mirrorUrl: registry.mirrorUrl
-  })
+  const { records, puller } = backend
+  const { url: registryUrl, mirrorUrl } = registry
+  const view = new LiveView({ config, content, mesh, records, puller, registryUrl, mirrorUrl })
   await view.start()
   started.add(() => view.stop())
-  const token = await loadOrCreateAdminToken(config.dataDir)
-  const seed = rosterAuthority && tickets && { authority: rosterAuthority, tickets }
-  const actions = [
-    ...webhookActions(webhooks),
-    ...tagActions(backend.history),
-    ...seedActions({ seedSets, board }),
-    ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
-    ...membershipActions({ rosters, bySecret: membership.admission !== 'ticket', seed })
-  ]
-  const onAction = (event: AdminActionEvent) => events.adminAction(event)
-  const adminApp = createAdmin(
-    { view, metrics, log, actions, onAction },
-    { ...config.admin, token, tokenForViews: config.access !== undefined }
-  )
-  const admin = await listen(adminApp, config.admin.listen)
-  started.add(() => closeServer(admin.server, AbortSignal.timeout(0)))
+  const admin = await startAdmin({ ...parts, view, log }, config)
+  started.add(() => admin.close(AbortSignal.timeout(0)))
 
   const info: NodeInfo = {
     pid: process.pid,
-    peerId,
-    registry: registry.url,
-    ...(registry.mirrorUrl === undefined ? {} : { mirror: registry.mirrorUrl }),
+    peerId: identity.peerId,
+    registry: registryUrl,
+    ...(mirrorUrl !== undefined && { mirror: mirrorUrl }),
     admin: admin.url,
     meshAddresses: mesh.addresses
   }
@@ -239,26 +193,10 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
     reopenLogs: async () => await audit?.reopen(),
     stop: async (signal = AbortSignal.timeout(STOP_GRACE_MS)) => {
       log.info({}, 'stopping')
-      await Promise.all([registry.close(signal), closeServer(admin.server, signal)])
+      await Promise.all([registry.close(signal), admin.close(signal)])
       await started.run()
       log.info({}, 'stopped')
     }
-  }
-}
-
-/** A seed trusts itself for the mesh's own repositories, unless the operator said for which it may sign. */
-function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] {
-  const named = config.trust.some((grant) => grant.peerId === peerId)
-  return config.role === 'seed' && !named ? [...config.trust, { peerId, byDefault: true }] : config.trust
-}
-
-/** Opens a tag record that the DHT has, or is to keep. @throws {TrustError} */
-async function openFromDht(envelope: Uint8Array, trust: TrustPolicy, refusals: Refusals) {
-  try {
-    return (await openTrustedTagRecord(envelope, trust)).record
-  } catch (error) {
-    refusals.refused({ reason: reasonOf(error), from: 'dht' })
-    throw error
   }
 }
 
@@ -273,36 +211,4 @@ function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
         'the disk holds other bytes than were stored; fetching them anew when they are asked for'
       )
   })
-}
-
-function observeMesh(
-  metrics: NodeMetrics,
-  events: NodeEvents,
-  log: Logger,
-  onConnected: (peerId: string) => void
-): MeshObserver {
-  const refusals = new ConnectionRefusals({
-    count: (reason) => metrics.connectionRefused(reason),
-    log,
-    now: () => performance.now()
-  })
-  return {
-    received: ({ scope, bytes }) => metrics.received('peer', scope, bytes),
-    sent: ({ scope, bytes }) => metrics.sent('peer', scope, bytes),
-    pieceFailed: ({ peerId, digest, piece, reason }) => {
-      metrics.pieceFailure(reason)
-      log.warn({ peerId, digest, piece, reason }, 'a peer did not deliver a piece as it should')
-    },
-    banned: (ban) => {
-      metrics.peerBanned(ban.reason)
-      events.peerBanned(ban)
-    },
-    refused: (refusal) => refusals.refused(refusal),
-    providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
-    peerConnected: (peerId) => {
-      log.debug({ peerId }, 'a peer connected')
-      onConnected(peerId)
-    },
-    peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')
-  }
 }
