@@ -80,7 +80,8 @@ describe('a notice board', () => {
       'refused'
     )
     const broken = await roster(1)
-    broken.set([0], broken.length - 1)
+    // The last byte of a signature is 0 once in a while.
+    broken.set([(broken.at(-1) ?? 0) ^ 1], broken.length - 1)
     expect(await board.offer('roster', broken, 'p')).toBe('invalid')
     expect(await board.offer('roster', Buffer.from('garbage'), 'p')).toBe('invalid')
     expect(outcomes).toEqual(['SIGNER_NOT_TRUSTED', 'UNKNOWN_KIND', 'FUTURE', 'SIGNATURE_INVALID', 'RECORD_MALFORMED'])
