@@ -6,6 +6,7 @@ import { basic, SecuredMesh } from './support/secured-mesh.ts'
 
 const ATTEMPTS = 200
 const AT_ONCE = 20
+const ONE_BY_ONE = 40
 /** Of one user from the loopback, before attempts are not computed any more, and some more while delays double. */
 const MAX_COMPUTED = 80
 const MAX_PAUSE_MS = 500
@@ -52,6 +53,9 @@ test('guessing a password costs whoever guesses time, and the registry little', 
   expect([...statuses.keys()].sort()).toEqual([401, 429])
   expect(statuses.get(401) ?? 0, 'guesses that were looked at').toBeLessThan(MAX_COMPUTED)
   expect(all / costOfOne, `times the cost of one, for ${ATTEMPTS}`).toBeLessThan(ATTEMPTS / 2)
+  let looked = 0
+  for (let i = 0; i < ONE_BY_ONE; i++) if ((await logIn('alice', `another guess ${i}`)) === 401) looked++
+  expect(looked, `guesses of ${ONE_BY_ONE}, one after the other`).toBeLessThan(ONE_BY_ONE / 4)
   const { longestPauseMs } = await mesh.seed.usage()
   expect(longestPauseMs, 'ms in which nothing else was done').toBeLessThan(MAX_PAUSE_MS)
 })

@@ -33,8 +33,8 @@ async function tokenFor(user: string, query = `scope=${SCOPE}`): Promise<{ token
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 /** Header and claims of a real token, with some of them changed. */
-function forged(header: Json, claims: Json): string {
-  const [head = '', body = ''] = mallorys.split('.')
+function forged(header: Json, claims: Json, token = mallorys): string {
+  const [head = '', body = ''] = token.split('.')
   const read = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString()) as Json
   return `${part({ ...read(head), ...header })}.${part({ ...read(body), ...claims })}`
 }
@@ -106,8 +106,12 @@ test('a token of a stranger’s own making is refused, however well it is signed
   const x = Buffer.from(key.publicKey.raw).toString('base64url')
   const { createPrivateKey } = await import('node:crypto')
   const privateKey = createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', d, x }, format: 'jwk' })
-  const claims = { sub: 'alice', iss: peerIdOf(key), jti: randomUUID() }
-  await expectRefusedEverywhere(signed(forged({}, claims), privateKey), 'signed by a peer that nobody trusts')
+  const claims = { iss: peerIdOf(key), jti: randomUUID() }
+  for (const { token } of [await tokenFor('bob'), { token: mallorys }]) {
+    await expectRefusedEverywhere(signed(forged({}, claims, token), privateKey), 'signed by a peer that nobody trusts')
+  }
+  const alices = signed(forged({}, { ...claims, sub: 'alice' }), privateKey)
+  await expectRefusedEverywhere(alices, 'signed by a peer that nobody trusts')
 })
 
 test('a token that was changed after it was signed is refused', async () => {
