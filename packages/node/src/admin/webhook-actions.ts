@@ -1,5 +1,5 @@
 import type { Attempt, DeadLetter, EndpointState, TestResult, Webhooks } from '@layermesh/webhooks'
-import { FORMATS, isWebhookError } from '@layermesh/webhooks'
+import { FORMATS, isWebhookError } from '@layermesh/webhooks/basics'
 import { z } from 'zod'
 import { type AdminAction, adminAction } from './action.ts'
 import { AdminError } from './errors.ts'

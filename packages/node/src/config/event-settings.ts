@@ -1,4 +1,4 @@
-import { EventPattern, FORMATS } from '@layermesh/webhooks'
+import { EventPattern, FORMATS } from '@layermesh/webhooks/basics'
 import { z } from 'zod'
 import { count, path, positiveDuration, repositories, shaped, size, succeeds } from './shapes.ts'
 import { parseSize } from './units.ts'

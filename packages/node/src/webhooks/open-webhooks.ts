@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { parseRepository } from '@layermesh/oci'
 import { RepositoryPattern } from '@layermesh/trust'
-import { checkFiles, type Endpoint, EventPattern, type FormatContext, Webhooks } from '@layermesh/webhooks'
+import type { Endpoint, FormatContext, Webhooks } from '@layermesh/webhooks'
+import { EventPattern } from '@layermesh/webhooks/basics'
 import type { NodeConfig, WebhookConfig } from '../config/node-config.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
@@ -14,7 +15,8 @@ export interface OpenWebhooksComponents {
 }
 
 /**
- * The webhooks of a node, with their outbox in its data directory; undefined when none are configured.
+ * The webhooks of a node, with their outbox in its data directory; undefined when none are configured, which need not
+ * load them.
  * @throws {WebhookError} FILE_UNUSABLE, OUTBOX_IN_USE, OUTBOX_FAILED
  */
 export async function openWebhooks(
@@ -22,6 +24,7 @@ export async function openWebhooks(
   { log, metrics, context }: OpenWebhooksComponents
 ): Promise<Webhooks | undefined> {
   if (webhooks.length === 0) return undefined
+  const { Webhooks } = await import('@layermesh/webhooks')
   const observer = {
     delivered: (endpoint: string) => metrics.webhookDelivered(endpoint),
     failed: (endpoint: string) => metrics.webhookFailed(endpoint),
@@ -34,11 +37,6 @@ export async function openWebhooks(
     userAgent: `layermesh/${VERSION}`
   }
   return await Webhooks.open({ log, observer, context }, options)
-}
-
-/** Reads the files that webhooks name. @throws {WebhookError} FILE_UNUSABLE */
-export async function checkWebhookFiles({ webhooks }: Pick<NodeConfig, 'webhooks'>): Promise<void> {
-  for (const webhook of webhooks) await checkFiles(webhook)
 }
 
 function toEndpoint({ repositories, events, ...rest }: WebhookConfig): Endpoint {
