@@ -20,7 +20,8 @@ export default defineConfig({
           name: 'security',
           pool: 'forks',
           include: ['test/security/**/*.test.ts'],
-          maxWorkers: 2,
+          // Much of it is waiting.
+          maxWorkers: 3,
           testTimeout: 120_000,
           hookTimeout: 120_000
         }

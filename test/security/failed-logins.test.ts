@@ -6,10 +6,12 @@ import { basic, SecuredMesh } from './support/secured-mesh.ts'
 
 const ATTEMPTS = 200
 const AT_ONCE = 20
-const ONE_BY_ONE = 40
+const ONE_BY_ONE = 24
+/** Of who guessed often, on the loopback; a little less than it is. */
+const DELAY_MS = 4_000
 /** Of one user from the loopback, before attempts are not computed any more, and some more while delays double. */
 const MAX_COMPUTED = 80
-const MAX_PAUSE_MS = 500
+const MAX_PAUSE_MS = 2_000
 
 const sandbox = useSandbox()
 let mesh: SecuredMesh
@@ -54,14 +56,16 @@ test('guessing a password costs whoever guesses time, and the registry little', 
   expect(statuses.get(401) ?? 0, 'guesses that were looked at').toBeLessThan(MAX_COMPUTED)
   expect(all / costOfOne, `times the cost of one, for ${ATTEMPTS}`).toBeLessThan(ATTEMPTS / 2)
   let looked = 0
+  const started = performance.now()
   for (let i = 0; i < ONE_BY_ONE; i++) if ((await logIn('alice', `another guess ${i}`)) === 401) looked++
-  expect(looked, `guesses of ${ONE_BY_ONE}, one after the other`).toBeLessThan(ONE_BY_ONE / 4)
+  const most = 2 + (performance.now() - started) / DELAY_MS
+  expect(looked, `guesses of ${ONE_BY_ONE}, one after the other`).toBeLessThan(most)
   const { longestPauseMs } = await mesh.seed.usage()
   expect(longestPauseMs, 'ms in which nothing else was done').toBeLessThan(MAX_PAUSE_MS)
 })
 
 test('guesses for one user keep nobody else out, and not the user who knows the password', async () => {
-  const guesses = Promise.all(Array.from({ length: 30 }, (_, i) => logIn('bob', `guess ${i}`)))
+  const guesses = Promise.all(Array.from({ length: 16 }, (_, i) => logIn('bob', `guess ${i}`)))
   expect(await logIn('alice', 'correct horse battery staple')).toBe(200)
   expect(new Set(await guesses)).not.toContain(200)
 })

@@ -11,7 +11,7 @@ import { HostilePeer, type HostilePeerOptions, PROTOCOLS, readSecret } from './s
 import { Victim } from './support/victim.ts'
 
 /** Seconds, where the defence is missing. */
-const MAX_PAUSE_MS = 500
+const MAX_PAUSE_MS = 1_500
 const KNOWN_TO_ALL = ['', '/multistream/1.0.0', 'na', '/layermesh/tls/2.0.0', '/noise']
 
 const sandbox = useSandbox()

@@ -106,6 +106,10 @@ export const LIMITS = Object.freeze({
   announceQueue: 4_096,
   announceDeadlineMs: 10_000,
   knownHolders: 8_192,
+  /** Claims to have a blob that a node keeps in the DHT: of one peer, of all, and how long the key of one is. */
+  providerRecordsPerPeer: 262_144,
+  providerRecords: 2_097_152,
+  providerKeyLength: 256,
   /** Peers whose addresses are remembered. */
   knownPeers: 16_384,
   holdersPerBlob: 16,

@@ -15,8 +15,8 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 let directory: string
 let datastore: HostDatastore
 
-async function open(): Promise<HostDatastore> {
-  const opened = new HostDatastore(directory)
+async function open(quota = {}): Promise<HostDatastore> {
+  const opened = new HostDatastore(directory, quota)
   await opened.open()
   onTestFinished(() => opened.close())
   return opened
@@ -75,4 +75,32 @@ it('remembers so many peers and no more, on disk too', async () => {
   await onDisk.open()
   onTestFinished(() => onDisk.close())
   expect(await valuesOf(onDisk, { prefix: '/peers/' })).toHaveLength(LIMITS.knownPeers)
+})
+
+describe('claims to have a blob', () => {
+  const claim = (cid: string, peer: string) => new Key(`/dht/provider/${cid}/${peer}`)
+  const value = Buffer.from([1])
+
+  it('are kept up to a number for each peer and for all, also after a restart', async () => {
+    const quota = { perPeer: 2, total: 3 }
+    await datastore.close()
+    const first = await open(quota)
+    await first.put(claim('a', 'one'), value)
+    await first.put(claim('b', 'one'), value)
+    await first.put(claim('b', 'one'), value)
+    await expect(first.put(claim('c', 'one'), value)).rejects.toThrow(/too many/)
+    await first.close()
+    const second = await open(quota)
+    await expect(second.put(claim('c', 'one'), value)).rejects.toThrow(/too many/)
+    await second.put(claim('a', 'two'), value)
+    await expect(second.put(claim('b', 'two'), value)).rejects.toThrow(/too many/)
+    await second.delete(claim('a', 'one'))
+    await second.delete(claim('never', 'one'))
+    await second.put(claim('b', 'two'), value)
+    expect(await second.has(claim('a', 'one'))).toBe(false)
+  })
+
+  it('with a key that is too long are refused', async () => {
+    await expect(datastore.put(claim('a'.repeat(1_000), 'one'), value)).rejects.toThrow(/too long/)
+  })
 })

@@ -3,6 +3,7 @@ import { LevelDatastore } from 'datastore-level'
 import type { Key, KeyQuery, Pair, Query } from 'interface-datastore'
 import { LRUCache } from 'lru-cache'
 import { LIMITS } from '../limits.ts'
+import { PROVIDERS, ProviderQuota, type ProviderQuotaOptions } from './provider-quota.ts'
 
 type Options = Parameters<LevelDatastore['get']>[1]
 
@@ -29,17 +30,22 @@ export class HostDatastore extends LevelDatastore {
   #closed = false
   #writing: Promise<void> = Promise.resolve()
 
-  constructor(directory: string) {
+  readonly #quota: ProviderQuota
+
+  constructor(directory: string, quota: Partial<ProviderQuotaOptions> = {}) {
     super(directory, DATABASE_MEMORY)
+    this.#quota = new ProviderQuota(quota)
   }
 
   override async open(): Promise<void> {
     await super.open()
     for await (const pair of super.query({ prefix: PEERS })) this.#peers.set(pair.key.toString(), pair)
+    for await (const key of super.queryKeys({ prefix: PROVIDERS })) this.#quota.added(key.toString())
   }
 
   override async put(key: Key, value: Uint8Array, options?: Options): Promise<Key> {
     const name = key.toString()
+    if (name.startsWith(PROVIDERS)) return await this.#putProvider(name, key, value, options)
     if (!name.startsWith(PEERS)) return await super.put(key, value, options)
     this.#peers.set(name, { key, value })
     this.#change(name, key)
@@ -61,6 +67,7 @@ export class HostDatastore extends LevelDatastore {
 
   override async delete(key: Key, options?: Options): Promise<void> {
     const name = key.toString()
+    if (name.startsWith(PROVIDERS) && (await super.has(key, options))) this.#quota.removed(name)
     if (!name.startsWith(PEERS)) return await super.delete(key, options)
     if (this.#peers.delete(name)) this.#change(name, key)
   }
@@ -83,6 +90,19 @@ export class HostDatastore extends LevelDatastore {
     await this.#writing
     await this.#write()
     await super.close()
+  }
+
+  /** @throws {RangeError} beyond the quota */
+  async #putProvider(name: string, key: Key, value: Uint8Array, options: Options): Promise<Key> {
+    if (await super.has(key, options)) return await super.put(key, value, options)
+    this.#quota.require(name)
+    this.#quota.added(name)
+    try {
+      return await super.put(key, value, options)
+    } catch (error) {
+      this.#quota.removed(name)
+      throw error
+    }
   }
 
   #change(name: string, key: Key): void {
