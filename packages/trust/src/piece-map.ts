@@ -9,17 +9,8 @@ import {
   pieceRange
 } from '@layermesh/oci'
 import type { PrivateKey } from '@libp2p/interface'
-import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
-import {
-  bytesField,
-  checkCanonical,
-  decodePayload,
-  encodePayload,
-  malformed,
-  numberField,
-  type PayloadFields,
-  textField
-} from './payload.ts'
+import { bytesField, malformed, numberField, textField } from './payload.ts'
+import { openRecord, type RecordForm, sealRecord } from './signed-record.ts'
 
 /** The pieces of a blob and the SHA-256 of each, vouched for by a signature. */
 export interface PieceMap {
@@ -43,16 +34,23 @@ const HASH_LENGTH = 32
 /** The longest envelope of a piece map, in bytes: 4096 hashes, and room for the rest. */
 export const MAX_PIECE_MAP_BYTES = 4096 * HASH_LENGTH + 1024
 
-const KIND: RecordKind = {
+const FORM: RecordForm<PieceMap> = {
   domain: 'layermesh-piece-map',
   payloadType: '/layermesh/piece-map/1',
-  maxEnvelopeBytes: MAX_PIECE_MAP_BYTES
+  maxEnvelopeBytes: MAX_PIECE_MAP_BYTES,
+  fields: ({ digest, length, pieceLength, hashes }) => ({ digest, length, pieceLength, hashes }),
+  read: (fields) => ({
+    digest: textField(fields, 'digest') as Digest,
+    length: numberField(fields, 'length'),
+    pieceLength: numberField(fields, 'pieceLength'),
+    hashes: bytesField(fields, 'hashes')
+  }),
+  check: checkPieceMap
 }
 
 /** Signs a map. @throws {TrustError} RECORD_MALFORMED when {@link openPieceMap} would refuse it */
-export async function sealPieceMap(map: PieceMap, privateKey: PrivateKey): Promise<Uint8Array> {
-  checkPieceMap(map)
-  return await sealEnvelope(KIND, encodePayload(payloadFields(map)), privateKey)
+export function sealPieceMap(map: PieceMap, privateKey: PrivateKey): Promise<Uint8Array> {
+  return sealRecord(FORM, map, privateKey)
 }
 
 /**
@@ -60,16 +58,7 @@ export async function sealPieceMap(map: PieceMap, privateKey: PrivateKey): Promi
  * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID
  */
 export async function openPieceMap(envelope: Uint8Array): Promise<OpenedPieceMap> {
-  const { payload, signer } = await openEnvelope(KIND, envelope)
-  const fields = decodePayload(payload)
-  const map = {
-    digest: textField(fields, 'digest') as Digest,
-    length: numberField(fields, 'length'),
-    pieceLength: numberField(fields, 'pieceLength'),
-    hashes: bytesField(fields, 'hashes')
-  }
-  checkPieceMap(map)
-  checkCanonical(payload, payloadFields(map))
+  const { record: map, signer } = await openRecord(FORM, envelope)
   return { map, signer }
 }
 
@@ -88,10 +77,6 @@ export function verifyPiece(map: PieceMap, index: number, bytes: Uint8Array): bo
   if (expected === undefined) return false
   const { start, end } = pieceRange(index, map.length, map.pieceLength)
   return bytes.byteLength === end - start && Buffer.compare(sha256(bytes), expected) === 0
-}
-
-function payloadFields({ digest, length, pieceLength, hashes }: PieceMap): PayloadFields {
-  return { digest, length, pieceLength, hashes }
 }
 
 function checkPieceMap(map: PieceMap): void {

@@ -1,13 +1,9 @@
 import type { PrivateKey } from '@libp2p/interface'
-import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
 import { isTrustError } from './errors.ts'
 import {
   asFields,
   asText,
   bytesField,
-  checkCanonical,
-  decodePayload,
-  encodePayload,
   listField,
   malformed,
   numberField,
@@ -16,7 +12,8 @@ import {
   type UncheckedFields
 } from './payload.ts'
 import { RepositoryPattern } from './repository-pattern.ts'
-import { checkId, checkLifetime, checkPeerId, checkSequence } from './statement.ts'
+import { openRecord, type RecordForm, sealRecord } from './signed-record.ts'
+import { checkId, checkLifetime, checkPeerId, checkSequence, checkSorted } from './statement.ts'
 
 /** What a key may do in the repositories of a scope; in a record they stand in this order. */
 export const SCOPE_ACTIONS = ['pull', 'create', 'update', 'delete'] as const
@@ -81,10 +78,13 @@ const MAX_USER_LENGTH = 256
 /** What would move the cursor of a terminal, or make one line of a log two. */
 const CONTROL = /\p{Cc}|\p{Zl}|\p{Zp}|\p{Bidi_Control}/u
 
-const KIND: RecordKind = {
+const FORM: RecordForm<Roster> = {
   domain: 'layermesh-roster',
   payloadType: '/layermesh/roster/1',
-  maxEnvelopeBytes: MAX_ROSTER_BYTES
+  maxEnvelopeBytes: MAX_ROSTER_BYTES,
+  fields: payloadFields,
+  read: readRoster,
+  check: checkRoster
 }
 
 /**
@@ -99,8 +99,7 @@ export async function sealRoster(roster: Roster, privateKey: PrivateKey): Promis
     revokedKeys: [...roster.revokedKeys].sort(),
     apiKeys: [...roster.apiKeys].sort((a, b) => (a.id < b.id ? -1 : 1))
   }
-  checkRoster(sorted)
-  return await sealEnvelope(KIND, encodePayload(payloadFields(sorted)), privateKey)
+  return await sealRecord(FORM, sorted, privateKey)
 }
 
 /**
@@ -108,10 +107,7 @@ export async function sealRoster(roster: Roster, privateKey: PrivateKey): Promis
  * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
 export async function openRoster(envelope: Uint8Array, maySign: (signer: string) => boolean): Promise<OpenedRoster> {
-  const { payload, signer } = await openEnvelope(KIND, envelope, maySign)
-  const roster = readRoster(decodePayload(payload))
-  checkRoster(roster)
-  checkCanonical(payload, payloadFields(roster))
+  const { record: roster, signer } = await openRecord(FORM, envelope, maySign)
   return { roster, signer }
 }
 
@@ -161,24 +157,12 @@ function readScope(fields: UncheckedFields): ApiKeyScope {
 function checkRoster(roster: Roster): void {
   checkSequence(roster)
   checkLifetime(roster)
-  checkIds(roster.revokedPeers, 'revokedPeers', checkPeerId)
-  checkIds(roster.revokedTickets, 'revokedTickets', checkId)
-  checkIds(roster.revokedKeys, 'revokedKeys', checkId)
-  checkIds(
-    roster.apiKeys.map(({ id }) => id),
-    'apiKeys',
-    checkId
-  )
+  checkSorted(roster.revokedPeers, 'revokedPeers', MAX_ROSTER_ENTRIES, checkPeerId)
+  checkSorted(roster.revokedTickets, 'revokedTickets', MAX_ROSTER_ENTRIES, checkId)
+  checkSorted(roster.revokedKeys, 'revokedKeys', MAX_ROSTER_ENTRIES, checkId)
+  const keyIds = roster.apiKeys.map(({ id }) => id)
+  checkSorted(keyIds, 'apiKeys', MAX_ROSTER_ENTRIES, checkId)
   for (const key of roster.apiKeys) checkApiKey(key)
-}
-
-/** Sorted, so that there is one spelling of a set, and nothing in it twice. */
-function checkIds(ids: readonly string[], name: string, check: (id: string) => void): void {
-  if (ids.length > MAX_ROSTER_ENTRIES) throw malformed(`${name} has at most ${MAX_ROSTER_ENTRIES} entries`)
-  ids.forEach((id, index) => {
-    check(id)
-    if (index > 0 && id <= (ids[index - 1] ?? '')) throw malformed(`${name} must be sorted, each entry once`)
-  })
 }
 
 function checkApiKey({ hash, name, user, scopes, createdAt, expiresAt }: ApiKey): void {

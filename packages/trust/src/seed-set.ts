@@ -1,12 +1,8 @@
 import type { PrivateKey } from '@libp2p/interface'
-import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
 import { isTrustError } from './errors.ts'
 import {
   asFields,
   asText,
-  checkCanonical,
-  decodePayload,
-  encodePayload,
   listField,
   malformed,
   numberField,
@@ -15,7 +11,8 @@ import {
   type UncheckedFields
 } from './payload.ts'
 import { RepositoryPattern } from './repository-pattern.ts'
-import { checkLifetime, checkPeerId, checkSequence, isNatural } from './statement.ts'
+import { formatRecord, openRecord, parseRecord, type RecordForm, sealRecord } from './signed-record.ts'
+import { checkLifetime, checkPeerId, checkSequence, checkSorted, isNatural } from './statement.ts'
 
 /** A peer that may sign, by the word of the root. */
 export interface SeedGrant {
@@ -50,12 +47,14 @@ export const MAX_SEED_SET_BYTES = 11_264
 const MAX_SEEDS = 64
 const MAX_REVOKED = 128
 const MAX_PATTERNS = 64
-const BASE64URL = /^[A-Za-z0-9_-]+$/
 
-const KIND: RecordKind = {
+const FORM: RecordForm<SeedSet> = {
   domain: 'layermesh-seed-set',
   payloadType: '/layermesh/seed-set/1',
-  maxEnvelopeBytes: MAX_SEED_SET_BYTES
+  maxEnvelopeBytes: MAX_SEED_SET_BYTES,
+  fields: payloadFields,
+  read: readSeedSet,
+  check: checkSeedSet
 }
 
 /**
@@ -68,36 +67,26 @@ export async function sealSeedSet(set: SeedSet, rootKey: PrivateKey): Promise<Ui
     seeds: [...set.seeds].sort((a, b) => (a.peerId < b.peerId ? -1 : 1)),
     revoked: [...set.revoked].sort()
   }
-  checkSeedSet(sorted)
-  return await sealEnvelope(KIND, encodePayload(payloadFields(sorted)), rootKey)
+  return await sealRecord(FORM, sorted, rootKey)
 }
 
 /**
  * Reads a seed set of a root that may sign one, and checks its form and signature; not its times.
  * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
-export async function openSeedSet(
-  envelope: Uint8Array,
-  isRoot: (signer: string) => boolean = () => true
-): Promise<OpenedSeedSet> {
-  const { payload, signer } = await openEnvelope(KIND, envelope, isRoot)
-  const set = readSeedSet(decodePayload(payload))
-  checkSeedSet(set)
-  checkCanonical(payload, payloadFields(set))
-  return { set, root: signer }
+export async function openSeedSet(envelope: Uint8Array, isRoot?: (signer: string) => boolean): Promise<OpenedSeedSet> {
+  const { record: set, signer: root } = await openRecord(FORM, envelope, isRoot)
+  return { set, root }
 }
 
 /** A set as it stands in a file: one line of base64url. */
 export function formatSeedSet(envelope: Uint8Array): string {
-  return Buffer.from(envelope).toString('base64url')
+  return formatRecord(envelope)
 }
 
 /** @throws {TrustError} RECORD_MALFORMED */
 export function parseSeedSet(text: string): Uint8Array {
-  const line = text.trim()
-  if (line.length <= 2 * MAX_SEED_SET_BYTES && BASE64URL.test(line))
-    return new Uint8Array(Buffer.from(line, 'base64url'))
-  throw malformed('the text is no seed set, which is one line of base64url')
+  return parseRecord(FORM, text, 'seed set')
 }
 
 function payloadFields({ sequence, issuedAt, expiresAt, seeds, revoked }: SeedSet): PayloadFields {
@@ -130,22 +119,12 @@ function readGrant(fields: UncheckedFields): SeedGrant {
 function checkSeedSet(set: SeedSet): void {
   checkSequence(set)
   checkLifetime(set)
-  if (set.seeds.length > MAX_SEEDS) throw malformed(`seeds has at most ${MAX_SEEDS} entries`)
-  if (set.revoked.length > MAX_REVOKED) throw malformed(`revoked has at most ${MAX_REVOKED} entries`)
   const peerIds = set.seeds.map(({ peerId }) => peerId)
-  checkPeerIds(peerIds, 'seeds')
-  checkPeerIds(set.revoked, 'revoked')
+  checkSorted(peerIds, 'seeds', MAX_SEEDS, checkPeerId)
+  checkSorted(set.revoked, 'revoked', MAX_REVOKED, checkPeerId)
   const both = peerIds.find((peerId) => set.revoked.includes(peerId))
   if (both !== undefined) throw malformed(`${both} can not be a seed and be revoked`)
   for (const grant of set.seeds) checkGrant(grant)
-}
-
-/** Sorted, so that there is one spelling of a set, and nobody in it twice. */
-function checkPeerIds(peerIds: readonly string[], name: string): void {
-  peerIds.forEach((peerId, index) => {
-    checkPeerId(peerId)
-    if (index > 0 && peerId <= (peerIds[index - 1] ?? '')) throw malformed(`${name} must be sorted, each peer once`)
-  })
 }
 
 function checkGrant({ peerId, repositories, notAfter }: SeedGrant): void {

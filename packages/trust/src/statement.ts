@@ -37,6 +37,23 @@ export function checkId(id: string): void {
   if (!ID.test(id)) throw malformed('an id has 1 to 64 letters and digits')
 }
 
+/**
+ * Bounds a list whose entries stand in order, each once, so that there is one spelling of it.
+ * @throws {TrustError} RECORD_MALFORMED
+ */
+export function checkSorted(
+  entries: readonly string[],
+  name: string,
+  maxEntries: number,
+  check: (entry: string) => void
+): void {
+  if (entries.length > maxEntries) throw malformed(`${name} has at most ${maxEntries} entries`)
+  entries.forEach((entry, index) => {
+    check(entry)
+    if (index > 0 && entry <= (entries[index - 1] ?? '')) throw malformed(`${name} must be sorted, each entry once`)
+  })
+}
+
 /** Whole, 0 or more, and exact as a number. */
 export function isNatural(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0

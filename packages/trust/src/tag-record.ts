@@ -9,18 +9,9 @@ import {
   type Tag
 } from '@layermesh/oci'
 import type { PrivateKey } from '@libp2p/interface'
-import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
 import { TrustError } from './errors.ts'
-import {
-  checkCanonical,
-  decodePayload,
-  encodePayload,
-  malformed,
-  numberField,
-  type PayloadFields,
-  textField,
-  type UncheckedFields
-} from './payload.ts'
+import { malformed, numberField, type PayloadFields, textField, type UncheckedFields } from './payload.ts'
+import { openRecord, type RecordForm, sealRecord } from './signed-record.ts'
 import { checkLifetime, checkSequence, isNatural } from './statement.ts'
 
 /** Numbers between two changes of what a tag means; those between are for statements that only renew the times. */
@@ -71,10 +62,13 @@ export interface OpenedTagRecord {
 /** The longest envelope of a tag record, in bytes. */
 export const MAX_TAG_RECORD_BYTES = 2048
 
-const KIND: RecordKind = {
+const FORM: RecordForm<TagRecord> = {
   domain: 'layermesh-tag-record',
   payloadType: '/layermesh/tag-record/1',
-  maxEnvelopeBytes: MAX_TAG_RECORD_BYTES
+  maxEnvelopeBytes: MAX_TAG_RECORD_BYTES,
+  fields: payloadFields,
+  read: readTagRecord,
+  check: checkTagRecord
 }
 /** RFC 6838 §4.2, so that a media type can be sent as a header as it is. */
 const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
@@ -85,9 +79,8 @@ export function isTombstone(record: TagRecord): record is TagTombstone {
 }
 
 /** Signs a record. @throws {TrustError} RECORD_MALFORMED when {@link openTagRecord} would refuse it */
-export async function sealTagRecord(record: TagRecord, privateKey: PrivateKey): Promise<Uint8Array> {
-  checkTagRecord(record)
-  return await sealEnvelope(KIND, encodePayload(payloadFields(record)), privateKey)
+export function sealTagRecord(record: TagRecord, privateKey: PrivateKey): Promise<Uint8Array> {
+  return sealRecord(FORM, record, privateKey)
 }
 
 /**
@@ -95,15 +88,8 @@ export async function sealTagRecord(record: TagRecord, privateKey: PrivateKey): 
  * repository (see {@link openTrustedTagRecord}).
  * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
-export async function openTagRecord(
-  envelope: Uint8Array,
-  maySign: (signer: string) => boolean = () => true
-): Promise<OpenedTagRecord> {
-  const { payload, signer } = await openEnvelope(KIND, envelope, maySign)
-  const record = readTagRecord(decodePayload(payload))
-  checkTagRecord(record)
-  checkCanonical(payload, payloadFields(record))
-  return { record, signer }
+export function openTagRecord(envelope: Uint8Array, maySign?: (signer: string) => boolean): Promise<OpenedTagRecord> {
+  return openRecord(FORM, envelope, maySign)
 }
 
 /**

@@ -1,16 +1,8 @@
 import type { PrivateKey } from '@libp2p/interface'
-import { openEnvelope, type RecordKind, sealEnvelope } from './envelope.ts'
 import { TrustError } from './errors.ts'
 import { DEFAULT_FRESHNESS } from './freshness.ts'
-import {
-  checkCanonical,
-  decodePayload,
-  encodePayload,
-  malformed,
-  numberField,
-  type PayloadFields,
-  textField
-} from './payload.ts'
+import { numberField, textField } from './payload.ts'
+import { formatRecord, openRecord, parseRecord, type RecordForm, sealRecord } from './signed-record.ts'
 import { checkId, checkLifetime, checkPeerId } from './statement.ts'
 
 /** A seed's word that a peer may be in the mesh. It is no secret: only who has the peer's key can make use of it. */
@@ -33,18 +25,24 @@ export interface OpenedTicket {
 
 /** The longest envelope of a ticket, in bytes. */
 export const MAX_TICKET_BYTES = 512
-const BASE64URL = /^[A-Za-z0-9_-]+$/
 
-const KIND: RecordKind = {
+const FORM: RecordForm<Ticket> = {
   domain: 'layermesh-ticket',
   payloadType: '/layermesh/ticket/1',
-  maxEnvelopeBytes: MAX_TICKET_BYTES
+  maxEnvelopeBytes: MAX_TICKET_BYTES,
+  fields: ({ id, peerId, issuedAt, expiresAt }) => ({ id, peerId, issuedAt, expiresAt }),
+  read: (fields) => ({
+    id: textField(fields, 'id'),
+    peerId: textField(fields, 'peerId'),
+    issuedAt: numberField(fields, 'issuedAt'),
+    expiresAt: numberField(fields, 'expiresAt')
+  }),
+  check: checkTicket
 }
 
 /** Signs a ticket. @throws {TrustError} RECORD_MALFORMED when {@link openTicket} would refuse it */
-export async function sealTicket(ticket: Ticket, privateKey: PrivateKey): Promise<Uint8Array> {
-  checkTicket(ticket)
-  return await sealEnvelope(KIND, encodePayload(payloadFields(ticket)), privateKey)
+export function sealTicket(ticket: Ticket, privateKey: PrivateKey): Promise<Uint8Array> {
+  return sealRecord(FORM, ticket, privateKey)
 }
 
 /**
@@ -52,16 +50,7 @@ export async function sealTicket(ticket: Ticket, privateKey: PrivateKey): Promis
  * @throws {TrustError} RECORD_MALFORMED, SIGNATURE_INVALID, SIGNER_NOT_TRUSTED
  */
 export async function openTicket(envelope: Uint8Array, maySign: (signer: string) => boolean): Promise<OpenedTicket> {
-  const { payload, signer } = await openEnvelope(KIND, envelope, maySign)
-  const fields = decodePayload(payload)
-  const ticket: Ticket = {
-    id: textField(fields, 'id'),
-    peerId: textField(fields, 'peerId'),
-    issuedAt: numberField(fields, 'issuedAt'),
-    expiresAt: numberField(fields, 'expiresAt')
-  }
-  checkTicket(ticket)
-  checkCanonical(payload, payloadFields(ticket))
+  const { record: ticket, signer } = await openRecord(FORM, envelope, maySign)
   return { ticket, signer }
 }
 
@@ -82,18 +71,12 @@ export function checkAdmission(ticket: Ticket, peerId: string, now: number): voi
 
 /** A ticket as it stands in a file: one line of base64url. */
 export function formatTicket(envelope: Uint8Array): string {
-  return Buffer.from(envelope).toString('base64url')
+  return formatRecord(envelope)
 }
 
 /** @throws {TrustError} RECORD_MALFORMED */
 export function parseTicket(text: string): Uint8Array {
-  const line = text.trim()
-  if (line.length <= 2 * MAX_TICKET_BYTES && BASE64URL.test(line)) return new Uint8Array(Buffer.from(line, 'base64url'))
-  throw malformed('the text is no ticket, which is one line of base64url')
-}
-
-function payloadFields({ id, peerId, issuedAt, expiresAt }: Ticket): PayloadFields {
-  return { id, peerId, issuedAt, expiresAt }
+  return parseRecord(FORM, text, 'ticket')
 }
 
 function checkTicket(ticket: Ticket): void {
