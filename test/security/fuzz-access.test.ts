@@ -86,7 +86,7 @@ describe(`${FUZZ.runs} hostile texts each`, () => {
     const tokens = new TokenAuthority({
       peerId: peerIdOf(key),
       signingKey,
-      signers: { signers: () => [], maySign: () => false },
+      signers: { isSigner: () => false, maySign: () => false },
       clock: Date.now
     })
     const source = { kind: 'htpasswd', id: 'x' } as const

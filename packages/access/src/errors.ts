@@ -24,11 +24,6 @@ export class AccessError extends Error {
   }
 }
 
-/** Tells whether `error` is an {@link AccessError}, optionally of one code. */
-export function isAccessError(error: unknown, code?: AccessErrorCode): error is AccessError {
-  return error instanceof AccessError && (code === undefined || error.code === code)
-}
-
 /** A client that proved nothing. The message never says which part of a credential was wrong. */
 export function unauthorized(message: string, cause?: unknown): OciError {
   return new OciError('UNAUTHORIZED', message, cause === undefined ? {} : { cause })

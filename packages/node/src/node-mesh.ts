@@ -38,7 +38,7 @@ export function createNodeMesh(components: NodeMeshComponents, config: NodeConfi
       log,
       observer: observer(components),
       openTrustedRecord: (envelope) => openFromDht(envelope, trust, refusals),
-      mayVouch: (signer) => signer === peerId || trust.signers().includes(signer),
+      mayVouch: (signer) => signer === peerId || trust.isSigner(signer),
       seeds: () => trust.signers().filter((signer) => signer !== peerId),
       logger: meshLogger(log)
     },
@@ -86,7 +86,7 @@ function observer({ metrics, events, log, identity, onSignerConnected }: NodeMes
     providerFound: ({ elapsedMs }) => metrics.providerFound(elapsedMs / 1000),
     peerConnected: (peerId) => {
       log.debug({ peerId }, 'a peer connected')
-      if (identity.trust.signers().includes(peerId)) onSignerConnected()
+      if (identity.trust.isSigner(peerId)) onSignerConnected()
     },
     peerDisconnected: (peerId) => log.debug({ peerId }, 'a peer disconnected')
   }

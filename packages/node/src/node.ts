@@ -186,7 +186,11 @@ async function startListeners(
   return {
     info,
     setAccessRules: ({ access: given }) => {
-      if (access === undefined || given === undefined) return
+      if (access === undefined || given === undefined) {
+        if (access !== given)
+          log.warn({}, 'access control was put in or taken out of the settings: that takes a restart')
+        return
+      }
       access.setRules(given)
       log.info({ rules: given.rules.length }, 'took other rules of access')
     },

@@ -83,7 +83,7 @@ interface Running {
   readonly attempts: Attempt[]
 }
 
-/** Tells receivers what happened: what {@link record} has taken in is delivered, in order, if it takes days. */
+/** Tells receivers what happened: what {@link record} has taken in is delivered, in order, or given up. */
 export class Webhooks {
   readonly #components: Required<WebhooksComponents>
   readonly #options: Required<WebhooksOptions>

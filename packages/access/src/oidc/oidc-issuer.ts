@@ -17,7 +17,7 @@ export interface OidcSettings {
   readonly groupsClaim?: string
   /**
    * Stands before the names of its users and groups, and ends with its only colon: names in htpasswd files and groups
-   * of the configuration have none, so that nobody's names are another's.
+   * of the configuration have none. A certificate can hold any name, as its authority says.
    * @default 'oidc:'
    */
   readonly prefix?: string

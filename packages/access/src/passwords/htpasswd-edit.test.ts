@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
@@ -37,6 +37,16 @@ describe('a user', () => {
     expect(await read()).toBe(`# team\nbob:${HASH}\n\nalice:${await hashOf('alice')}\n`)
     expect(await bcrypt.compare('new', await hashOf('alice'))).toBe(true)
     expect((await stat(path)).mode & 0o777).toBe(0o640)
+  })
+
+  it('stays readable for the service that the file belongs to, whoever changes it', async () => {
+    await setUser(path, 'alice', 'old', COST)
+    // Only root can give a file away; others see their own ids here.
+    const [uid, gid] = process.getuid?.() === 0 ? [12_345, 12_346] : [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+    await chown(path, uid, gid)
+    await removeUser(path, 'alice')
+    const after = await stat(path)
+    expect([after.uid, after.gid]).toEqual([uid, gid])
   })
 
   it('is removed, and nobody whose name only begins alike', async () => {

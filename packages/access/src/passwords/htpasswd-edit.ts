@@ -65,12 +65,14 @@ async function edit(path: string, change: (lines: readonly string[]) => readonly
   const temporary = `${path}.new`
   const file = await create(temporary)
   try {
-    const { lines, mode } = await readLines(path)
+    const { lines, mode, owner } = await readLines(path)
     const text = change(lines)
       .map((line) => `${line}\n`)
       .join('')
     parseHtpasswd(text, path)
     await file.writeFile(text)
+    // Whoever could read the file must be able to go on: root changes files that belong to a service.
+    if (owner !== undefined) await giveTo(file, owner)
     await file.chmod(mode)
     await file.sync()
     await rename(temporary, path)
@@ -95,12 +97,23 @@ async function create(path: string): Promise<FileHandle> {
   }
 }
 
-/** The lines of a file, none when it is not there, and the mode that the next one is to have. */
-async function readLines(path: string): Promise<{ lines: readonly string[]; mode: number }> {
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+async function giveTo(file: FileHandle, { uid, gid }: Owner): Promise<void> {
+  const own = await file.stat()
+  if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid)
+}
+
+/** The lines of a file, none when it is not there, and the mode and the owner that the next one is to have. */
+async function readLines(path: string): Promise<{ lines: readonly string[]; mode: number; owner?: Owner }> {
   try {
-    const { mode } = await stat(path)
+    const { mode, uid, gid } = await stat(path)
     const text = await readFile(path, 'utf8')
-    return { lines: text === '' ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/), mode: mode & 0o777 }
+    const lines = text === '' ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/)
+    return { lines, mode: mode & 0o777, owner: { uid, gid } }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return { lines: [], mode: OWNER_ONLY }
     throw error

@@ -196,3 +196,13 @@ it('always lets the first attempt of an address be made, whatever happened elsew
     })
   )
 })
+
+it('lets no node have more passwords checked at one time by naming ever other clients', () => {
+  throttle = make({ maxAtOnceShared: 3 })
+  for (const client of ['192.0.2.1', '192.0.2.2', 'anything']) throttle.begin(`12D3KooWA/${client}`, client)
+  for (const client of ['192.0.2.3', '2001:db8::1', 'else']) {
+    expect(() => throttle.begin(`12D3KooWA/${client}`, client), client).toThrow(/too many/)
+  }
+  throttle.begin('12D3KooWB/192.0.2.3', 'alice').abandoned()
+  throttle.begin('192.0.2.3', 'alice').abandoned()
+})

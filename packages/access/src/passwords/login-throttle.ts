@@ -16,7 +16,8 @@ import { TooManyLoginsError } from '../errors.ts'
  * An address that many share must not be closed by one of them. That can't be known of NAT, so that an address as a
  * whole waits for half a minute at most; it is known of the loopback, where every client of this host and of a proxy on
  * it is, and of a peer that passes on what its clients showed. There a user waits for seconds only, and the address as a
- * whole never does. And who has proved a password lately does not come here at all (see `PasswordChecker`).
+ * whole never does. And who has proved a password lately, where this node judges it, does not come here at all (see
+ * `PasswordChecker`).
  */
 
 export interface LoginThrottleOptions {
@@ -114,9 +115,12 @@ export class LoginThrottle {
     const isOver = this.#of(this.#pairs, pair).failures + ofPair >= this.#freeAttempts(place, user)
     if (ofPair > 0 && isOver) throw new TooManyLoginsError(this.#options.firstDelayMs)
     const max = place.isShared ? this.#options.maxAtOnceShared : this.#options.maxAtOnce
-    if ((this.#underWay.get(place.key) ?? 0) >= max) throw new TooManyLoginsError(this.#options.firstDelayMs)
-    this.#add(pair, 1)
-    this.#add(place.key, 1)
+    const ofPlace = this.#underWay.get(place.key) ?? 0
+    const ofNode = place.node === undefined ? 0 : (this.#underWay.get(place.node) ?? 0)
+    if (ofPlace >= max || ofNode >= this.#options.maxAtOnceShared) {
+      throw new TooManyLoginsError(this.#options.firstDelayMs)
+    }
+    this.#addAll(place, pair, 1)
     return this.#attempt(place, user)
   }
 
@@ -125,8 +129,7 @@ export class LoginThrottle {
     const end = (act: () => void) => () => {
       if (ended) return
       ended = true
-      this.#add(pairKey(place, user), -1)
-      this.#add(place.key, -1)
+      this.#addAll(place, pairKey(place, user), -1)
       act()
     }
     return {
@@ -168,6 +171,10 @@ export class LoginThrottle {
     return count === undefined || this.#clock() - count.lastMs > this.#options.forgetAfterMs ? NONE : count
   }
 
+  #addAll({ key, node }: Place, pair: string, change: 1 | -1): void {
+    for (const counted of node === undefined ? [pair, key] : [pair, key, node]) this.#add(counted, change)
+  }
+
   #add(key: string, change: 1 | -1): void {
     const count = (this.#underWay.get(key) ?? 0) + change
     if (count === 0) this.#underWay.delete(key)
@@ -178,6 +185,8 @@ export class LoginThrottle {
 interface Place {
   readonly key: string
   readonly isShared: boolean
+  /** The node by whose word it is an address; it can name as many as it likes. */
+  readonly node?: string
 }
 
 /** User names hold no line end, so that no two pairs read the same. */
@@ -193,16 +202,17 @@ function pairKey({ key }: Place, user: string): string {
 function placeOf(address: string): Place {
   const slash = address.lastIndexOf('/')
   const node = address.slice(0, slash + 1)
+  const by = node === '' ? {} : { node }
   const plain = address.slice(slash + 1).replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
   switch (isIP(plain)) {
     case 4:
-      return { key: node + plain, isShared: plain.startsWith('127.') }
+      return { key: node + plain, isShared: plain.startsWith('127.'), ...by }
     case 6: {
       const network = network64(plain)
-      return { key: node + network, isShared: network === LOOPBACK_64 && /(^|:)0*1$/.test(plain) }
+      return { key: node + network, isShared: network === LOOPBACK_64 && /(^|:)0*1$/.test(plain), ...by }
     }
     default:
-      return { key: address, isShared: true }
+      return { key: node === '' ? address : `${node}?`, isShared: true, ...by }
   }
 }
 

@@ -32,7 +32,7 @@ export async function fakeNode(number: number) {
 /** Signers who may sign for repositories that begin with a prefix. */
 export function fakeSigners(prefixes: Readonly<Record<string, string>> = {}): TokenSigners {
   return {
-    signers: () => Object.keys(prefixes),
+    isSigner: (peerId) => Object.hasOwn(prefixes, peerId),
     maySign: (peerId, repository) => repository.startsWith(prefixes[peerId] ?? ' ')
   }
 }

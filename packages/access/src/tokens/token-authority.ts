@@ -27,7 +27,8 @@ export type TokenKind = keyof typeof TOKEN_TYPES
 /** Who may sign tokens, besides the node itself: the peers that may sign tags, for what they may sign. */
 export interface TokenSigners {
   maySign(peerId: string, repository: Repository): boolean
-  signers(): readonly string[]
+  /** Whether the peer may sign for any repository. */
+  isSigner(peerId: string): boolean
 }
 
 export interface TokenAuthorityComponents {
@@ -156,7 +157,7 @@ export class TokenAuthority {
 
   #keyOf(peerId: string): KeyObject {
     const { peerId: own, signers } = this.#components
-    if (peerId !== own && !signers.signers().includes(peerId)) throw new Error('the signer of the token is not trusted')
+    if (peerId !== own && !signers.isSigner(peerId)) throw new Error('the signer of the token is not trusted')
     const key = this.#keys.get(peerId) ?? verifyingKeyOf(peerId)
     if (key === undefined) throw new Error('the signer of the token has no key')
     this.#keys.set(peerId, key)
@@ -188,7 +189,7 @@ export class TokenAuthority {
   }
 }
 
-/** Tells whether a token claims to be of a signer of ours, rather than of an identity provider. */
+/** Who a token says has issued it, which nothing proves yet. */
 export function issuerOf(token: string): string | undefined {
   try {
     const { iss } = decodeJwt(token)

@@ -29,6 +29,9 @@ export interface TokenEndpointOptions {
   readonly timeoutMs?: number
 }
 
+/** What a client waits when it is not known how long it must: a seed has refused it. */
+const RETRY_AFTER_MS = 5_000
+
 const DEFAULTS: Required<TokenEndpointOptions> = Object.freeze({ maxBodyBytes: 32 * 1024, timeoutMs: 15_000 })
 
 /** What a client asks for. */
@@ -47,14 +50,27 @@ export function createTokenEndpoint(
 ): RequestListener {
   const { maxBodyBytes, timeoutMs } = { ...DEFAULTS, ...options }
   return async (request, response) => {
-    const signal = AbortSignal.timeout(timeoutMs)
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs)])
     try {
       const asked = await readRequest(request, components.proofOf(request), maxBodyBytes, signal)
-      send(response, 200, JSON.stringify(await answer(components.service, asked, signal)))
+      const answered = await unlessAborted(answer(components.service, asked, signal), signal)
+      send(request, response, 200, JSON.stringify(answered))
     } catch (error) {
       fail(components.log, request, response, error)
     }
   }
+}
+
+/** Settles as `work` does, but rejects as soon as `signal` aborts: a password may wait its turn behind many others. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 async function answer(service: TokenEndpointComponents['service'], asked: TokenRequest, signal: AbortSignal) {
@@ -151,12 +167,11 @@ function fail(log: AccessLog, request: IncomingMessage, response: ServerResponse
   if (error.status >= 500) log.warn({ code: error.code, err: thrown }, 'the token endpoint failed')
   if (error.status === 401) response.setHeader('WWW-Authenticate', 'Basic realm="layermesh", charset="UTF-8"')
   if (error.status === 405) response.setHeader('Allow', 'GET, POST')
-  if (thrown instanceof TooManyLoginsError) {
-    response.setHeader('Retry-After', Math.max(1, Math.ceil(thrown.retryAfterMs / 1000)))
+  if (error.status === 429) {
+    const waitMs = thrown instanceof TooManyLoginsError ? thrown.retryAfterMs : RETRY_AFTER_MS
+    response.setHeader('Retry-After', Math.max(1, Math.ceil(waitMs / 1000)))
   }
-  // What of a body was not read would be taken for the next request.
-  if (!request.complete) response.setHeader('Connection', 'close')
-  send(response, error.status, errorBody(error))
+  send(request, response, error.status, errorBody(error))
 }
 
 function asOciError(thrown: unknown): OciError {
@@ -166,7 +181,9 @@ function asOciError(thrown: unknown): OciError {
   return new OciError('UNKNOWN', 'the token endpoint failed; the log of the node says how', { cause: thrown })
 }
 
-function send(response: ServerResponse, status: number, body: string): void {
+function send(request: IncomingMessage, response: ServerResponse, status: number, body: string): void {
+  // What of a body was not read would be taken for the next request.
+  if (!request.complete) response.setHeader('Connection', 'close')
   response.writeHead(status, {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),

@@ -22,7 +22,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
   })
   const remove = user
     .command('remove')
-    .description('remove a user, whose tokens mean nothing from then on')
+    .description('remove a user, whose tokens mean nothing from then on where the file is')
     .argument('<NAME>')
   inFile(remove).action(async (name: string, { htpasswd }: UserFlags) => {
     const { removeUser } = await import('@layermesh/node')

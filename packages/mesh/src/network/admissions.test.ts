@@ -109,6 +109,20 @@ describe('by tickets', () => {
     await meet(node, seed)
   })
 
+  it('a seed that may sign them no more has to go', async () => {
+    const node = await holder()
+    const key = await generateKeyPair('Ed25519')
+    node.policy.signers.add(nameOf(key))
+    const { server } = await meet(await end(new TestPolicy('ticket'), key), node)
+    const ended = pEvent(server, 'close', { timeout: 20_000 })
+    node.policy.changed()
+    expect(server.status).toBe('open')
+    node.policy.signers.clear()
+    node.policy.changed()
+    await ended
+    expect(node.refusals).toEqual(['lapsed'])
+  })
+
   it('either of ticket and secret lets in while a mesh goes from one to the other', async () => {
     const either = await end(new TestPolicy('either', [1]))
     await meet(await end(new TestPolicy('secret', [1])), either)

@@ -23,8 +23,6 @@ interface Grounds {
   /** The secrets that both know. */
   readonly secrets: readonly Uint8Array[]
   readonly ticket?: TicketHold
-  /** It may sign tickets. */
-  readonly signer: boolean
 }
 
 interface Admitted {
@@ -115,12 +113,12 @@ export class Admissions {
     const bySecret = policy.admission !== 'ticket' && secrets.length > 0
     const wanted = policy.admission !== 'secret' && !signer && !bySecret
     const ticket = wanted ? await this.ticketOf(peerId, shown) : undefined
-    this.settle(connection, peerId, { secrets, signer, ...(ticket === undefined ? {} : { ticket }) })
+    this.settle(connection, peerId, { secrets, ...(ticket === undefined ? {} : { ticket }) })
   }
 
   /** Lets a peer in that could only come this far because it knows a secret; in an open mesh without. */
   admitBySecret(connection: MessageStream, peer: PeerId, secret: Uint8Array | undefined): void {
-    this.settle(connection, peer.toString(), { secrets: secret === undefined ? [] : [secret], signer: false })
+    this.settle(connection, peer.toString(), { secrets: secret === undefined ? [] : [secret] })
   }
 
   /** Counts a peer that is not let in. @returns what to throw */
@@ -140,13 +138,13 @@ export class Admissions {
       const { peerId, grounds } = admitted
       if (this.#components.policy.isRevoked(peerId)) {
         connection.abort(this.refusal(peerId, 'revoked', 'was revoked'))
-      } else if (grounds && !this.counts(grounds)) this.lapse(connection, admitted, grounds)
+      } else if (grounds && !this.counts(peerId, grounds)) this.lapse(connection, admitted, grounds)
     }
     this.schedule()
   }
 
   private settle(connection: MessageStream, peerId: string, grounds: Grounds): void {
-    if (!this.counts(grounds)) throw this.refusal(peerId, 'not-a-member', this.whyNot())
+    if (!this.counts(peerId, grounds)) throw this.refusal(peerId, 'not-a-member', this.whyNot())
     const admitted = this.#connections.get(connection)
     // Closed meanwhile: nothing is left to be let in.
     if (!admitted) return
@@ -168,26 +166,26 @@ export class Admissions {
     }
   }
 
-  private counts({ secrets, ticket, signer }: Grounds): boolean {
+  private counts(peerId: string, { secrets, ticket }: Grounds): boolean {
     const { policy } = this.#components
     if (policy.admission === 'open') return true
     const current = policy.secrets()
     const bySecret = secrets.some((secret) => current.some((one) => equal(one, secret)))
-    const byTicket = signer || (ticket !== undefined && policy.holds(ticket))
+    const byTicket = policy.needsNoTicket(peerId) || (ticket !== undefined && policy.holds(ticket))
     if (policy.admission === 'secret') return bySecret
     return byTicket || (policy.admission === 'either' && bySecret)
   }
 
-  /** A ticket ends at once; a secret that was taken out of use ends for many at the same moment, who come again. */
+  /** A ticket ends at once, and so does a seed that is none any more; a secret that was taken out of use ends for many at the same moment, who come again. */
   private lapse(connection: MessageStream, admitted: Admitted, { ticket }: Grounds): void {
     const end = () => {
       const { grounds, peerId } = admitted
       admitted.lapsing = undefined
-      if (grounds && !this.counts(grounds)) {
+      if (grounds && !this.counts(peerId, grounds)) {
         connection.abort(this.refusal(peerId, 'lapsed', 'was let in by what counts no more'))
       }
     }
-    if (ticket) return end()
+    if (ticket || this.#components.policy.admission === 'ticket') return end()
     admitted.lapsing ??= setTimeout(end, Math.random() * LIMITS.lapseSpreadMs).unref()
   }
 

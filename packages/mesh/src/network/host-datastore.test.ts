@@ -100,6 +100,16 @@ describe('claims to have a blob', () => {
     expect(await second.has(claim('a', 'one'))).toBe(false)
   })
 
+  it('count once when they are made many times at once', async () => {
+    await datastore.close()
+    const first = await open({ perPeer: 2, total: 3 })
+    await Promise.all(Array.from({ length: 5 }, () => first.put(claim('a', 'one'), value)))
+    await first.put(claim('b', 'one'), value)
+    await Promise.all(Array.from({ length: 5 }, () => first.delete(claim('a', 'one'))))
+    await first.put(claim('c', 'one'), value)
+    await expect(first.put(claim('d', 'one'), value)).rejects.toThrow(/too many/)
+  })
+
   it('with a key that is too long are refused', async () => {
     await expect(datastore.put(claim('a'.repeat(1_000), 'one'), value)).rejects.toThrow(/too long/)
   })

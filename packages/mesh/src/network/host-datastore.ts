@@ -26,6 +26,8 @@ export class HostDatastore extends LevelDatastore {
     }
   })
   readonly #changed = new Map<string, Key>()
+  /** Provider records that are just being written: one that is told of many times at once counts once. */
+  readonly #counting = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #writing: Promise<void> = Promise.resolve()
@@ -67,7 +69,7 @@ export class HostDatastore extends LevelDatastore {
 
   override async delete(key: Key, options?: Options): Promise<void> {
     const name = key.toString()
-    if (name.startsWith(PROVIDERS) && (await super.has(key, options))) this.#quota.removed(name)
+    if (name.startsWith(PROVIDERS)) return await this.#deleteProvider(name, key, options)
     if (!name.startsWith(PEERS)) return await super.delete(key, options)
     if (this.#peers.delete(name)) this.#change(name, key)
   }
@@ -94,14 +96,30 @@ export class HostDatastore extends LevelDatastore {
 
   /** @throws {RangeError} beyond the quota */
   async #putProvider(name: string, key: Key, value: Uint8Array, options: Options): Promise<Key> {
-    if (await super.has(key, options)) return await super.put(key, value, options)
-    this.#quota.require(name)
-    this.#quota.added(name)
+    if (this.#counting.has(name)) return await super.put(key, value, options)
+    this.#counting.add(name)
     try {
-      return await super.put(key, value, options)
-    } catch (error) {
-      this.#quota.removed(name)
-      throw error
+      if (await super.has(key, options)) return await super.put(key, value, options)
+      this.#quota.require(name)
+      this.#quota.added(name)
+      return await super.put(key, value, options).catch((error: unknown) => {
+        this.#quota.removed(name)
+        throw error
+      })
+    } finally {
+      this.#counting.delete(name)
+    }
+  }
+
+  async #deleteProvider(name: string, key: Key, options: Options): Promise<void> {
+    if (this.#counting.has(name)) return await super.delete(key, options)
+    this.#counting.add(name)
+    try {
+      const was = await super.has(key, options)
+      await super.delete(key, options)
+      if (was) this.#quota.removed(name)
+    } finally {
+      this.#counting.delete(name)
     }
   }
 

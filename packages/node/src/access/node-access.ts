@@ -33,7 +33,7 @@ type AccessConfig = NonNullable<NodeConfig['access']>
 export interface NodeAccessComponents {
   readonly peerId: string
   readonly privateKey: PrivateKey
-  readonly trust: Pick<TrustPolicy, 'maySign' | 'signers'>
+  readonly trust: Pick<TrustPolicy, 'maySign' | 'isSigner' | 'signers'>
   readonly rosters: Pick<Rosters, 'findKey'>
   readonly client: Pick<TagClient, 'authenticate'>
   connected(): readonly string[]

@@ -38,7 +38,7 @@ export const AUDIT_ACTIONS = Object.freeze({
   'tag.restored': 'This seed signed a tag that was deleted before.',
   'peer.banned': 'A peer that lied or broke a protocol was shut out.',
   admin:
-    'Somebody asked the admin API for what needs its token: keys, revocations, seed sets, redelivery. `reference` has method and path, `details` the input.'
+    'Somebody had the admin API change something, or was refused for want of its token: keys, revocations, seed sets, redelivery. `reference` has method and path, `details` the input.'
 })
 
 export type AuditAction = keyof typeof AUDIT_ACTIONS
@@ -56,7 +56,7 @@ export const AUDIT_FIELDS: Readonly<Record<keyof AuditEntry, string>> = Object.f
   digest: 'Digest of the content, where it is known.',
   from: 'The repository that a blob was mounted from.',
   reason: 'Why it was denied or failed.',
-  requestId: 'The same for all lines of one request, and in the data of webhooks.',
+  requestId: 'The same for all lines of one client’s request but `tag.*`, and in the data of webhooks.',
   via: 'Peer id of the node that passed it on to this seed for its client.',
   userAgent: 'What the client called itself.',
   details: 'More, by action. Values that may be secret are replaced by `[hidden]`.'

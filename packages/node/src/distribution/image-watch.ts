@@ -15,7 +15,9 @@ export interface ImageWatchOptions {
   readonly checkEveryMs: number
   /** Images that are waited for at one time; of more, those that were asked for longest ago are forgotten. */
   readonly maxOpen: number
-  /** Images that are remembered as told. */
+  /** What all of them name together. */
+  readonly maxOpenParts: number
+  /** Manifests that are remembered as told, or as no image. */
   readonly maxTold: number
   /** An image that is not complete by then is forgotten. */
   readonly giveUpAfterMs: number
@@ -26,6 +28,7 @@ export interface ImageWatchOptions {
 const DEFAULTS: ImageWatchOptions = Object.freeze({
   checkEveryMs: 2_000,
   maxOpen: 256,
+  maxOpenParts: 65_536,
   maxTold: 4_096,
   giveUpAfterMs: 6 * 60 * 60_000,
   tellDeadlineMs: 5_000
@@ -51,7 +54,8 @@ export class ImageWatch {
   constructor(components: ImageWatchComponents, options: Partial<ImageWatchOptions> = {}) {
     this.#components = components
     this.#options = { ...DEFAULTS, ...options }
-    this.#open = new LRUCache({ max: this.#options.maxOpen })
+    const { maxOpen: max, maxOpenParts: maxSize } = this.#options
+    this.#open = new LRUCache({ max, maxSize, sizeCalculation: ({ missing }) => Math.max(1, missing.size) })
     this.#told = new LRUCache({ max: this.#options.maxTold })
   }
 
@@ -71,9 +75,8 @@ export class ImageWatch {
     const key = `${repository}@${digest}`
     if (this.#told.has(key) || this.#open.has(key)) return
     const parts = partsOf(manifest)
-    if (parts !== undefined) {
-      this.#open.set(key, { repository, digest, missing: new Set(parts), since: this.#components.now() })
-    }
+    if (parts === undefined) this.#told.set(key, true)
+    else this.#open.set(key, { repository, digest, missing: new Set(parts), since: this.#components.now() })
   }
 
   /** Looks which images are complete by now, and tells of them. */

@@ -42,7 +42,7 @@ async function open(options: NodeMembershipOptions): Promise<NodeMembership> {
         isRevokedPeer: (peerId) => revokedPeers.includes(peerId),
         isRevokedTicket: (id) => revokedTickets.includes(id)
       },
-      trust: { signers: () => signers, isRevoked: (peerId) => revokedSeeds.includes(peerId) },
+      trust: { isSigner: (peerId) => signers.includes(peerId), isRevoked: (peerId) => revokedSeeds.includes(peerId) },
       board: {
         onChange: (listener) => {
           tellOfNotice = listener

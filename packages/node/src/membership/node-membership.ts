@@ -9,7 +9,7 @@ export interface NodeMembershipComponents {
   /** Of this node. */
   readonly peerId: string
   readonly rosters: { isRevokedPeer(peerId: string): boolean; isRevokedTicket(id: string): boolean }
-  readonly trust: { signers(): readonly string[]; isRevoked(peerId: string): boolean }
+  readonly trust: { isSigner(peerId: string): boolean; isRevoked(peerId: string): boolean }
   /** Told of notices, any of which may change who is trusted or revoked. */
   readonly board: { onChange(listener: () => void): () => void }
   readonly log: Logger
@@ -102,7 +102,7 @@ export class NodeMembership implements MembershipPolicy {
 
   /** Whoever is trusted to sign could sign a ticket for itself. */
   needsNoTicket(peerId: string): boolean {
-    return this.#components.trust.signers().includes(peerId)
+    return this.#components.trust.isSigner(peerId)
   }
 
   isRevoked(peerId: string): boolean {

@@ -12,7 +12,7 @@ export interface NodeNoticesComponents {
   readonly store: Notices
   readonly peerId: string
   readonly privateKey: PrivateKey
-  readonly trust: { signers(): readonly string[] }
+  readonly trust: { isSigner(peerId: string): boolean }
   /** Undefined when no root is configured. */
   readonly seedSets: SeedSets | undefined
   readonly metrics: Pick<NodeMetrics, 'notice'>
@@ -34,7 +34,7 @@ export async function createNotices(
   { store, peerId, privateKey, trust, seedSets, metrics, log }: NodeNoticesComponents,
   { role, dataDir }: { readonly role: 'seed' | 'node'; readonly dataDir: string }
 ): Promise<NodeNotices> {
-  const isSigner = (signer: string) => trust.signers().includes(signer)
+  const isSigner = (signer: string) => trust.isSigner(signer)
   const now = Date.now
   const rosters = new Rosters({ isSigner, now })
   const board = new SignedNoticeBoard({

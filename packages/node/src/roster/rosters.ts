@@ -30,7 +30,6 @@ export class Rosters {
   readonly kind: NoticeKind
   readonly #components: RostersComponents
   readonly #bySigner = new Map<string, Indexed>()
-  readonly #listeners = new Set<() => void>()
 
   constructor(components: RostersComponents) {
     this.#components = components
@@ -90,12 +89,6 @@ export class Rosters {
     return this.#bySigner.get(signer)?.roster
   }
 
-  /** Calls `listener` after a roster came in. Returns a function that ends it. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
   #counting(): (Indexed & { readonly signer: string })[] {
     return [...this.#bySigner]
       .filter(([signer]) => this.#components.isSigner(signer))
@@ -110,6 +103,5 @@ export class Rosters {
       revokedKeys: new Set(roster.revokedKeys),
       keys: new Map(roster.apiKeys.map((key) => [key.id, key]))
     })
-    for (const listener of this.#listeners) listener()
   }
 }

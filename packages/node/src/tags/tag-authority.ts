@@ -69,7 +69,7 @@ type Decision = ManifestDescriptor | { readonly deleted: true } | 'unchanged' | 
 /** How often a change is decided anew because another seed signed in between. */
 const ATTEMPTS = 3
 /** What walks over all tags take turns by: no name of a tag. */
-const SWEEP = 'sweep'
+const SWEEP = '*'
 /** No seed gets so far in its time; a signer whom nobody believes any more may have said so to leave no number to others. */
 const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
 

@@ -11,7 +11,7 @@ export interface TagHistoryComponents {
   /** Undefined on a node that is no seed. */
   readonly authority: TagAuthority | undefined
   readonly immutable: ImmutableTags
-  readonly trust: Pick<TrustPolicy, 'signers'>
+  readonly trust: Pick<TrustPolicy, 'isSigner'>
 }
 
 /** What came of bringing back what a signer had signed whom nobody trusts any more. */
@@ -69,7 +69,7 @@ export class TagHistory {
    */
   async recover(signer: string, before: number, signal: AbortSignal): Promise<Recovery> {
     const { content, authority, trust } = this.#components
-    if (trust.signers().includes(signer))
+    if (trust.isSigner(signer))
       throw new OciError('UNSUPPORTED', `${signer} is trusted to sign; revoke it first, by a seed set`)
     let restored = 0
     const failed: { reference: string; reason: string }[] = []

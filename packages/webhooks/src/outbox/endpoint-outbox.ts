@@ -163,13 +163,18 @@ export class EndpointOutbox {
     }
     const revived = this.#pending.restore(new Map([...rows].map(([sequence, { entry }]) => [sequence, entry])), false)
     this.#dead = this.#dead.filter((sequence) => !revived.includes(sequence))
-    await this.#database.write(
-      revived.flatMap((sequence): Change[] => [
-        { type: 'del', key: this.#key('dead', sequence) },
-        { type: 'put', key: this.#key('pending', sequence), value: rows.get(sequence)?.text ?? '' }
-      ]),
-      { durable: true }
-    )
+    const changes = revived.flatMap((sequence): Change[] => [
+      { type: 'del', key: this.#key('dead', sequence) },
+      { type: 'put', key: this.#key('pending', sequence), value: rows.get(sequence)?.text ?? '' }
+    ])
+    try {
+      await this.#database.write(changes, { durable: true })
+    } catch (error) {
+      // They are dead as before; waiting for what is not written would hold up all behind them.
+      for (const sequence of revived) this.settle(sequence, false)
+      this.#dead = [...this.#dead, ...revived].sort((a, b) => a - b)
+      throw error
+    }
     for (const sequence of revived) this.settle(sequence, true)
     return revived.length
   }

@@ -101,3 +101,20 @@ it('does not take the events of one endpoint for those of another whose name beg
   const again = await Outbox.open(components, OPTIONS, ['ci', 'ci-2'])
   expect([again.endpoint('ci').pendingCount, again.endpoint('ci-2').pendingCount]).toEqual([0, 1])
 })
+
+it('holds up nothing behind what could not be revived, and keeps it among the dead', async () => {
+  const { outbox, state } = await open(['ci'])
+  const endpoint = outbox.endpoint('ci')
+  await outbox.record(pushed('1'), ['ci'])
+  const row = await endpoint.next()
+  if (row === undefined) throw new Error('there is an event')
+  await endpoint.bury({ ...row, diedAt: new Date(state.now).toISOString() })
+  state.failing = true
+  await expect(endpoint.revive(() => true)).rejects.toMatchObject({ code: 'OUTBOX_FAILED' })
+  state.failing = false
+  await outbox.record(pushed('2'), ['ci'])
+  expect(tagOf(await endpoint.next())).toBe('2')
+  expect(endpoint.deadCount).toBe(1)
+  expect(await endpoint.revive(() => true)).toBe(1)
+  expect(tagOf(await endpoint.next())).toBe('1')
+})
