@@ -122,6 +122,22 @@ export interface TagDirectory {
   get(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Uint8Array | undefined>
 }
 
+/** Where a blob can be had besides peers, such as another registry. Of the nodes of a zone that want it, one asks it. */
+export interface BlobOrigin {
+  /** For logs and metrics, such as `docker.io`. */
+  readonly name: string
+  /**
+   * The bytes from `start` to the end, in order, and the length of the whole blob; undefined when the origin does not
+   * have it. The bytes are not checked against the digest. Nothing is read ahead beyond a small buffer while nobody takes
+   * them; leaving the loop ends it.
+   */
+  open(
+    digest: Digest,
+    start: number,
+    signal: AbortSignal
+  ): Promise<{ readonly size: number; readonly body: AsyncIterable<Uint8Array> } | undefined>
+}
+
 /** How a blob is looked for. */
 export interface BlobRequest {
   /** Length, when a descriptor told it; a peer that claims another length is passed over. */
@@ -130,6 +146,8 @@ export interface BlobRequest {
   readonly maxBytes?: number
   /** Peers that are known to hold it, asked first. */
   readonly candidates?: readonly string[]
+  /** Where it is brought from when no peer has it. */
+  readonly origin?: BlobOrigin
 }
 
 /** Payload counts and incidents, for metrics and the log. */

@@ -1,0 +1,2 @@
+export { isUpstreamError, UpstreamError, type UpstreamErrorCode } from './errors.ts'
+export type * from './interfaces.ts'
