@@ -199,8 +199,11 @@ export interface NoticeBoard {
   get(kind: string, signer: string): Promise<Uint8Array | undefined>
   /** Whether it would be kept, as far as the head tells: a known kind, a trusted signer, and newer than what is here. */
   wants(head: NoticeHead): boolean
-  /** Takes a notice of this kind if it is valid and newer; it is durable when this resolves. */
-  offer(kind: string, envelope: Uint8Array, from: string): Promise<NoticeOutcome>
+  /**
+   * Takes a notice of this kind if it is valid and newer; it is durable when this resolves.
+   * @param signer whose it must be, for a peer that was asked for that one's; another's is invalid
+   */
+  offer(kind: string, envelope: Uint8Array, from: string, signer?: string): Promise<NoticeOutcome>
   /** Calls `listener` after a notice was kept, wherever it came from. Returns a function that ends it. */
   onChange(listener: (head: NoticeHead) => void): () => void
   /** Calls `listener` when others may sign than before: it may want what it did not. Returns a function that ends it. */
@@ -249,7 +252,7 @@ export type RefusalReason =
   | 'not-a-member'
   | 'revoked'
   | 'banned'
-  /** The peer has as many connections as it may have. */
+  /** The peer has as many connections as it may have, or this node has. */
   | 'surplus'
   /** The secret or ticket that it was let in by counts no more. */
   | 'lapsed'

@@ -176,7 +176,12 @@ export class Mesh {
     const bans = new BanList(now)
     const { membership, observer } = components
     const onRefused: MeshObserver['refused'] = (event) => observer.refused(event)
-    const admissions = new Admissions({ policy: membership, isBanned: (peerId) => bans.has(peerId), onRefused })
+    const admissions = new Admissions({
+      policy: membership,
+      maxPeers: options.maxPeers,
+      isBanned: (peerId) => bans.has(peerId),
+      onRefused
+    })
     options.join.forEach(parseJoinAddress)
     const buffers = new BufferPool(LIMITS.pooledBufferBytes)
     const loans = new Loans(buffers)

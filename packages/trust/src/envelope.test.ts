@@ -60,7 +60,7 @@ describe('an envelope', () => {
     await openEnvelope({ ...kind, maxEnvelopeBytes: sealed.length }, sealed)
     const tooShort = { ...kind, maxEnvelopeBytes: sealed.length - 1 }
     await expect(openEnvelope(tooShort, sealed)).rejects.toEqual(refusal('RECORD_MALFORMED'))
-    await expect(sealEnvelope(tooShort, payload, key)).rejects.toEqual(refusal('RECORD_MALFORMED'))
+    await expect(sealEnvelope(tooShort, payload, key)).rejects.toEqual(refusal('RECORD_TOO_LARGE'))
   })
 
   it('takes no other key than Ed25519', async () => {

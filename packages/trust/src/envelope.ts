@@ -24,10 +24,11 @@ export interface RecordKind {
 const ED25519_KEY_PREFIX = Uint8Array.of(0x0a, 0x24, 0x08, 0x01, 0x12, 0x20)
 const ED25519_KEY_BYTES = 32
 
-/** Signs a payload. @throws {TrustError} RECORD_MALFORMED when the envelope would be too long, or the key is not Ed25519 */
+/** Signs a payload. @throws {TrustError} RECORD_TOO_LARGE; RECORD_MALFORMED when the key is not Ed25519 */
 export async function sealEnvelope(kind: RecordKind, payload: Uint8Array, privateKey: PrivateKey): Promise<Uint8Array> {
   const envelope = await RecordEnvelope.seal(new PayloadRecord(kind, payload), privateKey)
   const bytes = envelope.marshal()
+  if (bytes.byteLength > kind.maxEnvelopeBytes) throw new TrustError('RECORD_TOO_LARGE', tooLong(kind))
   checkFrame(kind, bytes)
   return bytes
 }
@@ -71,10 +72,14 @@ export function signerOf(envelope: Uint8Array): string | undefined {
   return peerIdOf({ publicKey: publicKeyFromRaw(envelope.subarray(ED25519_KEY_PREFIX.length, end)) })
 }
 
+function tooLong({ payloadType, maxEnvelopeBytes }: RecordKind): string {
+  return `a ${payloadType} has at most ${maxEnvelopeBytes} bytes`
+}
+
 /** Bounds the work before any decoder sees the bytes; the key's type too, since other types cost more to read. */
 function checkFrame(kind: RecordKind, bytes: Uint8Array): void {
   if (bytes.byteLength > kind.maxEnvelopeBytes) {
-    throw new TrustError('RECORD_MALFORMED', `a ${kind.payloadType} has at most ${kind.maxEnvelopeBytes} bytes`)
+    throw new TrustError('RECORD_MALFORMED', tooLong(kind))
   }
   if (Buffer.compare(bytes.subarray(0, ED25519_KEY_PREFIX.length), ED25519_KEY_PREFIX) !== 0) {
     throw new TrustError('RECORD_MALFORMED', `a ${kind.payloadType} is signed with an Ed25519 key`)

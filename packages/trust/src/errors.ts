@@ -2,6 +2,8 @@
 export type TrustErrorCode =
   /** The bytes are no record: too long, not canonical, a field missing or wrong. */
   | 'RECORD_MALFORMED'
+  /** What is to be signed says more than a record of its kind may hold. */
+  | 'RECORD_TOO_LARGE'
   /** The bytes were not signed by the key that they name, or not as this kind of record. */
   | 'SIGNATURE_INVALID'
   /** Its signer may not sign for this repository, or not this kind of record. */

@@ -89,7 +89,7 @@ const FORM: RecordForm<Roster> = {
 
 /**
  * Signs a roster; its lists may come in any order.
- * @throws {TrustError} RECORD_MALFORMED when {@link openRoster} would refuse it
+ * @throws {TrustError} RECORD_MALFORMED, RECORD_TOO_LARGE when {@link openRoster} would refuse it
  */
 export async function sealRoster(roster: Roster, privateKey: PrivateKey): Promise<Uint8Array> {
   const sorted = {

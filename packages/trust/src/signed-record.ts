@@ -21,7 +21,7 @@ export interface RecordForm<Content> extends RecordKind {
 
 const BASE64URL = /^[A-Za-z0-9_-]+$/
 
-/** Signs a record. @throws {TrustError} RECORD_MALFORMED when {@link openRecord} would refuse it */
+/** Signs a record. @throws {TrustError} RECORD_MALFORMED, RECORD_TOO_LARGE when {@link openRecord} would refuse it */
 export async function sealRecord<Content>(
   form: RecordForm<Content>,
   record: Content,

@@ -50,7 +50,7 @@ export class HostilePeer {
 
   static async start(options: HostilePeerOptions = {}): Promise<HostilePeer> {
     const policy = secretsAlone(options.secret === undefined ? [] : [options.secret])
-    const admissions = new Admissions({ policy, isBanned: () => false, onRefused: () => {} })
+    const admissions = new Admissions({ maxPeers: 100, policy, isBanned: () => false, onRefused: () => {} })
     const byNoise = noise({ prologueBytes: prologueOf(options.secret) })
     const host = await createLibp2p({
       privateKey: options.privateKey ?? (await generateKeyPair('Ed25519')),

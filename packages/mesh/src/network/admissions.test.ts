@@ -186,6 +186,20 @@ describe.each(['open', 'secret'] as const)('in a mesh that is %s', (admission) =
     await again()
   })
 
+  it('a node has so many connections and no more, but with seeds', async () => {
+    const [policy, seed] = [policyOf(), await generateKeyPair('Ed25519')]
+    const node = await makeTls(policy, { maxPeers: 2 })
+    const open = [await meet(await end(policyOf()), node), await meet(await end(policyOf()), node)]
+    await expect(meet(await end(policyOf()), node)).rejects.toThrow('connections already')
+    expect(node.refusals).toEqual(['surplus'])
+    policy.signers.add(nameOf(seed))
+    await meet(await end(policyOf(), seed), node)
+    const closed = open.map(({ server }) => pEvent(server, 'close'))
+    for (const { server } of open) server.abort(new Error('done'))
+    await Promise.all(closed)
+    await meet(await end(policyOf()), node)
+  })
+
   it('a connection that ended during its handshake is not counted', async () => {
     const [node, key] = [await end(policyOf()), await generateKeyPair('Ed25519')]
     const pair = await TcpPair.connect()

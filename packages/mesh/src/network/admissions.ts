@@ -13,6 +13,8 @@ const MAX_SLEEP_MS = 60 * 60_000
 
 export interface AdmissionsComponents {
   readonly policy: MembershipPolicy
+  /** Connections at one time. Seeds come in beyond that: nothing goes well without them. */
+  readonly maxPeers: number
   /** Whether a peer is shut out for a while. */
   isBanned(peerId: string): boolean
   onRefused(event: { peerId?: string; reason: RefusalReason; detail: string }): void
@@ -85,6 +87,10 @@ export class Admissions {
     const others = [...this.#connections.values()].filter((other) => other.peerId === peerId)
     if (others.length >= LIMITS.connectionsPerPeer) {
       throw this.refusal(peerId, 'surplus', `has ${others.length} connections already`)
+    }
+    // libp2p counts when a connection comes in, which those whose handshakes are under way are not counted by.
+    if (this.#connections.size >= this.#components.maxPeers && !policy.needsNoTicket(peerId)) {
+      throw this.refusal(peerId, 'surplus', `comes while there are ${this.#connections.size} connections already`)
     }
     // What has ended already would never tell so, and count for ever.
     if (connection.status !== 'open') throw new MeshError('PEER_UNREACHABLE', 'the connection ended', { peerId })

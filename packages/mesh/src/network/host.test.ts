@@ -57,7 +57,7 @@ async function layermesh(itsSecret?: Uint8Array, bans = new BanList(() => 0)): P
   const policy = secretsAlone(itsSecret ? [itsSecret] : [])
   const isBanned = (peerId: string) => bans.has(peerId)
   const onRefused = () => {}
-  const admissions = new Admissions({ policy, isBanned, onRefused })
+  const admissions = new Admissions({ policy, maxPeers: 10, isBanned, onRefused })
   const directory = await mkdtemp(join(tmpdir(), 'layermesh-host-'))
   started.push(() => rm(directory, { recursive: true, force: true }))
   const { host, datastore } = await createHost({

@@ -106,7 +106,8 @@ describe('a hostile peer', () => {
   it.each([
     ['sends what nobody signed', notice(head(5), '', false)],
     ['sends an older one than it told of', notice(head(4))],
-    ['sends the one of another signer', notice(head(9, 'other'))]
+    ['sends the one of another signer', notice(head(9, 'other'))],
+    ['sends the one of a stranger', notice(head(9, 'stranger'))]
   ])('that %s is shut out', async (_what, sent) => {
     const victim = await node([], new MemoryBoard(['seed', 'other']))
     await victim.board.offer('test', notice(head(4)), 'here')

@@ -177,7 +177,7 @@ export class Notices {
     const { kind, signer } = head
     const envelope = decodeNotice(await this.ask(peerId, { op: 'get', kind, signer }, LIMITS.noticeDeadlineMs))
     if (envelope === undefined) return
-    const outcome = await board.offer(kind, envelope, peerId)
+    const outcome = await board.offer(kind, envelope, peerId, signer)
     log.debug({ peerId, ...head, outcome }, 'fetched a notice')
     const lied = outcome === 'invalid' || ((outcome === 'known' || outcome === 'new') && board.wants(head))
     if (lied) this.shutOut(peerId, 'wrong-notice')

@@ -135,7 +135,12 @@ async function hostileNode(
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     maxPeers: 100,
-    admissions: new Admissions({ policy: secretsAlone([]), isBanned: () => false, onRefused: () => {} }),
+    admissions: new Admissions({
+      policy: secretsAlone([]),
+      maxPeers: 100,
+      isBanned: () => false,
+      onRefused: () => {}
+    }),
     gater: { denyDialMultiaddr: () => false },
     tagRules: tagRecordRules(async () => {
       throw new Error('none')

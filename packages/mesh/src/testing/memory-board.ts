@@ -42,10 +42,10 @@ export class MemoryBoard implements NoticeBoard {
     return kind === KIND && this.#signers.includes(signer) && sequence > (this.sequenceOf(signer) ?? 0)
   }
 
-  async offer(kind: string, envelope: Uint8Array, from: string): Promise<NoticeOutcome> {
+  async offer(kind: string, envelope: Uint8Array, from: string, signer?: string): Promise<NoticeOutcome> {
     this.senders.push(from)
     const { text: _text, genuine, ...head } = decode(envelope) as NoticeHead & { text: string; genuine: boolean }
-    if (!genuine || head.kind !== kind) return 'invalid'
+    if (!genuine || head.kind !== kind || head.signer !== (signer ?? head.signer)) return 'invalid'
     if (!this.#signers.includes(head.signer)) return 'refused'
     if (!this.wants(head)) return 'known'
     this.kept.set(`${kind} ${head.signer}`, { head, envelope })

@@ -63,7 +63,11 @@ export class TcpPair implements AsyncDisposable {
 /** An encrypter as libp2p would make it, without muxers to agree upon. */
 export async function makeTls(
   policy: MembershipPolicy,
-  { privateKey, ...rest }: { privateKey?: PrivateKey; deadlineMs?: number; loans?: Loans } = {}
+  {
+    privateKey,
+    maxPeers = 100,
+    ...rest
+  }: { privateKey?: PrivateKey; maxPeers?: number; deadlineMs?: number; loans?: Loans } = {}
 ): Promise<{
   encrypter: ConnectionEncrypter
   privateKey: PrivateKey
@@ -74,7 +78,7 @@ export async function makeTls(
   const identity = privateKey ?? (await generateKeyPair('Ed25519'))
   const refusals: RefusalReason[] = []
   const onRefused = ({ reason }: { reason: RefusalReason }) => refusals.push(reason)
-  const admissions = new Admissions({ policy, isBanned: () => false, onRefused })
+  const admissions = new Admissions({ policy, maxPeers, isBanned: () => false, onRefused })
   const encrypter = tls({ admissions, ...rest })({
     privateKey: identity,
     upgrader: { getStreamMuxers: () => new Map() }

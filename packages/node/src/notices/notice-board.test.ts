@@ -72,6 +72,15 @@ describe('a notice board', () => {
     expect(rosters.rosterOf(seed.peerId)?.sequence).toBe(7)
   })
 
+  it('takes no other signer’s for the one that was asked for', async () => {
+    const { board } = await open()
+    expect(await board.offer('roster', await roster(1, {}, other), 'p', seed.peerId)).toBe('invalid')
+    expect(await board.offer('roster', await roster(1, {}, other), 'p', other.peerId)).toBe('refused')
+    expect(await board.offer('roster', await roster(1), 'p', other.peerId)).toBe('invalid')
+    expect(store.size).toBe(0)
+    expect(await board.offer('roster', await roster(1), 'p', seed.peerId)).toBe('new')
+  })
+
   it('refuses strangers, other kinds and the future, and tells broken ones from those', async () => {
     const { board } = await open()
     expect(await board.offer('roster', await roster(1, {}, other), 'p')).toBe('refused')

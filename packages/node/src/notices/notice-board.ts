@@ -86,8 +86,8 @@ export class SignedNoticeBoard implements NoticeBoard {
     return here === undefined ? this.#heads.size < MAX_NOTICES : sequence > here.sequence
   }
 
-  async offer(kind: string, envelope: Uint8Array, from: string): Promise<NoticeOutcome> {
-    const result = await this.#changing.add(() => this.#take(kind, envelope))
+  async offer(kind: string, envelope: Uint8Array, from: string, signer?: string): Promise<NoticeOutcome> {
+    const result = await this.#changing.add(() => this.#take(kind, envelope, signer))
     this.#components.onOutcome({ kind, from, ...result })
     return result.outcome
   }
@@ -102,15 +102,22 @@ export class SignedNoticeBoard implements NoticeBoard {
     return () => this.#signersListeners.delete(listener)
   }
 
-  async #take(name: string, envelope: Uint8Array): Promise<{ outcome: NoticeOutcome; reason?: string }> {
+  async #take(
+    name: string,
+    envelope: Uint8Array,
+    asked: string | undefined
+  ): Promise<{ outcome: NoticeOutcome; reason?: string }> {
     const kind = this.#kinds.get(name)
     if (!kind) return { outcome: 'refused', reason: 'UNKNOWN_KIND' }
     const keptAt = this.#components.now()
     const reading = await readOrWhy(kind, envelope, keptAt)
     if (typeof reading === 'string') {
-      return { outcome: reading === 'SIGNER_NOT_TRUSTED' ? 'refused' : 'invalid', reason: reading }
+      // While the word of the one who was asked for counts, it is another's.
+      const refused = reading === 'SIGNER_NOT_TRUSTED' && (asked === undefined || !kind.maySign(asked))
+      return { outcome: refused ? 'refused' : 'invalid', reason: reading }
     }
     const { signer, sequence, issuedAt } = reading
+    if (asked !== undefined && signer !== asked) return { outcome: 'invalid', reason: 'OTHER_SIGNER' }
     const head = { kind: name, signer, sequence }
     if (!this.wants(head)) return { outcome: 'known' }
     if (issuedAt > keptAt + DEFAULT_FRESHNESS.clockSkewMs) return { outcome: 'refused', reason: 'FUTURE' }

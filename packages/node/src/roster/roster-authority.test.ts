@@ -1,5 +1,5 @@
 import type { NoticeOutcome } from '@layermesh/mesh'
-import { type ApiKey, MAX_ROSTER_ENTRIES, sealRoster } from '@layermesh/trust'
+import { type ApiKey, MAX_ROSTER_BYTES, MAX_ROSTER_ENTRIES, sealRoster } from '@layermesh/trust'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { SignedNoticeBoard } from '../notices/notice-board.ts'
 import { MemoryNotices, makeIdentity } from '../testing/notices.ts'
@@ -171,5 +171,24 @@ describe('the roster of a seed', () => {
     await board.offer('roster', await sealRoster({ ...full, ...statement }, seed.privateKey), 'p')
     await expect(authority.revokeTicket('one more')).rejects.toEqual(refusal('ROSTER_FULL'))
     await authority.revokeTicket('t1')
+  })
+
+  it('has a bound for all its lists together', async () => {
+    const { authority, board } = await start()
+    const scopes = Array.from({ length: 16 }, (_, i) => ({
+      repositories: `${'team/'.repeat(20)}app${i}`,
+      actions: ['pull' as const]
+    }))
+    const large = (id: string) => ({ ...apiKey(id), scopes })
+    const nothing = { revokedPeers: [], revokedTickets: [], revokedKeys: [] }
+    const statement = { sequence: 1, issuedAt: now, expiresAt: now + DAY_MS }
+    const sealed = (apiKeys: ApiKey[]) => sealRoster({ ...nothing, ...statement, apiKeys }, seed.privateKey)
+    const [empty, one] = [(await sealed([])).byteLength, (await sealed([large('0000')])).byteLength]
+    const fitting = Math.floor((MAX_ROSTER_BYTES - empty - 64) / (one - empty))
+    const full = Array.from({ length: fitting }, (_, i) => large(String(i).padStart(4, '0')))
+    await board.offer('roster', await sealed(full), 'p')
+    await expect(authority.addKey(large('more'))).rejects.toEqual(refusal('ROSTER_FULL'))
+    await authority.revokeKey('0000')
+    await authority.addKey(large('more'))
   })
 })

@@ -1,4 +1,4 @@
-import { type ApiKey, MAX_ROSTER_ENTRIES, type Roster, sealRoster } from '@layermesh/trust'
+import { type ApiKey, isTrustError, MAX_ROSTER_ENTRIES, type Roster, sealRoster } from '@layermesh/trust'
 import PQueue from 'p-queue'
 import type { SignedNoticeBoard } from '../notices/notice-board.ts'
 import { RosterError } from './errors.ts'
@@ -132,7 +132,7 @@ export class RosterAuthority {
       checkRoom(entries)
       const sequence = (last?.sequence ?? 0) + 1
       const roster = { ...entries, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }
-      const outcome = await board.offer(ROSTER_KIND, await sealRoster(roster, privateKey), peerId)
+      const outcome = await board.offer(ROSTER_KIND, await seal(roster, privateKey), peerId)
       if (outcome !== 'new') throw notKept(outcome)
     })
   }
@@ -150,6 +150,17 @@ function checkRoom(entries: Entries): void {
         `a roster has room for ${MAX_ROSTER_ENTRIES} entries of each kind; remove some, or change the cluster secret`
       )
     }
+  }
+}
+
+/** @throws {RosterError} ROSTER_FULL when all of it together is too long, though no list is */
+async function seal(roster: Roster, privateKey: PrivateKey): Promise<Uint8Array> {
+  try {
+    return await sealRoster(roster, privateKey)
+  } catch (cause) {
+    if (!isTrustError(cause, 'RECORD_TOO_LARGE')) throw cause
+    const message = 'the roster would be too long; remove API keys with long scopes or other entries first'
+    throw new RosterError('ROSTER_FULL', message, { cause })
   }
 }
 
