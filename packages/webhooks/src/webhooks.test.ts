@@ -89,6 +89,21 @@ it('gives an event up after so many attempts and goes on with the next; a comman
   await vi.waitFor(() => expect(webhooks.counts()).toEqual([{ endpoint: 'ci', pending: 0, dead: 0 }]), PATIENT)
 })
 
+it('does not count it against an event that the receiver is away', async () => {
+  const receiver = await Receiver.start()
+  receiver.answer(503)
+  const { webhooks, notes } = await openWebhooks([endpointOf(receiver.url, { maxAttempts: 2 })])
+  webhooks.start()
+  await webhooks.record(pushed('1'))
+  await receiver.got(5)
+  receiver.answer(400)
+  await vi.waitFor(() => expect(notes.count('dead ci')).toBe(1), PATIENT)
+  receiver.answer(200)
+  await webhooks.record(pushed('2'))
+  await vi.waitFor(() => expect(notes.count('delivered ci')).toBe(1), PATIENT)
+  expect(tagsOf(receiver).at(-1)).toBe('2')
+})
+
 it('gives up what is too old when the receiver is away, without an attempt for each', async () => {
   const receiver = await Receiver.start()
   receiver.answer(500)

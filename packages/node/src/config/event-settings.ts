@@ -49,7 +49,11 @@ export const webhooks = z
         .default(false)
         .describe('Lets this one be reached at private, loopback and other addresses that are not of the internet.'),
       timeout: positiveDuration.default('10s').describe('Time for one delivery.'),
-      maxAttempts: count(1_000).default(20).describe('Deliveries that are tried before an event is given up.')
+      maxAttempts: count(1_000)
+        .default(20)
+        .describe(
+          'Times that the receiver may refuse an event before it is given up; while it is away, only 72 h count.'
+        )
     })
   )
   .max(50, { error: 'expected no more than 50' })

@@ -37,12 +37,15 @@ export interface DelivererComponents {
 }
 
 export interface DelivererOptions {
+  /** Times that the receiver may refuse an event; while it is away, only its age counts. */
   readonly maxAttempts: number
   readonly maxAgeMs: number
   readonly backOff: BackOffOptions
 }
 
 const AFTER_TROUBLE_MS = 1_000
+/** What a receiver answers that is there, but can not take anything (RFC 9110 §15.6, RFC 6585 §4), or whose proxy does. */
+const OUTAGES: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 /**
  * Delivers the events of one endpoint, one after the other in their order: while one is tried again those behind it wait.
@@ -138,7 +141,8 @@ export class Deliverer {
         ...(status === undefined ? {} : { status }),
         error: message
       })
-      await this.#failed({ ...row, attempts: row.attempts + 1, lastError: message }, failure)
+      const refusals = (row.refusals ?? 0) + (isOutage(failure) ? 0 : 1)
+      await this.#failed({ ...row, attempts: row.attempts + 1, refusals, lastError: message }, failure)
       return
     }
     this.#failures = 0
@@ -151,12 +155,12 @@ export class Deliverer {
     const { maxAttempts, maxAgeMs, backOff } = this.#options
     this.#failures++
     this.#notBefore = now() + backOffMs(this.#failures, retryAfterMs, random, backOff)
-    if (row.attempts < maxAttempts && !isOld(row, now() - maxAgeMs)) return await outbox.failed(row)
+    if ((row.refusals ?? 0) < maxAttempts && !isOld(row, now() - maxAgeMs)) return await outbox.failed(row)
     await this.#bury(row, message)
     // Those behind it that are too old as well would each take a long back-off of their own.
     for (
       let next = await outbox.next();
-      next !== undefined && isOld(next, now() - maxAgeMs);
+      next !== undefined && isOld(next, now() - maxAgeMs) && !this.#stopping.signal.aborted;
       next = await outbox.next()
     ) {
       await this.#bury({ ...next, lastError: message }, message)
@@ -168,6 +172,10 @@ export class Deliverer {
     await outbox.bury({ ...row, diedAt: new Date(now()).toISOString() })
     onDead(row.event, message)
   }
+}
+
+function isOutage({ status }: WebhookError): boolean {
+  return status === undefined || OUTAGES.has(status)
 }
 
 function isOld({ event }: Row, before: number): boolean {

@@ -14,6 +14,8 @@ export interface Row {
   readonly event: RecordedEvent
   /** How often a delivery was tried. */
   readonly attempts: number
+  /** How often the receiver did not want it, which is no outage. @default 0 */
+  readonly refusals?: number
   /** Of the last attempt. */
   readonly lastError?: string
   /** When it was given up; RFC 3339. */
