@@ -1,4 +1,5 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { runOk } from './process.ts'
 import type { Sandbox } from './sandbox.ts'
@@ -31,11 +32,11 @@ export class Authority {
     return join(this.#directory, 'ca.crt')
   }
 
-  /** @param address of the server, beside those of the loopback */
-  async issue(name: string, address?: string): Promise<CertificateFiles> {
+  /** @param hosts addresses and names of the server, beside those of the loopback */
+  async issue(name: string, ...hosts: readonly string[]): Promise<CertificateFiles> {
     const path = (end: string) => join(this.#directory, `${name}.${end}`)
-    const more = address === undefined ? '' : `, IP:${address}`
-    await writeFile(path('ext'), `subjectAltName = IP:127.0.0.1, DNS:localhost${more}\n`)
+    const subjects = ['127.0.0.1', 'localhost', ...hosts].map((host) => `${isIP(host) === 0 ? 'DNS' : 'IP'}:${host}`)
+    await writeFile(path('ext'), `subjectAltName = ${subjects.join(', ')}\n`)
     await runOk('openssl', ['req', ...KEY, '-subj', `/CN=${name}`, '-keyout', path('key'), '-out', path('csr')])
     const signer = ['-CA', this.file, '-CAkey', join(this.#directory, 'ca.key'), '-CAcreateserial', '-days', '2']
     const subject = ['-in', path('csr'), '-extfile', path('ext'), '-out', path('crt')]

@@ -9,6 +9,7 @@ export const PACKAGES = {
   containerd: 'containerd',
   ctr: 'containerd',
   docker: 'docker.io',
+  'docker-registry': 'docker-registry',
   dockerd: 'docker.io',
   openssl: 'openssl',
   podman: 'podman',
@@ -19,7 +20,7 @@ export const PACKAGES = {
 export type Program = keyof typeof PACKAGES
 
 /** The others mount, or run containers. */
-const RUNS_FOR_ANY_USER: ReadonlySet<Program> = new Set(['busybox', 'openssl', 'skopeo'])
+const RUNS_FOR_ANY_USER: ReadonlySet<Program> = new Set(['busybox', 'docker-registry', 'openssl', 'skopeo'])
 
 /** Why these tests can't run on this machine; undefined when they can. */
 function whatIsMissing(programs: readonly Program[]): string | undefined {

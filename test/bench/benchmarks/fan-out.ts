@@ -1,6 +1,7 @@
 import type { Host } from '../../support/network/host.ts'
 import { Network } from '../../support/network/network.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
+import { DockerRegistry, whyNoDockerRegistry } from '../../support/upstream/docker-registry.ts'
 import type { Benchmark, Options, Report } from '../benchmark.ts'
 import { type Layer, makeLayer } from '../clients/layer.ts'
 import { makeDisk, startClient, startCluster } from '../cluster.ts'
@@ -9,7 +10,6 @@ import { GOALS, reached } from '../report/goals.ts'
 import { median, sum } from '../report/statistics.ts'
 import { formatRatio, formatSeconds, formatShare, MIB } from '../report/units.ts'
 import { withSandbox } from '../sandboxes.ts'
-import { DockerRegistry, whyNoDockerRegistry } from '../yardsticks/docker-registry.ts'
 import { type ClusterPull, type PullAtOnce, pullAtOnce, pullEverywhere } from './pull-at-once.ts'
 
 const PREFIX = 'lmb'
@@ -56,7 +56,7 @@ async function measureRegistry(sandbox: Sandbox, options: Options): Promise<Pull
   const layer: Layer = makeLayer('fan-out-registry', options.sizeBytes)
   const [server, ...hosts] = await makeHosts(sandbox, options)
   const directory = await makeDisk(sandbox, 'registry')
-  const { url } = await DockerRegistry.start(sandbox, directory, server)
+  const { url } = await DockerRegistry.start(sandbox, directory, { place: server })
   await (await startClient(sandbox, server)).call('push', url, layer)
   const clients = await Promise.all(hosts.map((host) => startClient(sandbox, host)))
   return await pullAtOnce(

@@ -1,5 +1,6 @@
 import { MeshNode } from '../../support/node.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
+import { DockerRegistry, whyNoDockerRegistry } from '../../support/upstream/docker-registry.ts'
 import type { Benchmark, Options, Report } from '../benchmark.ts'
 import { type CurlTimes, download } from '../clients/curl.ts'
 import { blobUrl, type Layer, makeLayer, pushLayer } from '../clients/layer.ts'
@@ -8,7 +9,6 @@ import { GOALS, reached } from '../report/goals.ts'
 import { median } from '../report/statistics.ts'
 import { formatSeconds, formatShare, formatThroughput, GIB } from '../report/units.ts'
 import { withSandbox } from '../sandboxes.ts'
-import { DockerRegistry, whyNoDockerRegistry } from '../yardsticks/docker-registry.ts'
 
 const CLIENTS = [1, 4] as const
 const WARM_UP_RUNS = 1

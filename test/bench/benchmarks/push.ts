@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { request } from '../../support/http.ts'
 import { MeshNode } from '../../support/node.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
+import { DockerRegistry, whyNoDockerRegistry } from '../../support/upstream/docker-registry.ts'
 import type { Benchmark, Options, Report } from '../benchmark.ts'
 import { upload } from '../clients/curl.ts'
 import { type Layer, layerContent, makeLayer } from '../clients/layer.ts'
@@ -11,7 +12,6 @@ import { GOALS, reached } from '../report/goals.ts'
 import { median } from '../report/statistics.ts'
 import { formatSeconds, formatShare, formatThroughput, GIB } from '../report/units.ts'
 import { withSandbox } from '../sandboxes.ts'
-import { DockerRegistry, whyNoDockerRegistry } from '../yardsticks/docker-registry.ts'
 
 /** Monolithic: POST, then all with PUT. Streamed: POST, all with one PATCH of unknown length, PUT, as docker pushes. */
 const WAYS = ['monolithic', 'streamed'] as const
