@@ -32,6 +32,11 @@ export function shortPeer(peerId: string): string {
   return peerId.length <= SHORT_DIGEST ? peerId : `…${peerId.slice(-8)}`
 }
 
+/** Who brought bytes, as it is shown: a peer, or another registry. */
+export function nameOfSource(source: { readonly peerId: string } | { readonly origin: string }): string {
+  return 'origin' in source ? source.origin : shortPeer(source.peerId)
+}
+
 /** Text of any origin, safe to write to a terminal. */
 export function printable(text: string): string {
   return text.replace(CONTROL, '�')

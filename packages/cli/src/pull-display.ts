@@ -1,6 +1,6 @@
 import type { PullEvent, PullProgress, PullResult } from '@layermesh/node'
 import type { Output } from './context.ts'
-import { formatBytes, printable, shortDigest, shortPeer } from './format.ts'
+import { formatBytes, nameOfSource, printable, shortDigest } from './format.ts'
 
 /** Shows how far a pull is. */
 export interface PullDisplay {
@@ -78,7 +78,7 @@ function isWhole({ size, heldBytes }: PullProgress): boolean {
 
 function formatResult({ repository, tag, digest, size, receivedBytes, sources }: PullResult): string {
   const name = tag === undefined ? repository : `${repository}:${tag}`
-  const from = sources.map(({ peerId, bytes }) => `  ${formatBytes(bytes)} from ${shortPeer(printable(peerId))}\n`)
+  const from = sources.map((source) => `  ${formatBytes(source.bytes)} from ${printable(nameOfSource(source))}\n`)
   const came = receivedBytes === 0 ? 'all of it was here before' : `${formatBytes(receivedBytes)} taken in`
   return `${name}@${digest} is here: ${formatBytes(size)}, ${came}\n${from.join('')}`
 }

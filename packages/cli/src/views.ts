@@ -1,5 +1,5 @@
 import type { ImageSummary, NodeStatus, PeerSummary, TransferSummary } from '@layermesh/node'
-import { formatAge, formatBytes, formatPairs, formatTable, shortDigest, shortPeer } from './format.ts'
+import { formatAge, formatBytes, formatPairs, formatTable, nameOfSource, shortDigest, shortPeer } from './format.ts'
 
 /** @param now in ms since 1970 */
 export function formatStatus(status: NodeStatus, now: number): string {
@@ -63,7 +63,7 @@ export function formatTransfers(transfers: readonly TransferSummary[]): string {
       shortDigest(digest),
       formatBytes(size),
       size === 0 ? '100 %' : `${Math.floor((100 * heldBytes) / size)} %`,
-      sources.map(({ peerId, bytes }) => `${shortPeer(peerId)} ${formatBytes(bytes)}`).join(', ')
+      sources.map((source) => `${nameOfSource(source)} ${formatBytes(source.bytes)}`).join(', ')
     ])
   )
 }

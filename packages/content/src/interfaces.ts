@@ -113,6 +113,11 @@ export interface BeginOptions {
    */
   readonly cutThrough: boolean
   /**
+   * True holds the last piece back from readers until the digest of the whole blob was verified, so that none of them
+   * ever has all of a blob that is wrong: for pieces that come in by the word of whoever brings them. @default false
+   */
+  readonly lastAfterProof?: boolean
+  /**
    * The SHA-256 of each piece, 32 bytes each, when somebody vouches for them: no other pieces are taken in, and those of
    * an earlier attempt that differ are dropped. Without them, a cut-through download keeps pieces of an earlier attempt
    * only if that was cut-through too.

@@ -11,6 +11,8 @@ export type MeshErrorCode =
   | 'DEADLINE'
   /** Sources ran dry in the middle of a blob. */
   | 'SOURCES_EXHAUSTED'
+  /** The origin outside the mesh does not have the blob, or did not give it. */
+  | 'ORIGIN_FAILED'
   /** The secret can't be used. */
   | 'SECRET_INVALID'
   /** An address can't be used. */

@@ -15,13 +15,18 @@ export interface PeerSummary {
   readonly sentBytes: number
 }
 
+/** Payload taken in from one peer, or from an origin outside the mesh, which {@link BlobOrigin.name} names. */
+export type TransferSource =
+  | { readonly peerId: string; readonly bytes: number }
+  | { readonly origin: string; readonly bytes: number }
+
 /** A blob that is arriving here. */
 export interface TransferSummary {
   readonly digest: Digest
   readonly size: number
   readonly heldBytes: number
-  /** Payload taken from each peer so far, in bytes. */
-  readonly sources: readonly { readonly peerId: string; readonly bytes: number }[]
+  /** Where the bytes came from so far. */
+  readonly sources: readonly TransferSource[]
 }
 
 /** What the node answers when peers ask it about tags; `node` implements it, `mesh` checks sizes and shapes before it calls. */
@@ -150,9 +155,14 @@ export interface BlobRequest {
   readonly origin?: BlobOrigin
 }
 
+export type Received =
+  | { readonly source: 'peer'; readonly peerId: string; readonly scope: 'zone' | 'far'; readonly bytes: number }
+  | { readonly source: 'upstream'; readonly origin: string; readonly scope: 'far'; readonly bytes: number }
+
 /** Payload counts and incidents, for metrics and the log. */
 export interface MeshObserver {
-  received(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
+  /** Payload came from a peer, or from an origin outside the mesh, which is far. */
+  received(event: Received): void
   sent(event: { peerId: string; scope: 'zone' | 'far'; bytes: number }): void
   pieceFailed(event: { peerId: string; digest: Digest; piece: number; reason: string }): void
   banned(event: { peerId: string; reason: string; untilMs: number }): void

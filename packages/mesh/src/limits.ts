@@ -114,6 +114,14 @@ export const LIMITS = Object.freeze({
   knownPeers: 16_384,
   holdersPerBlob: 16,
 
+  /** The origin of a blob is asked when no peer gave it so soon; other peers are looked for meanwhile. */
+  originHeadStartMs: 300,
+  /** How long an origin may take to answer, and then be silent. */
+  originOpenDeadlineMs: 15_000,
+  originStallMs: 15_000,
+  /** Pieces that peers offer are taken from the origin when nothing came for so long. */
+  originInsistMs: 3_000,
+
   /** How long a peer that breaks the protocol is shut out. */
   malformedBanMs: 60 * 60_000,
   /** How long a peer that does not answer is shut out. */

@@ -1,5 +1,5 @@
 import type { BlobReader, ContentStore } from '@layermesh/content'
-import type { TransferSummary } from '@layermesh/mesh'
+import type { TransferSource, TransferSummary } from '@layermesh/mesh'
 import {
   type Descriptor,
   type Digest,
@@ -13,7 +13,7 @@ import {
 } from '@layermesh/oci'
 import type { RegistryManifests, RegistryTags, StoredManifest } from '@layermesh/registry'
 import PQueue from 'p-queue'
-import type { PullProgress, PullResult, SourceBytes } from './admin/view.ts'
+import type { PullProgress, PullResult } from './admin/view.ts'
 
 export interface ImagePullerComponents {
   readonly content: ContentStore
@@ -75,7 +75,7 @@ class OnePull {
   readonly #repository: Repository
   readonly #onProgress: OnProgress
   readonly #signal: AbortSignal
-  readonly #bytesBy = new Map<string, number>()
+  readonly #sources = new Map<string, TransferSource>()
 
   constructor(components: ImagePullerComponents, repository: Repository, onProgress: OnProgress, signal: AbortSignal) {
     this.#components = components
@@ -84,8 +84,8 @@ class OnePull {
     this.#signal = signal
   }
 
-  get sources(): SourceBytes[] {
-    return [...this.#bytesBy].map(([peerId, bytes]) => ({ peerId, bytes }))
+  get sources(): TransferSource[] {
+    return [...this.#sources.values()]
   }
 
   async manifest(digest: Digest, depth: number): Promise<StoredManifest> {
@@ -125,9 +125,14 @@ class OnePull {
     if (!reader.complete) {
       const sources = await this.watch(digest, mediaType, size, content.downloads.whole(digest, this.#signal))
       this.receivedBytes += size
-      for (const { peerId, bytes } of sources) this.#bytesBy.set(peerId, (this.#bytesBy.get(peerId) ?? 0) + bytes)
+      for (const source of sources) this.count(source)
       this.#onProgress({ digest, mediaType, size, heldBytes: size, sources })
     } else this.#onProgress({ digest, mediaType, size, heldBytes: size, sources: [] })
+  }
+
+  private count(source: TransferSource): void {
+    const name = 'origin' in source ? source.origin : source.peerId
+    this.#sources.set(name, { ...source, bytes: source.bytes + (this.#sources.get(name)?.bytes ?? 0) })
   }
 
   /** Tells how far the blob is until it is whole. @returns who brought it */
@@ -136,8 +141,8 @@ class OnePull {
     mediaType: string,
     size: number,
     whole: Promise<unknown>
-  ): Promise<readonly SourceBytes[]> {
-    let sources: readonly SourceBytes[] = []
+  ): Promise<readonly TransferSource[]> {
+    let sources: readonly TransferSource[] = []
     const look = () => {
       const transfer = this.#components.transferOf(digest)
       if (!transfer) return

@@ -72,7 +72,7 @@ function observer({ metrics, events, log, identity, onSignerConnected }: NodeMes
     now: () => performance.now()
   })
   return {
-    received: ({ scope, bytes }) => metrics.received('peer', scope, bytes),
+    received: ({ source, scope, bytes }) => metrics.received(source, scope, bytes),
     sent: ({ scope, bytes }) => metrics.sent('peer', scope, bytes),
     pieceFailed: ({ peerId, digest, piece, reason }) => {
       metrics.pieceFailure(reason)

@@ -27,6 +27,9 @@ export class BlobState {
   /** When payload of it came last. */
   payloadAt: number
   searching = false
+  /** Whether it comes into the mesh at this moment, and whether by this node. */
+  readonly entering: boolean
+  gateway = false
   /** When it may be searched for the next time, and the pause after that. */
   nextSearchAt = Number.NEGATIVE_INFINITY
   searchPauseMs: number
@@ -43,7 +46,7 @@ export class BlobState {
   #firstMissing = 0
 
   constructor(
-    init: { digest: Digest; size: number; pieceLength: number; held: Bitfield },
+    init: { digest: Digest; size: number; pieceLength: number; held: Bitfield; entering?: boolean },
     self: string,
     now: number,
     options: ReadersOptions & { readonly searchPauseMs: number }
@@ -51,6 +54,7 @@ export class BlobState {
     this.digest = init.digest
     this.size = init.size
     this.pieceLength = init.pieceLength
+    this.entering = init.entering ?? false
     this.held = Bitfield.fromBytes(init.held.toBytes(), init.held.length) ?? new Bitfield(init.held.length)
     this.readers = new Readers(options)
     this.lastProgressAt = now
@@ -197,6 +201,14 @@ export class BlobState {
       if (this.offered[piece] === 0 && !this.held.has(piece) && !this.brought.has(piece)) return true
     }
     return false
+  }
+
+  /** The first piece other than `except` that is not here and that no source offers; undefined when there is none. */
+  firstUnoffered(except: number | undefined): number | undefined {
+    for (let piece = this.firstMissing; piece < this.held.length; piece++) {
+      if (this.offered[piece] === 0 && !this.held.has(piece) && piece !== except) return piece
+    }
+    return undefined
   }
 
   private computeRanks(): Uint8Array {

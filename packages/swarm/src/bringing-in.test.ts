@@ -202,3 +202,58 @@ it('asks far peers that lack some of the blob only when it has waited for member
   expect(requests(swarm.step(2000, { type: 'tick' }))).toEqual([])
   expect(requests(swarm.step(3000, { type: 'tick' }))).toEqual([{ peer: 'far', piece: 0 }])
 })
+
+describe('a blob that comes into the mesh by this node', () => {
+  it('lacks what no peer offers, in the order of the blob', () => {
+    const swarm = new Swarm('self')
+    swarm.step(0, { ...want(4), entering: true })
+    expect(swarm.firstUnoffered(digest)).toBe(0)
+    expect(swarm.firstUnoffered(digest, 0)).toBe(1)
+    swarm.step(0, joined('member', pieces(4, 0, 2)))
+    expect(swarm.firstUnoffered(digest)).toBe(1)
+    swarm.step(0, { type: 'entered', digest, piece: 1 })
+    expect(swarm.firstUnoffered(digest)).toBe(3)
+    swarm.step(0, { type: 'peer-gone', peer: 'member' })
+    expect(swarm.firstUnoffered(digest)).toBe(0)
+  })
+
+  it('is complete when its last piece has come from outside, and what was asked of peers is taken back', () => {
+    const swarm = new Swarm('self')
+    swarm.step(0, { ...want(1), entering: true })
+    expect(requests(swarm.step(0, joined('member', pieces(1, 0))))).toEqual([{ peer: 'member', piece: 0 }])
+    const actions = swarm.step(10, { type: 'entered', digest, piece: 0 })
+    expect(actions.map(({ type }) => type)).toEqual(['cancel', 'complete'])
+  })
+
+  it('is given up only when nothing came from outside for long', () => {
+    const swarm = new Swarm('self')
+    swarm.step(0, { ...want(2), entering: true })
+    swarm.step(0, { type: 'gateway', digest, on: true })
+    for (let now = 100; now <= 60_000; now += 100) {
+      if (now % 10_000 === 0) swarm.step(now, { type: 'entered', digest })
+      expect(of(swarm.step(now, { type: 'tick' }), 'give-up')).toEqual([])
+    }
+    let given: unknown[] = []
+    for (let now = 60_100; now <= 80_000; now += 100) given = of(swarm.step(now, { type: 'tick' }), 'give-up')
+    expect(given).toHaveLength(1)
+  })
+
+  it('is not looked for elsewhere while it comes, though nobody offers the rest', () => {
+    const swarm = new Swarm('self')
+    swarm.step(0, { ...want(3), entering: true })
+    for (let now = 100; now <= 5_000; now += 100) {
+      swarm.step(now, { type: 'entered', digest })
+      expect(of(swarm.step(now, { type: 'tick' }), 'find-peers')).toEqual([])
+    }
+    const actions = [6_000, 6_600].flatMap((now) => swarm.step(now, { type: 'tick' }))
+    expect(of(actions, 'find-peers')).toHaveLength(1)
+  })
+
+  it('has the pieces of another zone asked by its gateway at once, whoever else is a member', () => {
+    const swarm = new Swarm('self')
+    swarm.step(0, { ...want(2), entering: true })
+    swarm.step(0, joined('member', pieces(2)))
+    expect(requests(swarm.step(0, joined('far', pieces(2, 0), 'far')))).toEqual([])
+    expect(requests(swarm.step(0, { type: 'gateway', digest, on: true }))).toEqual([{ peer: 'far', piece: 0 }])
+  })
+})

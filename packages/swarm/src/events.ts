@@ -9,6 +9,11 @@ export type SwarmEvent =
       readonly size: number
       readonly pieceLength: number
       readonly held: Bitfield
+      /**
+       * The blob comes into the mesh at this moment: that nobody has a piece yet is no reason to look for others.
+       * @default false
+       */
+      readonly entering?: boolean
     }
   /** This node no longer wants the blob, or has it. */
   | { readonly type: 'stop'; readonly digest: Digest }
@@ -33,6 +38,10 @@ export type SwarmEvent =
     }
   /** A peer no longer offers this blob. */
   | { readonly type: 'peer-left'; readonly digest: Digest; readonly peer: string }
+  /** This node brings in for its zone what no peer offers, from outside the mesh, or does so no more. */
+  | { readonly type: 'gateway'; readonly digest: Digest; readonly on: boolean }
+  /** Something of the blob came from outside the mesh: this piece, which is kept, or a part of one. */
+  | { readonly type: 'entered'; readonly digest: Digest; readonly piece?: number }
   /** The connection to a peer is gone. */
   | { readonly type: 'peer-gone'; readonly peer: string }
   /** Something came from a peer: `bytes` of payload that was asked for, or 0 for a sign of life. */

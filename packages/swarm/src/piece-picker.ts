@@ -67,6 +67,7 @@ function rankToBringIn(
 ): number | undefined {
   // Whatever others promise: nobody keeps a node from a piece for good.
   if (blob.requests.size === 0 && now - blob.payloadAt >= insistAfterMs) return 0
+  if (blob.gateway) return (source.kind === 'far' ? blob.near : blob.copies)[piece] === 0 ? 0 : undefined
   if (source.kind === 'far' && !isFarGiver(now, blob, source, piece, takeOverAfterMs)) return undefined
   const nearer = source.kind === 'far' ? blob.near : blob.copies
   if (nearer[piece] !== 0) return undefined

@@ -68,6 +68,11 @@ export class Swarm {
     )
   }
 
+  /** What a gateway has to bring in next: the first piece other than `except` that is not here and that no peer offers. */
+  firstUnoffered(digest: Digest, except?: number): number | undefined {
+    return this.#blobs.get(digest)?.firstUnoffered(except)
+  }
+
   private apply(now: number, event: SwarmEvent, actions: SwarmAction[]): void {
     switch (event.type) {
       case 'want':
@@ -104,13 +109,22 @@ export class Swarm {
       case 'peer-left':
         return this.drop(now, blob, event.peer, actions, true)
       case 'piece-arrived':
-        return this.arrived(now, blob, event, actions)
+        return this.arrived(now, blob, event.piece, event.peer, actions)
       case 'piece-failed':
         return this.fail(now, blob, event, actions)
       case 'awaited':
         if (event.piece >= 0 && event.piece < blob.held.length)
           blob.readers.awaits(event.piece, now, (piece) => blob.held.has(piece))
         blob.state++
+        return
+      case 'gateway':
+        blob.gateway = event.on
+        blob.state++
+        return
+      case 'entered':
+        if (event.piece !== undefined) return this.arrived(now, blob, event.piece, undefined, actions)
+        blob.payloadAt = now
+        blob.lastProgressAt = now
         return
       case 'search-ended':
         blob.searching = false
@@ -151,10 +165,10 @@ export class Swarm {
     }
   }
 
-  private arrived(now: number, blob: BlobState, event: EventOf<'piece-arrived'>, actions: SwarmAction[]): void {
-    const { piece } = event
+  /** @param from the peer that gave the piece; undefined when it came from outside the mesh */
+  private arrived(now: number, blob: BlobState, piece: number, from: string | undefined, actions: SwarmAction[]): void {
     for (const { peer } of blob.requests.get(piece) ?? []) {
-      if (peer === event.peer) this.release(now, blob, piece, peer)
+      if (peer === from) this.release(now, blob, piece, peer)
       else this.cancel(now, blob, piece, peer, actions)
     }
     blob.keep(piece)
@@ -242,7 +256,11 @@ export class Swarm {
       actions.push({ type: 'give-up', digest: blob.digest })
       return
     }
-    if (!blob.searching && now >= blob.nextSearchAt && (blob.lacksSource() || this.isStuck(now, blob))) {
+    if (
+      !blob.searching &&
+      now >= blob.nextSearchAt &&
+      ((!blob.entering && blob.lacksSource()) || this.isStuck(now, blob))
+    ) {
       blob.searching = true
       blob.nextSearchAt = now + blob.searchPauseMs
       blob.searchPauseMs = Math.min(blob.searchPauseMs * 2, this.#options.maxSearchPauseMs)

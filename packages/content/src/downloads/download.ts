@@ -39,6 +39,7 @@ export class Download {
   #opening: Promise<PartialFile> | undefined
   #partial: PartialFile | undefined
   #cutThrough = false
+  #lastAfterProof = false
   #whole = false
   #sourceDone = false
   #failure: ContentError | undefined
@@ -133,6 +134,7 @@ export class Download {
   async #open(options: BeginOptions, signal: AbortSignal): Promise<PartialFile> {
     const partial = await this.#components.partials.open(this.digest, options, this.#waiters, signal)
     this.#cutThrough = options.cutThrough
+    this.#lastAfterProof = options.lastAfterProof ?? false
     this.#partial = partial
     this.#beginning.resolve('begun')
     return partial
@@ -223,7 +225,8 @@ export class Download {
   }
 
   #mayRead(partial: PartialFile, index: number): boolean {
-    return this.#whole || (this.#cutThrough && partial.has(index))
+    if (this.#whole || !this.#cutThrough) return this.#whole
+    return partial.has(index) && !(this.#lastAfterProof && index === partial.pieceCount - 1)
   }
 
   async #takeBack(partial: PartialFile, index: number): Promise<void> {

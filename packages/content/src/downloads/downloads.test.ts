@@ -44,6 +44,20 @@ describe('a download', () => {
     expect(isSame(await contentsOf(store, DIGEST), BYTES)).toBe(true)
   })
 
+  it('holds the last piece back from readers until the whole was verified, when that is asked', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const reader = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true, lastAfterProof: true })
+    for (const piece of [0, 1, 2, 3]) await blob.write(piece, piece < 3 ? pieceOf(BYTES, piece) : bytesOf(99, 9))
+    const read = (await reader)?.read({ start: 0, end: SIZE })[Symbol.asyncIterator]()
+    for (const piece of [0, 1, 2])
+      expect(isSame((await read?.next())?.value ?? new Uint8Array(), pieceOf(BYTES, piece))).toBe(true)
+    const last = read?.next()
+    manual.end(true)
+    await expect(last).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+  })
+
   it('brings a blob named by SHA-512', async () => {
     const store = await openStore()
     const digest = digestOf(BYTES, 'sha512')

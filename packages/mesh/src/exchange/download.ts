@@ -1,6 +1,7 @@
 import type { BeginDownload, PartialBlob } from '@layermesh/content'
 import { Bitfield, type Digest } from '@layermesh/oci'
 import type { PeerScope } from '@layermesh/swarm'
+import { MeshError } from '../errors.ts'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import type { CheckedOffer } from './offers.ts'
@@ -31,8 +32,10 @@ export class Download {
   takingSmall = false
   readonly #begin: BeginDownload
   readonly #bytesBy = new Map<string, number>()
+  readonly #originBytes = new Map<string, number>()
   readonly #finished = Promise.withResolvers<void>()
-  #begun: { offer: CheckedOffer; blob: PartialBlob } | undefined
+  #begun: { offer?: CheckedOffer; blob: PartialBlob } | undefined
+  #entering = false
   #beginning: Promise<PartialBlob> | undefined
   #settled = false
 
@@ -62,12 +65,12 @@ export class Download {
 
   /** The signed map that the pieces were checked with. */
   get map(): CheckedOffer['map'] {
-    return this.#begun?.offer.map
+    return this.#begun?.offer?.map
   }
 
   /** The signed map, for peers, when somebody trusted signed it. */
   get sharedMap(): Uint8Array | undefined {
-    const map = this.#begun?.offer.map
+    const map = this.#begun?.offer?.map
     return map?.trusted ? map.envelope : undefined
   }
 
@@ -81,6 +84,27 @@ export class Download {
       return blob
     })
     return await this.#beginning
+  }
+
+  /**
+   * Fixes the length of a blob that comes into the mesh by this node, of whose pieces nobody has told yet. Does nothing
+   * when an offer has begun it.
+   * @throws {MeshError} ORIGIN_FAILED when it began with another length
+   */
+  async beginEntering(size: number): Promise<PartialBlob> {
+    if (this.#beginning === undefined) this.#entering = true
+    this.#beginning ??= this.#begin({ size, cutThrough: true, lastAfterProof: true }).then((blob) => {
+      this.#begun = { blob }
+      return blob
+    })
+    const blob = await this.#beginning
+    if (blob.size === size) return blob
+    throw new MeshError('ORIGIN_FAILED', `the origin has ${size} bytes where peers have ${blob.size}`)
+  }
+
+  /** Whether it began with pieces that come into the mesh at this moment. */
+  get entering(): boolean {
+    return this.#entering
   }
 
   /** Whether there are as many sources of this kind as one blob needs. */
@@ -107,6 +131,11 @@ export class Download {
     this.#bytesBy.set(peerId, (this.#bytesBy.get(peerId) ?? 0) + bytes)
   }
 
+  /** Counts what an origin outside the mesh gave. */
+  countOrigin(name: string, bytes: number): void {
+    this.#originBytes.set(name, (this.#originBytes.get(name) ?? 0) + bytes)
+  }
+
   complete(): void {
     this.#settled = true
     this.#finished.resolve()
@@ -124,7 +153,10 @@ export class Download {
       digest: this.digest,
       size: blob.size,
       heldBytes: Math.min(blob.size, blob.heldPieces * blob.pieceLength),
-      sources: [...this.#bytesBy].map(([peerId, bytes]) => ({ peerId, bytes }))
+      sources: [
+        ...[...this.#bytesBy].map(([peerId, bytes]) => ({ peerId, bytes })),
+        ...[...this.#originBytes].map(([origin, bytes]) => ({ origin, bytes }))
+      ]
     }
   }
 }

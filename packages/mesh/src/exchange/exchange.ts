@@ -20,6 +20,7 @@ import type { RejectReason } from '../wire/frames.ts'
 import { Channels, type ChannelsListener } from './channels.ts'
 import { Download } from './download.ts'
 import { type CheckedOffer, checkOffer } from './offers.ts'
+import { OriginFeed } from './origin-feed.ts'
 import { Pieces } from './pieces.ts'
 import { searchPeers, type Wanted } from './search.ts'
 import type { Serving } from './serving.ts'
@@ -181,8 +182,12 @@ export class Exchange implements ChannelsListener {
     signal.addEventListener('abort', abort, { once: true })
     try {
       // The search ends long after the first good offer; the download must not wait for it.
-      const searched = this.search(download, stopped.signal).then(() => this.settleForLess(download))
-      await Promise.race([searched, download.finished])
+      const { promise: nobodyNear, resolve: neighboursAnswered } = Promise.withResolvers<void>()
+      const searched = this.search(download, stopped.signal, { neighboursAnswered }).then(() =>
+        this.settleForLess(download)
+      )
+      const brought = this.bringFromOrigin(download, Promise.race([searched, nobodyNear]), stopped.signal)
+      await Promise.race([Promise.all([searched, brought]), download.finished])
       if (!download.begun) return false
       await download.finished
       return true
@@ -192,15 +197,39 @@ export class Exchange implements ChannelsListener {
     }
   }
 
-  /** @param urgent whether those that give it now, if any, don't do */
-  private search(download: Download, signal: AbortSignal, urgent = false): Promise<void> {
+  /** When no peer gives the blob within a moment, its origin has to; resolves when that has ended, however it did. */
+  private async bringFromOrigin(download: Download, nobodyHas: Promise<void>, signal: AbortSignal): Promise<void> {
+    const { origin } = download.request
+    if (!origin) return
+    await Promise.race([nobodyHas, wait(LIMITS.originHeadStartMs, undefined, { signal, ref: false }).catch(() => {})])
+    if (download.begun || download.settled || signal.aborted) return
+    const began = () => {
+      this.#pieces.want(download)
+      for (const offer of download.waiting.splice(0)) this.#pieces.joined(download, offer)
+    }
+    const feed = new OriginFeed({ ...this.#components, pieces: this.#pieces, began }, download, origin)
+    try {
+      await feed.run(signal)
+    } catch (error) {
+      if (download.begun)
+        download.fail(error instanceof Error ? error : new Error('the origin failed', { cause: error }))
+    }
+  }
+
+  /** @param options.urgent whether those that give it now, if any, don't do */
+  private search(
+    download: Download,
+    signal: AbortSignal,
+    { urgent = false, ...told }: { urgent?: boolean } & Pick<Wanted, 'neighboursAnswered'> = {}
+  ): Promise<void> {
     const { digest, request, asked } = download
     const wanted: Wanted = {
       digest,
       likely: request.candidates ?? [],
       asked,
       ask: (peerId, deadline) => this.ask(download, peerId, deadline),
-      supply: () => (urgent && !download.settled ? 'none' : download.supply())
+      supply: () => (urgent && !download.settled ? 'none' : download.supply()),
+      ...told
     }
     return this.searchPeers(wanted, signal)
   }
@@ -337,7 +366,7 @@ export class Exchange implements ChannelsListener {
 
   private async searchAgain(download: Download): Promise<void> {
     download.asked.clear()
-    await this.search(download, AbortSignal.timeout(LIMITS.joinDeadlineMs), true)
+    await this.search(download, AbortSignal.timeout(LIMITS.joinDeadlineMs), { urgent: true })
   }
 
   // --- what the channels tell

@@ -52,11 +52,11 @@ export class Pieces {
 
   /** Begins to bring the pieces of a download that has begun. */
   want(download: Download): void {
-    const { digest, blob } = download
+    const { digest, blob, entering } = download
     if (!blob) return
     this.#ticker ??= setInterval(() => this.step({ type: 'tick' }), TICK_MS)
     const { size, pieceLength } = blob
-    this.step({ type: 'want', digest, size, pieceLength, held: heldPieces(blob) })
+    this.step({ type: 'want', digest, size, pieceLength, held: heldPieces(blob), entering })
     blob.onAwait((piece) => this.step({ type: 'awaited', digest, piece }))
     for (const piece of blob.awaitedPieces()) this.step({ type: 'awaited', digest, piece })
   }
@@ -69,6 +69,38 @@ export class Pieces {
   /** The pieces of a blob that this node brings in from an origin or from afar at this moment. */
   fetchingNow(digest: Digest): number[] {
     return this.#swarm.fetching(digest)
+  }
+
+  // --- what comes from outside the mesh
+
+  /** Says that this node brings in what no peer offers, or does so no more. */
+  setGateway(digest: Digest, on: boolean): void {
+    this.step({ type: 'gateway', digest, on })
+  }
+
+  /** Something of a piece came that is not whole yet. */
+  entered(digest: Digest): void {
+    this.step({ type: 'entered', digest })
+  }
+
+  /** The first piece other than `except` that is not here and that no peer offers. */
+  firstUnoffered(digest: Digest, except?: number): number | undefined {
+    return this.#swarm.firstUnoffered(digest, except)
+  }
+
+  /** Keeps a piece that came from outside the mesh. Memory as in {@link keep}; what goes wrong ends the download. */
+  async keepEntered(download: Download, piece: number, bytes: Buffer): Promise<Uint8Array | undefined> {
+    const { digest, blob } = download
+    if (!blob || download.settled) return bytes
+    try {
+      const memory = await blob.write(piece, bytes, { giveMemory: true })
+      this.#components.serving.pieceKept(digest, piece)
+      this.step({ type: 'entered', digest, piece })
+      return memory
+    } catch (error) {
+      download.fail(error instanceof Error ? error : new Error('a piece could not be kept', { cause: error }))
+      return undefined
+    }
   }
 
   /** A peer shares the blob. */

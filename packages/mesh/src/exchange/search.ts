@@ -37,6 +37,8 @@ export interface Wanted {
   /** Asks one peer; resolves with the peers that it named. Never rejects. */
   ask(peerId: string, signal: AbortSignal): Promise<readonly string[]>
   supply(): Supply
+  /** Told when all peers that this node is connected to have answered; strangers are still looked for. */
+  neighboursAnswered?(): void
 }
 
 const MAX_ASKED = 48
@@ -77,6 +79,7 @@ export async function searchPeers(
   for (const peerId of [...wanted.likely, ...trusted, ...components.holders(digest)]) start(peerId)
   await Promise.race([components.pause(LIMITS.searchHeadStartMs, signal), allAnswered()])
   for (const peerId of sample([...connected], LIMITS.peersAskedBlindly, components.random)) start(peerId)
+  void allAnswered().then(() => [...connected].every((peerId) => asked.has(peerId)) && wanted.neighboursAnswered?.())
   if (wanted.supply() === 'some') {
     await components.pause(LIMITS.walkDelayMs, signal)
     strangers = untilFound()

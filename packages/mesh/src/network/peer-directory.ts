@@ -109,7 +109,7 @@ export class PeerDirectory {
 
   countReceived(peerId: string, bytes: number): void {
     this.peer(peerId).receivedBytes += bytes
-    this.#observer.received({ peerId, scope: this.scope(peerId), bytes })
+    this.#observer.received({ source: 'peer', peerId, scope: this.scope(peerId), bytes })
   }
 
   countSent(peerId: string, bytes: number): void {

@@ -14,7 +14,7 @@ import {
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
-import type { MembershipPolicy, MeshObserver, NoticeBoard, RefusalReason, TagHandler } from '../interfaces.ts'
+import type { MembershipPolicy, MeshObserver, NoticeBoard, Received, RefusalReason, TagHandler } from '../interfaces.ts'
 import { Mesh, type MeshOptions } from '../mesh.ts'
 import { secretsAlone } from '../network/membership.ts'
 import type { Resolve } from '../network/supervisor.ts'
@@ -26,11 +26,14 @@ export class RecordingObserver implements MeshObserver {
   readonly failures: { peerId: string; reason: string }[] = []
   readonly refusals: { peerId?: string; reason: RefusalReason; detail: string }[] = []
   providersFound = 0
+  /** From peers. */
   receivedBytes = 0
+  upstreamBytes = 0
   sentBytes = 0
 
-  received({ bytes }: { bytes: number }): void {
-    this.receivedBytes += bytes
+  received({ source, bytes }: Received): void {
+    if (source === 'peer') this.receivedBytes += bytes
+    else this.upstreamBytes += bytes
   }
   sent({ bytes }: { bytes: number }): void {
     this.sentBytes += bytes

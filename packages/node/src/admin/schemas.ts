@@ -1,7 +1,7 @@
-import type { PeerSummary, TransferSummary } from '@layermesh/mesh'
+import type { PeerSummary, TransferSource, TransferSummary } from '@layermesh/mesh'
 import { isDigest, parseRepository, parseTag } from '@layermesh/oci'
 import { z } from 'zod'
-import type { ImageSummary, NodeStatus, PullEvent, PullProgress, PullResult, SourceBytes } from './view.ts'
+import type { ImageSummary, NodeStatus, PullEvent, PullProgress, PullResult } from './view.ts'
 
 /*
  * The shapes of the admin API, from which its OpenAPI description is made. The types of the house come first; that both
@@ -19,7 +19,10 @@ const digest = z.string().refine(isDigest).meta({ pattern: DIGEST_PATTERN })
 const repository = z.string().refine(succeeds(parseRepository)).transform(parseRepository)
 const tag = z.string().refine(succeeds(parseTag)).transform(parseTag)
 
-const source = z.strictObject({ peerId: z.string(), bytes }) satisfies Shape<SourceBytes>
+const source = z.union([
+  z.strictObject({ peerId: z.string(), bytes }),
+  z.strictObject({ origin: z.string().describe('A registry outside the mesh.'), bytes })
+]) satisfies Shape<TransferSource>
 
 export const statusSchema = z.strictObject({
   peerId: z.string(),
@@ -68,7 +71,7 @@ export const transferSchema = z.strictObject({
   digest,
   size: bytes,
   heldBytes: bytes,
-  sources: z.array(source).describe('Payload taken from each peer so far.')
+  sources: z.array(source).describe('Where the payload came from so far.')
 }) satisfies Shape<TransferSummary>
 
 const pullProgressSchema = z.strictObject({

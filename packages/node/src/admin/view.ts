@@ -1,4 +1,4 @@
-import type { PeerSummary, TransferSummary } from '@layermesh/mesh'
+import type { PeerSummary, TransferSource, TransferSummary } from '@layermesh/mesh'
 import type { Digest, ImageReference, Repository, Tag } from '@layermesh/oci'
 
 /** What a node tells of itself. */
@@ -51,12 +51,6 @@ export interface ImageSummary {
   readonly complete: boolean
 }
 
-/** How many bytes of something a peer brought. */
-export interface SourceBytes {
-  readonly peerId: string
-  readonly bytes: number
-}
-
 /** How far one part of an image is: a manifest, a config or a layer. */
 export interface PullProgress {
   readonly digest: Digest
@@ -66,7 +60,7 @@ export interface PullProgress {
   /** Bytes of it that are here. */
   readonly heldBytes: number
   /** Who brought them; those that were here before have no source. */
-  readonly sources: readonly SourceBytes[]
+  readonly sources: readonly TransferSource[]
 }
 
 /** An image that is wholly here. */
@@ -80,7 +74,7 @@ export interface PullResult {
   readonly size: number
   /** How many of them were taken in by this pull; the rest was here before. */
   readonly receivedBytes: number
-  readonly sources: readonly SourceBytes[]
+  readonly sources: readonly TransferSource[]
 }
 
 /** One line of the answer to a pull; the last one is `done` or `error`. */

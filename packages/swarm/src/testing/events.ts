@@ -11,7 +11,11 @@ export function pieces(count: number, ...held: number[]): Bitfield {
   return field
 }
 
-export function want(count: number, held = new Bitfield(count), wanted = digest): SwarmEvent {
+export function want(
+  count: number,
+  held = new Bitfield(count),
+  wanted = digest
+): Extract<SwarmEvent, { type: 'want' }> {
   return { type: 'want', digest: wanted, size: count * MIB, pieceLength: MIB, held }
 }
 

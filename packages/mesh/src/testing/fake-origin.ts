@@ -1,0 +1,62 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Digest } from '@layermesh/oci'
+import type { BlobOrigin } from '../interfaces.ts'
+
+export interface FakeOriginOptions {
+  /** What it says the length is. */
+  readonly size?: number
+  /** Bytes of one chunk. @default 65536 */
+  readonly chunkBytes?: number
+  /** Pause before each chunk. @default 0 */
+  readonly chunkMs?: number
+  /** Pause before it answers. @default 0 */
+  readonly answerMs?: number
+  /** The body breaks off at this offset, each time. */
+  readonly cutAt?: number
+  /** The body falls silent at this offset. */
+  readonly silentAt?: number
+  /** What it throws instead of an answer. */
+  readonly refusal?: Error
+}
+
+/** A registry outside the mesh that has one blob, or none, and counts what it gave. */
+export class FakeOrigin implements BlobOrigin {
+  readonly name = 'registry.example'
+  readonly starts: number[] = []
+  givenBytes = 0
+  /** Bodies that are open, and the most that were at one time. */
+  openBodies = 0
+  mostOpen = 0
+  readonly #bytes: Uint8Array | undefined
+  options: FakeOriginOptions
+
+  constructor(bytes: Uint8Array | undefined, options: FakeOriginOptions = {}) {
+    this.#bytes = bytes
+    this.options = options
+  }
+
+  async open(_digest: Digest, start: number, signal: AbortSignal) {
+    this.starts.push(start)
+    if (this.options.answerMs) await wait(this.options.answerMs, undefined, { signal })
+    if (this.options.refusal) throw this.options.refusal
+    if (!this.#bytes) return undefined
+    return { size: this.options.size ?? this.#bytes.byteLength, body: this.#body(this.#bytes, start, signal) }
+  }
+
+  async *#body(bytes: Uint8Array, start: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { chunkBytes = 65_536, chunkMs = 0, cutAt, silentAt } = this.options
+    this.openBodies++
+    this.mostOpen = Math.max(this.mostOpen, this.openBodies)
+    try {
+      for (let offset = start; offset < bytes.byteLength; offset += chunkBytes) {
+        if (cutAt !== undefined && offset >= cutAt) throw new Error('the connection was cut')
+        await wait(silentAt !== undefined && offset >= silentAt ? 60_000 : chunkMs, undefined, { signal })
+        const chunk = bytes.subarray(offset, offset + chunkBytes)
+        this.givenBytes += chunk.byteLength
+        yield chunk
+      }
+    } finally {
+      this.openBodies--
+    }
+  }
+}
