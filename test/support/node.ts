@@ -192,7 +192,7 @@ async function startProcess(
   const { startTimeoutMs = START_TIMEOUT_MS, place = HERE, env = {} } = options
   const settingsFile = `${dataDirectory}.yaml`
   // JSON is YAML.
-  await writeFile(settingsFile, JSON.stringify(options.settings ?? {}))
+  await writeFile(settingsFile, JSON.stringify({ ...options.settings, upstreams: upstreamsOf(options) }))
   const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
   const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]), { env })
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
@@ -203,6 +203,11 @@ async function startProcess(
     return (await place.request(`${addresses.admin}/${PROBE[until]}`)).status === 200 || undefined
   })
   return { process, addresses }
+}
+
+/** No registry that the test did not name: nothing leaves this machine. */
+function upstreamsOf({ settings = {} }: NodeOptions): object {
+  return { default: 'none', others: 'none', ...(settings.upstreams as object | undefined) }
 }
 
 /** Undefined until this process has written the file; what an earlier one wrote does not count. */

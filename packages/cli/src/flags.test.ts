@@ -32,3 +32,28 @@ it('reads single, repeated and added settings', () => {
     { path: ['mesh', 'secretFile'], value: 's', origin: { kind: 'flag', flag: '--secret-file' } }
   ])
 })
+
+it('reads where registries are, each into its entry', () => {
+  expect(read('--upstream', 'index.docker.io=http://localhost:5005', '--upstream', 'Quay.io=https://q?a=b')).toEqual([
+    {
+      path: ['upstreams', 'registries', 'docker.io', 'url'],
+      value: 'http://localhost:5005',
+      origin: { kind: 'flag', flag: '--upstream' }
+    },
+    {
+      path: ['upstreams', 'registries', 'quay.io', 'url'],
+      value: 'https://q?a=b',
+      origin: { kind: 'flag', flag: '--upstream' }
+    }
+  ])
+})
+
+it.each(['docker.io', '=http://localhost:5005', '__proto__=http://localhost:5005', 'team/app=http://localhost:5005'])(
+  'refuses the upstream %s',
+  (value) => {
+    const command = addSettingFlags(new Command('node'), NODE_FLAGS)
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+    expect(() => command.parse(['--upstream', value], { from: 'user' })).toThrow(/expected HOST=URL/)
+  }
+)

@@ -1,5 +1,6 @@
 import type { Override } from '@layermesh/node'
-import { type Command, Option } from 'commander'
+import { isOciError, normalizeRegistryHost } from '@layermesh/oci'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 
 /** A setting that has a flag. */
 interface SettingFlag {
@@ -12,6 +13,8 @@ interface SettingFlag {
   readonly repeatable?: boolean
   /** Each value is added to the list of the file, as this. */
   readonly append?: (value: string) => unknown
+  /** Each value is `HOST=VALUE`, and sets this in the entry of the host. */
+  readonly entry?: string
 }
 
 const ROLES = ['seed', 'node']
@@ -77,6 +80,13 @@ export const NODE_FLAGS: readonly SettingFlag[] = [
     help: 'the cluster secret; nodes with another one are kept out'
   },
   {
+    flag: '--upstream',
+    argument: 'HOST=URL',
+    path: ['upstreams', 'registries'],
+    entry: 'url',
+    help: 'where another registry is, such as docker.io=http://localhost:5005'
+  },
+  {
     flag: '--log-level',
     argument: 'LEVEL',
     path: ['log', 'level'],
@@ -87,11 +97,12 @@ export const NODE_FLAGS: readonly SettingFlag[] = [
 
 /** Adds flags to a command. */
 export function addSettingFlags(command: Command, flags: readonly SettingFlag[]): Command {
-  for (const { flag, argument, help, choices, repeatable, append } of flags) {
-    const many = repeatable === true || append !== undefined
+  for (const { flag, argument, help, choices, repeatable, append, entry } of flags) {
+    const many = repeatable === true || append !== undefined || entry !== undefined
     const option = new Option(`${flag} <${argument}>`, many ? `${help}; repeatable` : help)
     if (choices) option.choices(choices)
-    if (many) option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value])
+    const read = entry === undefined ? (value: string) => value : parseEntry
+    if (many) option.argParser((value: string, previous: unknown[] | undefined) => [...(previous ?? []), read(value)])
     command.addOption(option)
   }
   return command
@@ -99,13 +110,29 @@ export function addSettingFlags(command: Command, flags: readonly SettingFlag[])
 
 /** The settings that a command was given by flags. */
 export function readSettingFlags(command: Command, flags: readonly SettingFlag[]): Override[] {
-  return flags.flatMap(({ flag, path, append }): Override[] => {
+  return flags.flatMap(({ flag, path, append, entry }): Override[] => {
     const value: unknown = command.getOptionValue(optionName(flag))
     const origin = { kind: 'flag', flag } as const
     if (value === undefined) return []
+    if (entry !== undefined) {
+      return (value as HostEntry[]).map(([host, text]) => ({ path: [...path, host, entry], value: text, origin }))
+    }
     if (append === undefined) return [{ path, value, origin }]
     return (value as string[]).map((one) => ({ path, value: append(one), origin, append: true }))
   })
+}
+
+type HostEntry = readonly [host: string, value: string]
+
+/** Reads `HOST=VALUE`. @throws {InvalidArgumentError} */
+function parseEntry(text: string): HostEntry {
+  const equals = text.indexOf('=')
+  try {
+    if (equals > 0) return [normalizeRegistryHost(text.slice(0, equals)), text.slice(equals + 1)]
+  } catch (error) {
+    if (!isOciError(error)) throw error
+  }
+  throw new InvalidArgumentError('expected HOST=URL, such as docker.io=http://localhost:5005.')
 }
 
 /** The name under which commander keeps the value of `--secret-file`: `secretFile`. */

@@ -27,6 +27,7 @@ async function start(settings: {
     dataDir,
     registry: { listen: '127.0.0.1:0' },
     admin: { listen: '127.0.0.1:0' },
+    upstreams: { default: 'none', others: 'none' },
     log: { level: 'fatal' },
     ...settings,
     mesh: { listen: ['/ip4/127.0.0.1/tcp/0'], ...settings.mesh }

@@ -17,6 +17,7 @@ import { type RegistryListeners, startRegistryListeners } from './registry-liste
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
+import { openNodeUpstreams } from './upstreams/open-node-upstreams.ts'
 import { VERSION } from './version.ts'
 
 /** A node that runs. */
@@ -83,6 +84,8 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     },
     { version: VERSION, role, zone }
   )
+  const upstreams = openNodeUpstreams({ log }, config)
+  started.add(() => upstreams.close())
   const trusted = await openNodeTrust({ identity, content, metrics, log, started }, config)
   const opened: OpenedNodeEvents = await openNodeEvents(config, {
     peerId,
@@ -139,7 +142,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     part?.start()
     started.add(() => part?.stop())
   }
-  return { identity, trusted, content, metrics, mesh, access, backend, ...opened }
+  return { identity, trusted, content, metrics, mesh, access, backend, upstreams, ...opened }
 }
 
 async function startListeners(

@@ -20,6 +20,7 @@ async function start(registry: object, settings: object = {}) {
     registry: { listen: '127.0.0.1:0', ...registry },
     admin: { listen: '127.0.0.1:0' },
     mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    upstreams: { default: 'none', others: 'none' },
     log: { level: 'fatal' },
     ...settings
   })

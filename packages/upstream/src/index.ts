@@ -1,5 +1,5 @@
-export type { CredentialComponents } from './credentials/components.ts'
-export { createCredentialSource } from './credentials/create-credential-source.ts'
 export type { CredentialSettings } from './credentials/settings.ts'
 export { isUpstreamError, UpstreamError, type UpstreamErrorCode } from './errors.ts'
 export type * from './interfaces.ts'
+export type { RegistrySettings, UpstreamsSettings } from './settings.ts'
+export { openUpstreams, originOfRegistry } from './upstreams.ts'

@@ -40,6 +40,7 @@ async function start(name: string, settings: object): Promise<RunningNode> {
     registry: { listen: '127.0.0.1:0' },
     admin: { listen: '127.0.0.1:0' },
     mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    upstreams: { default: 'none', others: 'none' },
     log: { level: 'fatal' },
     ...settings
   })

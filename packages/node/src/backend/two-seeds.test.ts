@@ -43,6 +43,7 @@ async function start(name: string, settings: object): Promise<RunningNode> {
     admin: { listen: '127.0.0.1:0' },
     mesh: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     freshness: [{ repositories: '**', maxAge: '0s' }],
+    upstreams: { default: 'none', others: 'none' },
     log: { level: 'fatal' },
     ...settings
   })

@@ -60,7 +60,9 @@ function toConfigError(issues: readonly z.core.$ZodIssue[], layers: SettingLayer
   }
   const [issue] = issues
   if (issue === undefined) return new ConfigError('INVALID_VALUE', 'the configuration is not valid')
-  const message = issue.message.replace(/^Invalid (input|option): /, '')
+  // Of a key of a map that is wrong, the reason stands one level deeper.
+  const reason = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message
+  const message = reason.replace(/^Invalid (input|option): /, '')
   return errorAt('INVALID_VALUE', issue.path, message, layers.origin(issue.path))
 }
 

@@ -3,6 +3,7 @@ import type { AccessRule, CertificateName, OidcSettings } from '@layermesh/acces
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
 import { parseDuration, parseRate, parseSize } from './units.ts'
+import { toUpstreams, type UpstreamsConfig } from './upstream-config.ts'
 
 /** What a node runs with: the settings, checked and read into units once. Deeply frozen. */
 export interface NodeConfig {
@@ -71,6 +72,7 @@ export interface NodeConfig {
   readonly store: { readonly minFreeBytes: number }
   readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
   readonly pull: { readonly deadlineMs: number }
+  readonly upstreams: UpstreamsConfig
   /** Bytes per second; Infinity where there is no limit. */
   readonly limits: {
     readonly download: number
@@ -100,7 +102,8 @@ export interface WebhookConfig
 
 /** Reads checked settings into units; relative paths count from the working directory. */
 export function toNodeConfig(settings: Settings): NodeConfig {
-  const { registry, access, admin, mesh, seedSet, tags, freshness, store, uploads, pull, limits, ...rest } = settings
+  const { registry, access, admin, mesh, seedSet, tags, freshness, store, uploads, pull, upstreams, limits, ...rest } =
+    settings
   const { secretFile, ticketFile, ...meshRest } = mesh
   return deepFreeze({
     ...rest,
@@ -126,6 +129,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
     store: { minFreeBytes: must(parseSize(store.minFree)) },
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
     pull: { deadlineMs: must(parseDuration(pull.deadline)) },
+    upstreams: toUpstreams(upstreams),
     webhooks: settings.webhooks.map(webhookConfig),
     audit: auditConfig(settings),
     limits: {

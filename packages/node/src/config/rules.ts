@@ -12,6 +12,7 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
     staleBeforeOld(config) ??
     setWithoutRoot(config) ??
     requiredWithoutCa(config) ??
+    sameUpstreamTwice(config) ??
     webhookOfSameName(config) ??
     unsignedWebhook(config)
   )
@@ -78,6 +79,14 @@ function staleBeforeOld({ freshness }: NodeConfig): RuleBreak | undefined {
   const index = freshness.findIndex(({ maxAgeMs, maxStaleMs }) => maxStaleMs < maxAgeMs)
   if (index < 0) return undefined
   return { code: 'INVALID_VALUE', path: ['freshness', index, 'maxStale'], message: 'expected no less than maxAge' }
+}
+
+/** Docker Hub has several names, and case means nothing. */
+function sameUpstreamTwice({ upstreams: { registries } }: NodeConfig): RuleBreak | undefined {
+  const twice = registries.find(({ host }, at) => registries.findIndex((other) => other.host === host) < at)
+  if (twice === undefined) return undefined
+  const message = `names ${twice.host} twice, by another spelling; leave one of them`
+  return { code: 'INVALID_VALUE', path: ['upstreams', 'registries'], message }
 }
 
 function webhookOfSameName({ webhooks }: NodeConfig): RuleBreak | undefined {

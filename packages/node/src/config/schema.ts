@@ -5,6 +5,7 @@ import { audit, webhooks } from './event-settings.ts'
 import { freshness, mesh, seedSet, trust } from './mesh-settings.ts'
 import { admin, registry } from './registry-settings.ts'
 import { count, path, positiveDuration, rate, repositories, shaped, size } from './shapes.ts'
+import { upstreams } from './upstream-settings.ts'
 
 /*
  * The settings as an operator writes them, with their defaults and their documentation: the YAML file, the environment,
@@ -72,6 +73,7 @@ export const settingsSchema = z
       })
       .prefault({})
       .describe('Pulls.'),
+    upstreams: upstreams.prefault({}).describe('Other registries, whose images this node mirrors.'),
     webhooks,
     audit: audit.prefault({}).describe('The audit log.'),
     limits: z

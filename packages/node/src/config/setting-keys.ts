@@ -13,6 +13,8 @@ interface SchemaNode {
   readonly type?: string
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly items?: SchemaNode
+  /** What the values of a map look like; false for an object of known keys. */
+  readonly additionalProperties?: SchemaNode | boolean
 }
 
 const ROOT: SchemaNode = settingsJsonSchema()
@@ -23,8 +25,13 @@ export const SETTING_KEYS: readonly SettingKey[] = Object.freeze(listKeys(ROOT, 
 /** The keys that an object at `path` may have; empty when there is none. */
 export function keysAt(path: readonly PropertyKey[]): string[] {
   let node: SchemaNode | undefined = ROOT
-  for (const step of path) node = typeof step === 'number' ? node?.items : node?.properties?.[String(step)]
+  for (const step of path) node = typeof step === 'number' ? node?.items : childOf(node, String(step))
   return Object.keys(node?.properties ?? {})
+}
+
+function childOf(node: SchemaNode | undefined, key: string): SchemaNode | undefined {
+  const { properties, additionalProperties } = node ?? {}
+  return properties?.[key] ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined)
 }
 
 /** Writes a path as users read it: `trust[0].peerId`. */

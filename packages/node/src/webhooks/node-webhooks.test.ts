@@ -52,6 +52,7 @@ async function startNodeWith(
     dataDir,
     registry: { listen: '127.0.0.1:0' },
     admin: { listen: '127.0.0.1:0' },
+    upstreams: { default: 'none', others: 'none' },
     log: { level: 'fatal' },
     webhooks: webhooks(secretFile),
     ...settings,

@@ -1,0 +1,190 @@
+import { LRUCache } from 'lru-cache'
+import { UpstreamError } from '../errors.ts'
+import { discard, type HttpAnswer, type HttpRequest } from '../http/answer.ts'
+import type { Credential, CredentialSource, UpstreamIdentity } from '../interfaces.ts'
+import { type Challenge, parseChallenges } from './challenge.ts'
+import { basicAuthorization, parseAuthorization } from './credential-header.ts'
+import { safeRealm } from './realm.ts'
+import type { TokenCache } from './token-cache.ts'
+import { CredentialRefused, type TokenRequest } from './token-service.ts'
+
+export interface AuthorizerComponents {
+  readonly tokens: TokenCache
+  /** Where the node's own credentials come from; undefined when it has none. */
+  readonly credentials: CredentialSource | undefined
+  /** One request to the registry; redirects are not followed. @throws {UpstreamError} */
+  send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer>
+}
+
+export interface AuthorizerOptions {
+  /** As repositories name it. */
+  readonly registry: string
+  readonly origin: URL
+  readonly realmHosts: readonly string[]
+}
+
+/** A request that someone makes of a repository. */
+export interface Asked {
+  /** Name of the repository at the registry. */
+  readonly name: string
+  readonly as: UpstreamIdentity
+}
+
+/** `Authorization` to show; undefined: none. */
+export type Shown = string | undefined
+
+/** An answer that what was shown does not suffice for. */
+export type Refusal = Pick<HttpAnswer, 'status' | 'headers'>
+
+/** How a registry lets itself be shown who asks. */
+type Way =
+  | { readonly scheme: 'basic' }
+  | { readonly scheme: 'bearer'; readonly realm: URL; readonly service: string | undefined }
+
+const MAX_SERVICE_LENGTH = 512
+const MAX_SCOPE_LENGTH = 1_024
+const MAX_SCOPES = 8
+const MAX_REPOSITORIES = 500
+
+/**
+ * Finds what to show to a registry. Each request is an own sequence of attempts, which ends: with the credential that there is,
+ * first as it was last taken, then by what the registry now asks for; then with another credential of the source; then
+ * anonymously, since registries refuse with a credential that has lapsed what they give to everybody.
+ */
+export class Authorizer {
+  readonly #components: AuthorizerComponents
+  readonly #options: AuthorizerOptions
+  /** As the registry last asked. Of some answers it is missing, though they are 401 (Google). */
+  #way: Way | undefined
+  /** What tokens have to grant, by repository, where the registry said so. */
+  readonly #scopes = new LRUCache<string, readonly string[]>({ max: MAX_REPOSITORIES })
+
+  constructor(components: AuthorizerComponents, options: AuthorizerOptions) {
+    this.#components = components
+    this.#options = options
+  }
+
+  /**
+   * What to show, one after the other; `next` takes the answer that refused what was shown before.
+   * @throws {UpstreamError}; the reason of `signal`
+   */
+  async *attempts(asked: Asked, signal: AbortSignal): AsyncGenerator<Shown, undefined, Refusal> {
+    for await (const credential of this.#credentials(asked, signal)) {
+      try {
+        yield* this.#attemptsWith(credential, asked, signal)
+      } catch (error) {
+        if (!(error instanceof CredentialRefused)) throw error
+        if (credential === undefined) throw this.#unauthorized(error.message)
+      }
+      if (credential !== undefined && asked.as === 'node') this.#components.credentials?.refused(credential)
+    }
+  }
+
+  /** The credentials to try; undefined, the last one, stands for asking anonymously. */
+  async *#credentials({ name, as }: Asked, signal: AbortSignal): AsyncGenerator<Credential | undefined, undefined> {
+    if (as === 'node') yield* this.#ownCredentials(name, signal)
+    else if (as !== 'anonymous') {
+      const shown = parseAuthorization(as.authorization)
+      if (shown !== undefined) yield shown
+    }
+    yield undefined
+  }
+
+  /** That of the source, and another one if it has one after the first was refused. */
+  async *#ownCredentials(name: string, signal: AbortSignal): AsyncGenerator<Credential, undefined> {
+    const { credentials } = this.#components
+    const { registry } = this.#options
+    const first = await credentials?.get(registry, name, signal)
+    if (first === undefined) return
+    yield first.credential
+    const second = await credentials?.get(registry, name, signal)
+    if (second !== undefined && !isSame(first.credential, second.credential)) yield second.credential
+  }
+
+  async *#attemptsWith(
+    credential: Credential | undefined,
+    { name }: Asked,
+    signal: AbortSignal
+  ): AsyncGenerator<Shown, undefined, Refusal> {
+    const before = this.#way
+    const scopes = this.#scopes.get(name) ?? [`repository:${name}:pull`]
+    const early = await this.#shown(before, scopes, credential, signal)
+    const refusal = yield early
+    if (refusal.status !== 401) return
+    const challenge = chooseChallenge(parseChallenges(refusal.headers.all('www-authenticate')))
+    const way = challenge === undefined ? (before ?? (await this.#ask(signal))) : await this.#wayOf(challenge)
+    if (way === undefined) return
+    this.#way = way
+    if (early !== undefined) this.#drop(before, scopes, credential, early)
+    const wanted = scopesOf(challenge)
+    if (wanted !== undefined) this.#scopes.set(name, wanted)
+    const late = await this.#shown(way, wanted ?? scopes, credential, signal)
+    if (late !== early) yield late
+  }
+
+  async #shown(
+    way: Way | undefined,
+    scopes: readonly string[],
+    credential: Credential | undefined,
+    signal: AbortSignal
+  ): Promise<Shown> {
+    if (credential?.kind === 'registryToken') return `Bearer ${credential.token}`
+    if (way === undefined) return undefined
+    if (way.scheme === 'bearer') {
+      const { realm, service } = way
+      return `Bearer ${await this.#components.tokens.get({ realm, service, scopes, credential }, signal)}`
+    }
+    return credential?.kind === 'password' ? basicAuthorization(credential.username, credential.password) : undefined
+  }
+
+  #drop(way: Way | undefined, scopes: readonly string[], credential: Credential | undefined, shown: string): void {
+    if (way?.scheme !== 'bearer' || credential?.kind === 'registryToken') return
+    const { realm, service } = way
+    const request: TokenRequest = { realm, service, scopes, credential }
+    this.#components.tokens.drop(request, shown.slice('Bearer '.length))
+  }
+
+  /** Has the registry say how it wants to be shown who asks. */
+  async #ask(signal: AbortSignal): Promise<Way | undefined> {
+    const url = new URL('/v2/', this.#options.origin)
+    const answer = await this.#components.send({ method: 'GET', url, headers: {} }, signal)
+    discard(answer)
+    if (answer.status !== 401) return undefined
+    const challenge = chooseChallenge(parseChallenges(answer.headers.all('www-authenticate')))
+    return challenge === undefined ? undefined : await this.#wayOf(challenge)
+  }
+
+  async #wayOf({ scheme, parameters }: Challenge): Promise<Way> {
+    if (scheme === 'basic') return { scheme }
+    const realm = await safeRealm(parameters.get('realm') ?? '', this.#options)
+    const { registry } = this.#options
+    if (realm === undefined) {
+      const message = `${registry}: its token service is at a place where no credential may be shown; realmHosts can name it`
+      throw new UpstreamError('UNSAFE', registry, message)
+    }
+    const service = parameters.get('service')
+    return { scheme: 'bearer', realm, service: service?.slice(0, MAX_SERVICE_LENGTH) }
+  }
+
+  #unauthorized(reason: string): UpstreamError {
+    const { registry } = this.#options
+    return new UpstreamError('UNAUTHORIZED', registry, `${registry}: ${reason}`)
+  }
+}
+
+/** Bearer if it can be had, else Basic. */
+function chooseChallenge(challenges: readonly Challenge[]): Challenge | undefined {
+  const bearer = challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'))
+  return bearer ?? challenges.find(({ scheme }) => scheme === 'basic')
+}
+
+/** What the registry wants the token to grant. */
+function scopesOf(challenge: Challenge | undefined): readonly string[] | undefined {
+  const scope = challenge?.parameters.get('scope')
+  if (scope === undefined || scope.trim() === '' || scope.length > MAX_SCOPE_LENGTH) return undefined
+  return scope.trim().split(/ +/).slice(0, MAX_SCOPES)
+}
+
+function isSame(one: Credential, other: Credential): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
+}

@@ -1,0 +1,93 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Credential } from '../interfaces.ts'
+import type { AccessToken, TokenRequest } from './token-service.ts'
+
+export interface TokenCacheComponents {
+  /** @throws {CredentialRefused}, {UpstreamError} */
+  fetch(request: TokenRequest, signal: AbortSignal): Promise<AccessToken>
+  /** Milliseconds of a clock that never goes back. */
+  now(): number
+}
+
+export interface TokenCacheOptions {
+  readonly maxTokens: number
+  /** For fetching one token. */
+  readonly fetchTimeoutMs: number
+  /** So long before its end a token counts no more. */
+  readonly marginMs: number
+}
+
+interface Held {
+  readonly token: string
+  readonly until: number
+}
+
+/**
+ * Tokens by realm, service, scopes and account, each fetched once however many wait for it. The account is an HMAC of the
+ * credential under a key of this process: tokens of different credentials never mix, and none can be told from a key.
+ */
+export class TokenCache {
+  readonly #components: TokenCacheComponents
+  readonly #options: TokenCacheOptions
+  readonly #held: LRUCache<string, Held>
+  readonly #fetching = new Map<string, Promise<string>>()
+  readonly #secret = randomBytes(32)
+
+  constructor(components: TokenCacheComponents, options: TokenCacheOptions) {
+    this.#components = components
+    this.#options = options
+    this.#held = new LRUCache({ max: options.maxTokens })
+  }
+
+  /** @throws {CredentialRefused}, {UpstreamError}; the reason of `signal` */
+  async get(request: TokenRequest, signal: AbortSignal): Promise<string> {
+    const key = this.#keyOf(request)
+    const held = this.#held.get(key)
+    if (held !== undefined && held.until > this.#components.now()) return held.token
+    return await unlessAborted(this.#fetching.get(key) ?? this.#begin(key, request), signal)
+  }
+
+  /** The registry did not take this token: it is not given again. */
+  drop(request: TokenRequest, token: string): void {
+    const key = this.#keyOf(request)
+    if (this.#held.peek(key)?.token === token) this.#held.delete(key)
+  }
+
+  /** Fetching goes on when one of those who wait for it goes away. */
+  #begin(key: string, request: TokenRequest): Promise<string> {
+    const { fetchTimeoutMs, marginMs } = this.#options
+    const { fetch, now } = this.#components
+    const fetching = fetch(request, AbortSignal.timeout(fetchTimeoutMs))
+      .then(({ token, validForMs }) => {
+        this.#held.set(key, { token, until: now() + validForMs - marginMs })
+        return token
+      })
+      .finally(() => this.#fetching.delete(key))
+    this.#fetching.set(key, fetching)
+    fetching.catch(() => {})
+    return fetching
+  }
+
+  #keyOf({ realm, service, scopes, credential }: TokenRequest): string {
+    return JSON.stringify([realm.href, service ?? null, scopes.toSorted(), this.#accountOf(credential)])
+  }
+
+  #accountOf(credential: Credential | undefined): string | null {
+    if (credential === undefined) return null
+    const parts = credential.kind === 'password' ? [credential.username, credential.password] : [credential.token]
+    return createHmac('sha256', this.#secret)
+      .update(JSON.stringify([credential.kind, ...parts]))
+      .digest('base64')
+  }
+}
+
+/** What `promise` gives, unless `signal` aborts before. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

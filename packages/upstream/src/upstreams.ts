@@ -1,0 +1,117 @@
+import { lookup } from 'node:dns/promises'
+import { LRUCache } from 'lru-cache'
+import type { CredentialComponents } from './credentials/components.ts'
+import type { UpstreamRegistry, Upstreams } from './interfaces.ts'
+import { DEFAULT_LIMITS, type UpstreamLimits } from './limits.ts'
+import type { OpenedRegistry } from './registry/open-registry.ts'
+import type { RegistrySettings, UpstreamsSettings } from './settings.ts'
+
+export interface UpstreamsComponents {
+  readonly log: CredentialComponents['log']
+  /** The environment, for sources of credentials. */
+  readonly env: CredentialComponents['env']
+}
+
+export interface UpstreamsOptions {
+  readonly userAgent: string
+  readonly limits?: Partial<UpstreamLimits>
+}
+
+/** Registries that are not listed, of which each holds its own connections and tokens. */
+const MAX_OTHERS = 50
+const DOCKER_HUB = 'https://registry-1.docker.io'
+
+/** Where a registry is that nothing was said of. @param host as repositories name it, such as `docker.io` */
+export function originOfRegistry(host: string): string {
+  return host === 'docker.io' ? DOCKER_HUB : `https://${host}`
+}
+
+/** The registries that may be asked. Nothing is loaded, and nothing connected to, before one is asked something. */
+export function openUpstreams(
+  components: UpstreamsComponents,
+  settings: UpstreamsSettings,
+  options: UpstreamsOptions
+): Upstreams {
+  return new UpstreamSet(components, settings, options)
+}
+
+class UpstreamSet implements Upstreams {
+  readonly #components: UpstreamsComponents
+  readonly #settings: UpstreamsSettings
+  readonly #options: UpstreamsOptions
+  readonly #listed: ReadonlyMap<string, LazyRegistry>
+  readonly #excluded: ReadonlySet<string>
+  readonly #others = new LRUCache<string, LazyRegistry>({
+    max: MAX_OTHERS,
+    dispose: (registry) => void registry.close()
+  })
+
+  constructor(components: UpstreamsComponents, settings: UpstreamsSettings, options: UpstreamsOptions) {
+    this.#components = components
+    this.#settings = settings
+    this.#options = options
+    this.#excluded = new Set(settings.excluded)
+    this.#listed = new Map(settings.registries.map((registry) => [registry.host, this.#open(registry, true)]))
+  }
+
+  get defaultHost(): string | undefined {
+    const { defaultHost } = this.#settings
+    return defaultHost === undefined || this.get(defaultHost) === undefined ? undefined : defaultHost
+  }
+
+  get(host: string): UpstreamRegistry | undefined {
+    if (this.#excluded.has(host)) return undefined
+    const known = this.#listed.get(host) ?? this.#others.get(host)
+    if (known !== undefined || this.#settings.others === 'none') return known
+    const registry = this.#open({ host, url: originOfRegistry(host), realmHosts: [] }, false)
+    this.#others.set(host, registry)
+    return registry
+  }
+
+  async close(): Promise<void> {
+    const open = [...this.#listed.values(), ...this.#others.values()]
+    await Promise.all(open.map((registry) => registry.close()))
+  }
+
+  #open(settings: RegistrySettings, listed: boolean): LazyRegistry {
+    const { userAgent, limits } = this.#options
+    return new LazyRegistry(settings.host, async () => {
+      const { openRegistry } = await import('./registry/open-registry.ts')
+      const resolve = (host: string) => lookup(host, { all: true })
+      const components = { ...this.#components, resolve, now: () => performance.now() }
+      return openRegistry(components, settings, { listed, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
+    })
+  }
+}
+
+/** A registry that is opened when it is asked the first time; what fails then is tried anew the next time. */
+class LazyRegistry implements UpstreamRegistry {
+  readonly host: string
+  readonly #open: () => Promise<OpenedRegistry>
+  #opened: Promise<OpenedRegistry> | undefined
+
+  constructor(host: string, open: () => Promise<OpenedRegistry>) {
+    this.host = host
+    this.#open = open
+  }
+
+  readonly headManifest: UpstreamRegistry['headManifest'] = async (...asked) =>
+    (await this.#get()).headManifest(...asked)
+  readonly getManifest: UpstreamRegistry['getManifest'] = async (...asked) => (await this.#get()).getManifest(...asked)
+  readonly headBlob: UpstreamRegistry['headBlob'] = async (...asked) => (await this.#get()).headBlob(...asked)
+  readonly openBlob: UpstreamRegistry['openBlob'] = async (...asked) => (await this.#get()).openBlob(...asked)
+  readonly referrers: UpstreamRegistry['referrers'] = async (...asked) => (await this.#get()).referrers(...asked)
+  readonly listTags: UpstreamRegistry['listTags'] = async (...asked) => (await this.#get()).listTags(...asked)
+
+  async close(): Promise<void> {
+    await (await this.#opened?.catch(() => undefined))?.close()
+  }
+
+  #get(): Promise<OpenedRegistry> {
+    this.#opened ??= this.#open().catch((error: unknown) => {
+      this.#opened = undefined
+      throw error
+    })
+    return this.#opened
+  }
+}
