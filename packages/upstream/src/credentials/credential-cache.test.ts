@@ -66,6 +66,8 @@ describe('what a source gave', () => {
     }
     node.nowMs = NOW_MS + HOUR_MS
     await expect(get()).rejects.toMatchObject({ code: 'CREDENTIALS_UNAVAILABLE', message: 'the source is down' })
+    await expect(get()).rejects.toMatchObject({ code: 'CREDENTIALS_UNAVAILABLE' })
+    expect(source.asked).toBe(6)
     source.fails = false
     node.nowMs += 3_000
     expect(await get()).toBe('value 7')

@@ -48,7 +48,7 @@ export class DockerAuths {
   find(host: string, repository: string): Credential | undefined {
     const { auths } = this.#config
     for (let path = `${host}/${repository}`; path.includes('/'); path = path.slice(0, path.lastIndexOf('/'))) {
-      const credential = Object.hasOwn(auths, path) ? credentialOf(auths[path]) : undefined
+      const credential = credentialOf(auths[path])
       if (credential !== undefined) return credential
     }
     const fitting = Object.entries(auths).filter(([key]) => isRegistryKey(key) && hostOf(key) === host)

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
-import { serve } from './credential-fixture.ts'
+import { SECRET, serve } from './credential-fixture.ts'
 
 /**
  * The API of ECR and of ECR Public as far as a pull needs it: JSON 1.1 by POST, one path, the action in a header, signed
@@ -35,7 +35,9 @@ export class FakeEcr {
     })
     response.setHeader('content-type', 'application/x-amz-json-1.1')
     if (this.fails !== undefined) {
-      response.writeHead(this.fails.status).end(JSON.stringify({ __type: this.fails.type, message: 'no' }))
+      response
+        .writeHead(this.fails.status)
+        .end(JSON.stringify({ __type: this.fails.type, message: `${SECRET} may not` }))
       return
     }
     const data = {
