@@ -5,6 +5,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeHeads, decodeNotice, decodeNoticeRequest } from '../../packages/mesh/src/notices/messages.ts'
 import {
+  decodeMembers,
+  decodePrefetchMessage,
+  decodeReport,
+  encodeMembers,
+  encodePrefetchMessage,
+  encodeReport
+} from '../../packages/mesh/src/prefetch/messages.ts'
+import {
   decodeDeleteAnswer,
   decodeListAnswer,
   decodePushAnswer,
@@ -75,6 +83,17 @@ const DECODERS: Record<string, [decode: (bytes: Buffer) => unknown, sample: Buff
   'a token': [decodeTokenAnswer, Buffer.from(encode({ token: 'a.b.c' }))],
   'a request about notices': [decodeNoticeRequest, HEADS],
   'heads of notices': [decodeHeads, HEADS],
+  'a request to fetch': [
+    decodePrefetchMessage,
+    Buffer.from(
+      encodePrefetchMessage({ op: 'fetch', request: { reference: 'team/app:1', platform: 'all', deadlineMs: 5 } })
+    )
+  ],
+  'a report of a fetch': [
+    decodeReport,
+    Buffer.from(encodeReport({ state: 'done', size: 5, heldBytes: 5, receivedBytes: 3, digest: DIGEST }))
+  ],
+  members: [decodeMembers, Buffer.from(encodeMembers([{ ...PEER, zone: 'eu', role: 'node' }]))],
   'a notice': [decodeNotice, Buffer.from(encode({ envelope: Buffer.alloc(20) }))]
 }
 

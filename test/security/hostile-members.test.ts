@@ -26,7 +26,7 @@ import { type Usage, Victim } from './support/victim.ts'
 const MIB = 1024 * 1024
 const MAX_GROWTH_BYTES = 300 * MIB
 const MAX_WAIT_MS = 15_000
-const RPC_PROTOCOLS = [PROTOCOL.hello, PROTOCOL.tag, PROTOCOL.notice]
+const RPC_PROTOCOLS = [PROTOCOL.hello, PROTOCOL.tag, PROTOCOL.notice, PROTOCOL.prefetch]
 
 const sandbox = useSandbox()
 let victim: Victim

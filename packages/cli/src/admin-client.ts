@@ -1,10 +1,20 @@
-import type { ImageSummary, NodeStatus, PeerSummary, PullEvent, TransferSummary } from '@layermesh/node'
+import type { ImageSummary, NodeStatus, PeerSummary, PrefetchEvent, PullEvent, TransferSummary } from '@layermesh/node'
 import { CliFailure } from './failure.ts'
 
 const DEADLINE_MS = 10_000
 /** A little more than the node itself takes at most. */
 const ACTION_DEADLINE_MS = 35_000
 const MAX_LINE_LENGTH = 1024 * 1024
+
+/** What nodes are to fetch, and which nodes that are. */
+export interface PrefetchInput {
+  readonly reference: string
+  readonly nodes: readonly string[]
+  readonly zones: readonly string[]
+  readonly all: boolean
+  readonly platform?: string
+  readonly deadlineMs?: number
+}
 
 /** Asks the admin API of a running node. Every failure is a {@link CliFailure} that says what to do. */
 export class AdminClient {
@@ -34,13 +44,13 @@ export class AdminClient {
   }
 
   /** Has the node bring an image; the last event is `done` or `error`. */
-  async *pull(reference: string, deadlineMs?: number): AsyncGenerator<PullEvent, void, undefined> {
-    const response = await this.ask('pull', {
-      method: 'POST',
-      headers: { ...this.authorization(), 'content-type': 'application/json' },
-      body: JSON.stringify({ reference, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
-    })
-    for await (const line of this.lines(response)) yield parseJson<PullEvent>(line, this.#base)
+  pull(reference: string, deadlineMs?: number): AsyncGenerator<PullEvent, void, undefined> {
+    return this.stream('pull', { reference, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
+  }
+
+  /** Has the node have others bring an image; the last event is `done` or `error`. */
+  prefetch(input: PrefetchInput): AsyncGenerator<PrefetchEvent, void, undefined> {
+    return this.stream('prefetch', input)
   }
 
   /**
@@ -57,6 +67,15 @@ export class AdminClient {
     }
     const body = JSON.stringify(input)
     return this.read<T>(path, { method, headers: { ...headers, 'content-type': 'application/json' }, body, signal })
+  }
+
+  private async *stream<T>(name: string, input: unknown): AsyncGenerator<T, void, undefined> {
+    const response = await this.ask(name, {
+      method: 'POST',
+      headers: { ...this.authorization(), 'content-type': 'application/json' },
+      body: JSON.stringify(input)
+    })
+    for await (const line of this.lines(response, name)) yield parseJson<T>(line, this.#base)
   }
 
   private get<T>(name: string): Promise<T> {
@@ -79,7 +98,7 @@ export class AdminClient {
     throw new CliFailure('FAILED', `the node at ${this.#base.origin} refused: ${await reasonOf(response)}`)
   }
 
-  private async *lines(response: Response): AsyncGenerator<string, void, undefined> {
+  private async *lines(response: Response, what: string): AsyncGenerator<string, void, undefined> {
     const decoder = new TextDecoder()
     let rest = ''
     try {
@@ -90,7 +109,7 @@ export class AdminClient {
         yield* parts
       }
     } catch (cause) {
-      throw new CliFailure('FAILED', `the node at ${this.#base.origin} broke off the pull; ask again to go on`, {
+      throw new CliFailure('FAILED', `the node at ${this.#base.origin} broke off the ${what}; ask again to go on`, {
         cause
       })
     }

@@ -6,6 +6,7 @@ import { addHistoryCommands } from './commands/history.ts'
 import { addIdentityCommands } from './commands/identity.ts'
 import { addMembershipCommands } from './commands/membership.ts'
 import { addNodeCommand } from './commands/node.ts'
+import { addPrefetchCommand } from './commands/prefetch.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
 import { addTokenCommands } from './commands/token.ts'
@@ -41,6 +42,7 @@ export function createProgram(context: CommandContext): Command {
   addNodeCommand(program, context)
   addViewCommands(program, context)
   addPullCommand(program, context)
+  addPrefetchCommand(program, context)
   addHistoryCommands(program, context)
   addIdentityCommands(program, context)
   addSeedsCommands(program, context)

@@ -1,10 +1,10 @@
 import { parseDigest, parseRepository, parseTag } from '@layermesh/oci'
 import { expect, it } from 'vitest'
-import { createPullDisplay, renderBars } from './pull-display.ts'
+import { createPullDisplay, renderParts } from './pull-display.ts'
 import { FakeOutput } from './testing/fake-context.ts'
 
 const MIB = 1024 * 1024
-const WIDE = { columns: 200, rows: 50 }
+const WIDE = { rows: 50 }
 
 function part(name: string, heldBytes: number, size = 10 * MIB) {
   return { digest: parseDigest(`sha256:${name.repeat(64)}`), mediaType: 'layer', size, heldBytes, sources: [] }
@@ -24,7 +24,7 @@ const DONE = {
 } as const
 
 it('draws a bar for each part', () => {
-  const [half, whole, empty] = renderBars([part('a', 5 * MIB), part('b', 10 * MIB), part('c', 0, 0)], WIDE)
+  const [half, whole, empty] = renderParts([part('a', 5 * MIB), part('b', 10 * MIB), part('c', 0, 0)], WIDE)
   expect(half).toContain(`sha256:aaaaaaaaaaaa [${'#'.repeat(15)}${'.'.repeat(15)}]`)
   expect(half).toContain('5.0 MiB of 10.0 MiB')
   expect(whole).toContain(`[${'#'.repeat(30)}]`)
@@ -32,8 +32,12 @@ it('draws a bar for each part', () => {
 })
 
 it('draws no more than the terminal holds, what is unfinished first', () => {
-  const parts = [...'0123456789'].map((name) => part(name, name === '9' ? 1 : 10 * MIB))
-  const lines = renderBars(parts, { columns: 40, rows: 6 })
+  const out = new FakeOutput({ isTerminal: true, columns: 40, rows: 6 })
+  const display = createPullDisplay(out, false)
+  for (const name of '0123456789') {
+    display.show({ type: 'progress', progress: part(name, name === '9' ? 1 : 10 * MIB) })
+  }
+  const lines = out.text.split('\u001b[J').at(-1)?.trimEnd().split('\n') ?? []
   expect(lines).toHaveLength(4)
   expect(lines[0]).toContain('sha256:999')
   for (const line of lines) expect(line.length).toBeLessThan(40)

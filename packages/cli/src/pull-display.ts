@@ -1,5 +1,6 @@
 import type { PullEvent, PullProgress, PullResult } from '@layermesh/node'
 import type { Output } from './context.ts'
+import { Drawing, renderBar } from './drawing.ts'
 import { formatBytes, nameOfSource, printable, shortDigest } from './format.ts'
 
 /** Shows how far a pull is. */
@@ -31,48 +32,42 @@ class LineDisplay implements PullDisplay {
   }
 }
 
-const UP_AND_CLEAR = (lines: number) => (lines === 0 ? '' : `\u001b[${lines}A\u001b[J`)
-
 class BarDisplay implements PullDisplay {
   readonly #out: Output
+  readonly #drawing: Drawing
   readonly #parts = new Map<string, PullProgress>()
-  #drawn = 0
 
   constructor(out: Output) {
     this.#out = out
+    this.#drawing = new Drawing(out)
   }
 
   show(event: PullEvent): void {
     if (event.type === 'progress') this.#parts.set(event.progress.digest, event.progress)
-    const lines = renderBars([...this.#parts.values()], this.#out)
     const end = event.type === 'done' ? formatResult(event.result) : ''
-    this.#out.write(`${UP_AND_CLEAR(this.#drawn)}${lines.map((line) => `${line}\n`).join('')}${end}`)
-    this.#drawn = lines.length
+    this.#drawing.draw(renderParts([...this.#parts.values()], this.#out), end)
   }
 }
 
-const BAR_WIDTH = 30
 const NUMBERS_WIDTH = 22
 
-/** One bar for each part, none wider than the terminal, no more than fit in it: what is unfinished comes first. */
-export function renderBars(
-  parts: readonly PullProgress[],
-  { columns, rows }: Pick<Output, 'columns' | 'rows'>
-): string[] {
-  const room = Math.max(1, rows - 2)
-  const unfinishedFirst = [...parts].sort((a, b) => Number(isWhole(a)) - Number(isWhole(b)))
-  const shown = parts.length <= room ? parts : unfinishedFirst.slice(0, room)
-  return shown.map((part) => renderBar(part).slice(0, columns - 1))
+/** One line for each part; when they do not fit in the terminal, what is unfinished comes first. */
+export function renderParts(parts: readonly Part[], { rows }: Pick<Output, 'rows'>): string[] {
+  const fits = parts.length <= Math.max(1, rows - 2)
+  const shown = fits ? parts : [...parts].sort((a, b) => Number(isWhole(a)) - Number(isWhole(b)))
+  return shown.map(renderPart)
 }
 
-function renderBar(part: PullProgress): string {
+/** What is shown of a part of an image. */
+export type Part = Pick<PullProgress, 'digest' | 'size' | 'heldBytes'>
+
+function renderPart(part: Part): string {
   const { digest, size, heldBytes } = part
-  const filled = isWhole(part) ? BAR_WIDTH : Math.floor((BAR_WIDTH * heldBytes) / size)
   const numbers = isWhole(part) ? formatBytes(size) : `${formatBytes(heldBytes)} of ${formatBytes(size)}`
-  return `${shortDigest(digest)} [${'#'.repeat(filled).padEnd(BAR_WIDTH, '.')}] ${numbers.padStart(NUMBERS_WIDTH)}`
+  return `${shortDigest(digest)} ${renderBar(heldBytes, size)} ${numbers.padStart(NUMBERS_WIDTH)}`
 }
 
-function isWhole({ size, heldBytes }: PullProgress): boolean {
+function isWhole({ size, heldBytes }: Part): boolean {
   return heldBytes >= size
 }
 

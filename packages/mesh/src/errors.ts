@@ -7,6 +7,8 @@ export type MeshErrorCode =
   | 'PEER_IDENTITY'
   /** The peer did not prove that it knows the cluster secret. */
   | 'NOT_A_MEMBER'
+  /** The peer speaks no such protocol: its program is another version. */
+  | 'UNSUPPORTED'
   /** The peer was not done in time. */
   | 'DEADLINE'
   /** Sources ran dry in the middle of a blob. */

@@ -266,3 +266,53 @@ export type RefusalReason =
   | 'surplus'
   /** The secret or ticket that it was let in by counts no more. */
   | 'lapsed'
+
+/** A member of the mesh, by its own word or by that of a peer which is connected to it. */
+export interface MeshMember {
+  readonly peerId: string
+  /** `unknown` before it told. */
+  readonly zone: string
+  readonly role: 'seed' | 'node'
+}
+
+/** An image that a node has another one fetch. */
+export interface PrefetchRequest {
+  /** `[host/]name[:tag][@digest]` */
+  readonly reference: string
+  /** `os/architecture[/variant]`, or `all`; undefined is the platform of the node that fetches. */
+  readonly platform?: string
+  /** How long it is wanted, in ms. */
+  readonly deadlineMs: number
+}
+
+/** How far a node is with an image. */
+export interface PrefetchReport {
+  /** `waiting`: others come first; `done`: all of it is here. */
+  readonly state: 'waiting' | 'fetching' | 'done'
+  /** Length of all parts as far as they are known, in bytes. */
+  readonly size: number
+  /** How many of them are here. */
+  readonly heldBytes: number
+  /** How many were taken in for this. */
+  readonly receivedBytes: number
+  /** Of the manifest, once it is done. */
+  readonly digest?: Digest
+}
+
+/** Fetches images for others; `node` implements it. */
+export interface PrefetchHandler {
+  /**
+   * Yields how far it is, now and then, and at last `done`. The work ends a while after the last who asked for it left.
+   * @throws {OciError} DENIED, TOOMANYREQUESTS, and what kept the image from coming
+   */
+  fetch(from: string, request: PrefetchRequest, signal: AbortSignal): AsyncIterable<PrefetchReport>
+}
+
+/** Has one peer fetch an image. */
+export interface PrefetchClient {
+  /**
+   * Yields what the peer tells; the last report is `done`.
+   * @throws {MeshError} PEER_UNREACHABLE, PEER_MISBEHAVED, DEADLINE, UNSUPPORTED; {OciError} what the peer answered
+   */
+  fetch(peerId: string, request: PrefetchRequest, signal: AbortSignal): AsyncIterable<PrefetchReport>
+}

@@ -7,6 +7,7 @@ export const PROTOCOL = Object.freeze({
   tag: '/layermesh/tag/1.0.0',
   blob: '/layermesh/blob/1.0.0',
   notice: '/layermesh/notice/1.0.0',
+  prefetch: '/layermesh/prefetch/1.0.0',
   dht: '/layermesh/kad/1.0.0'
 })
 
@@ -62,7 +63,24 @@ export const LIMITS = Object.freeze({
   tagPerSecond: 300,
   noticeBurst: 500,
   noticePerSecond: 50,
+  prefetchBurst: 64,
+  prefetchPerSecond: 4,
   floodBanMs: 60_000,
+  /** Whoever has a node fetch an image hears of it at most and at least so often, and waits so long for a word. */
+  prefetchReportEveryMs: 500,
+  prefetchHeartbeatMs: 5_000,
+  prefetchSilenceMs: 20_000,
+  /** No image is fetched for another node longer than this. */
+  prefetchDeadlineMs: 24 * 60 * 60_000,
+  /** Connecting to a node that is to fetch, with the search for where it is. */
+  prefetchDialDeadlineMs: 10_000,
+  /** Peers told of in one answer to `members`, and addresses of each. */
+  membersPerAnswer: 1_024,
+  addressesPerMember: 2,
+  /** All members are looked for: so many are asked at one time, so long, until so many are known. */
+  memberWalkConcurrency: 16,
+  memberWalkDeadlineMs: 30_000,
+  membersFound: 10_000,
   /** Streams that one peer may have open here on one connection, of all protocols together and of each of ours. */
   inboundStreamsPerConnection: 256,
   inboundStreamsPerPeer: 32,

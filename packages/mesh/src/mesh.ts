@@ -10,9 +10,12 @@ import type {
   BlobRequest,
   MembershipPolicy,
   MembershipQuestion,
+  MeshMember,
   MeshObserver,
   NoticeBoard,
   PeerSummary,
+  PrefetchClient,
+  PrefetchHandler,
   TagClient,
   TagDirectory,
   TagHandler,
@@ -29,6 +32,9 @@ import { Neighbours } from './network/neighbours.ts'
 import { type Introduction, PeerDirectory } from './network/peer-directory.ts'
 import { parseJoinAddress, type Resolve, Supervisor } from './network/supervisor.ts'
 import { Notices } from './notices/notices.ts'
+import { walkMembers } from './prefetch/member-walk.ts'
+import type { KnownMember } from './prefetch/messages.ts'
+import { PrefetchProtocolClient, servePrefetch } from './prefetch/prefetch-protocol.ts'
 import { DhtTagDirectory } from './tags/directory.ts'
 import { type OpenTrustedRecord, tagRecordRules } from './tags/record-rules.ts'
 import { serveTags, TagProtocolClient } from './tags/tag-protocol.ts'
@@ -96,6 +102,9 @@ export interface TransferLimits {
 export class Mesh {
   readonly tags: TagClient
   readonly tagDirectory: TagDirectory
+  /** Has peers fetch images. */
+  readonly prefetches: PrefetchClient
+  readonly #prefetchClient: PrefetchProtocolClient
   readonly #host: MeshHost
   readonly #datastore: { close(): Promise<void> }
   readonly #admissions: Admissions
@@ -167,6 +176,8 @@ export class Mesh {
     this.#notices = new Notices({ host, directory, board: components.board, log })
     this.#tagClient = new TagProtocolClient(host)
     this.tags = this.#tagClient
+    this.#prefetchClient = new PrefetchProtocolClient(host)
+    this.prefetches = this.#prefetchClient
     this.tagDirectory = new DhtTagDirectory(host, components.openTrustedRecord)
   }
 
@@ -213,8 +224,8 @@ export class Mesh {
     return this.#host.getMultiaddrs().map((address) => address.toString())
   }
 
-  /** Listens, answers peers with `tagHandler` and joins. */
-  async start(tagHandler: TagHandler): Promise<void> {
+  /** Listens, answers peers with these handlers and joins. */
+  async start(tagHandler: TagHandler, prefetchHandler: PrefetchHandler): Promise<void> {
     await this.#directory.start()
     await this.#serving.start()
     await serveTags(this.#host, tagHandler, {
@@ -222,6 +233,14 @@ export class Mesh {
       onFlood: (peerId) => this.#directory.flooded(peerId),
       onMalformed: (peerId) => this.#directory.sentMalformed(peerId)
     })
+    await servePrefetch(
+      { host: this.#host, handler: prefetchHandler, members: () => this.neighbours() },
+      {
+        onFailure: (peerId, error) => this.#log.debug({ peerId, err: error }, 'a prefetch for a peer ended'),
+        onFlood: (peerId) => this.#directory.flooded(peerId),
+        onMalformed: (peerId) => this.#directory.sentMalformed(peerId)
+      }
+    )
     await this.#notices.start()
     await this.#host.start()
     this.#supervisor.start()
@@ -275,6 +294,33 @@ export class Mesh {
   /** Peer ids of those that this node is connected to. */
   connected(): string[] {
     return this.#directory.connected()
+  }
+
+  /** All other members of the mesh that can be found: see {@link walkMembers}. */
+  async members(signal: AbortSignal): Promise<MeshMember[]> {
+    const options = {
+      self: this.peerId,
+      concurrency: LIMITS.memberWalkConcurrency,
+      maxMembers: LIMITS.membersFound
+    }
+    const components = {
+      connected: () => this.peers(),
+      ask: (peerId: string, deadline: AbortSignal) => this.#prefetchClient.members(peerId, deadline),
+      learn: (member: KnownMember) => this.#directory.learn(member)
+    }
+    const deadline = AbortSignal.timeout(LIMITS.memberWalkDeadlineMs)
+    return await walkMembers(components, options, AbortSignal.any([signal, deadline]))
+  }
+
+  /** Those that are connected, with what they told of themselves and where they listen. */
+  private async neighbours(): Promise<KnownMember[]> {
+    const peers = this.peers()
+    const places = await this.#directory.addressesOf(
+      peers.map(({ peerId }) => peerId),
+      LIMITS.membersPerAnswer
+    )
+    const addresses = new Map(places.map((place) => [place.peerId, place.addresses]))
+    return peers.map(({ peerId, zone, role }) => ({ peerId, zone, role, addresses: addresses.get(peerId) ?? [] }))
   }
 
   peers(): PeerSummary[] {

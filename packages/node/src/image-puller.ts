@@ -3,8 +3,10 @@ import type { TransferSource, TransferSummary } from '@layermesh/mesh'
 import {
   type Descriptor,
   type Digest,
+  formatPlatform,
   type ImageReference,
   isManifestType,
+  isPlatform,
   OciError,
   type Platform,
   parseManifest,
@@ -23,9 +25,12 @@ export interface ImagePullerComponents {
   fetch(digest: Digest, size: number, signal: AbortSignal): Promise<BlobReader | undefined>
   /** How far a blob is, or how it came if that was not long ago. */
   transferOf(digest: Digest): TransferSummary | undefined
-  /** The platform whose images are brought, out of an index. */
+  /** The platform of this host, whose images are brought out of an index when no other one is asked for. */
   readonly platform: Platform
 }
+
+/** Which images are brought out of an index; undefined: that of this host, and all of them when none says that it is. */
+export type WantedPlatform = Platform | 'all' | undefined
 
 type OnProgress = (progress: PullProgress) => void
 
@@ -42,10 +47,15 @@ export class ImagePuller {
   }
 
   /** @throws {OciError} MANIFEST_UNKNOWN, BLOB_UNKNOWN */
-  async pull(reference: ImageReference, onProgress: OnProgress, signal: AbortSignal): Promise<PullResult> {
+  async pull(
+    reference: ImageReference,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    platform?: WantedPlatform
+  ): Promise<PullResult> {
     const { repository, tag } = reference
     const digest = reference.digest ?? (await this.resolve(reference, signal))
-    const pull = new OnePull(this.#components, repository, onProgress, signal)
+    const pull = new OnePull(this.#components, repository, { onProgress, signal, platform })
     const manifest = await pull.manifest(digest, 0)
     return {
       repository,
@@ -75,11 +85,21 @@ class OnePull {
   readonly #repository: Repository
   readonly #onProgress: OnProgress
   readonly #signal: AbortSignal
+  readonly #platform: WantedPlatform
   readonly #sources = new Map<string, TransferSource>()
 
-  constructor(components: ImagePullerComponents, repository: Repository, onProgress: OnProgress, signal: AbortSignal) {
+  constructor(
+    components: ImagePullerComponents,
+    repository: Repository,
+    {
+      onProgress,
+      signal,
+      platform
+    }: { readonly onProgress: OnProgress; readonly signal: AbortSignal; readonly platform: WantedPlatform }
+  ) {
     this.#components = components
     this.#repository = repository
+    this.#platform = platform
     this.#onProgress = onProgress
     this.#signal = signal
   }
@@ -103,15 +123,23 @@ class OnePull {
     return manifest
   }
 
-  /** The children for this host's platform, and all of them when none says that it is. */
+  /** @throws {OciError} MANIFEST_UNKNOWN when there is none for a platform that was asked for */
   private wantedOf(children: readonly Descriptor[]): readonly Descriptor[] {
-    const { os, architecture } = this.#components.platform
     const manifests = children.filter((child) => isManifestType(child.mediaType))
-    const matching = manifests.filter(({ platform }) => platform?.os === os && platform.architecture === architecture)
-    return matching.length > 0 ? matching : manifests
+    if (this.#platform === 'all') return manifests
+    const wanted = this.#platform ?? this.#components.platform
+    const matching = manifests.filter(({ platform }) => isPlatform(platform, wanted))
+    if (matching.length > 0) return matching
+    if (this.#platform === undefined) return manifests
+    throw new OciError('MANIFEST_UNKNOWN', `the image is not there for ${formatPlatform(wanted)}`)
   }
 
   private async blobs(descriptors: readonly Descriptor[]): Promise<void> {
+    // All that is to come is told of before any of it comes, so that whoever watches knows how much it is.
+    for (const { digest, mediaType, size } of descriptors) {
+      const here = (await this.#components.content.blobs.stat(digest)) !== undefined
+      this.#onProgress({ digest, mediaType, size, heldBytes: here ? size : 0, sources: [] })
+    }
     const queue = new PQueue({ concurrency: BLOBS_AT_ONCE })
     await queue.addAll(descriptors.map((descriptor) => () => this.blob(descriptor)))
   }

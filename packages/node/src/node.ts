@@ -13,6 +13,7 @@ import { createNodeMesh } from './node-mesh.ts'
 import { openIdentity, openNodeTrust } from './node-trust.ts'
 import { LiveView } from './node-view.ts'
 import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
+import { openPrefetch } from './prefetch/open-prefetch.ts'
 import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { Refusals } from './tags/refusals.ts'
@@ -135,14 +136,17 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     ...(access && role === 'seed' && { tokens: access.tokenIssuer })
   })
   started.add(() => mesh.stop())
-  await mesh.start(backend.tagHandler)
+  const prefetching = openPrefetch({ mesh, puller: backend.puller, trust, log }, config)
+  started.add(() => prefetching.stop())
+  await mesh.start(backend.tagHandler, prefetching.service)
   const watch = seedSets && new SeedSetWatch({ peerId, role, seedSets, trust, log, now: Date.now })
   seedSets?.onChange(renewSoon)
   for (const part of [backend.images, backend.authority, watch, trusted.rosterAuthority]) {
     part?.start()
     started.add(() => part?.stop())
   }
-  return { identity, trusted, content, metrics, mesh, access, backend, upstreams, ...opened }
+  const { prefetcher } = prefetching
+  return { identity, trusted, content, metrics, mesh, access, backend, prefetcher, upstreams, ...opened }
 }
 
 async function startListeners(

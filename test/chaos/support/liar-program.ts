@@ -120,7 +120,11 @@ async function startMesh(init: LiarInit, store: ContentStore): Promise<Mesh> {
       findWithinMs: FIND_WITHIN_MS
     }
   )
-  await mesh.start(silent)
+  await mesh.start(silent, {
+    fetch: () => {
+      throw new Error('fetches nothing for others')
+    }
+  })
   return mesh
 }
 

@@ -1,10 +1,10 @@
-import { isOciError, parseImageReference } from '@layermesh/oci'
 import type { Command } from 'commander'
 import { type AdminFlags, addAdminFlags, connectForViews } from '../admin-place.ts'
 import type { CommandContext } from '../context.ts'
+import { readDuration } from '../durations.ts'
 import { CliFailure } from '../failure.ts'
 import { createPullDisplay } from '../pull-display.ts'
-import { withoutRegistry } from '../registry-name.ts'
+import { checkReference, withoutRegistry } from '../registry-name.ts'
 
 interface PullFlags extends AdminFlags {
   readonly deadline?: string
@@ -19,7 +19,7 @@ export function addPullCommand(program: Command, context: CommandContext): void 
     .option('--deadline <DURATION>', 'give up after so long, such as 10m; what came is kept')
   addAdminFlags(command).action(async (reference: string, flags: PullFlags) => {
     const client = await connectForViews(flags, context)
-    const deadlineMs = await readDeadline(flags.deadline)
+    const deadlineMs = flags.deadline === undefined ? undefined : await readDuration('--deadline', flags.deadline)
     checkReference(reference)
     const { registry } = await client.status()
     const display = createPullDisplay(context.out, flags.json === true)
@@ -31,21 +31,4 @@ export function addPullCommand(program: Command, context: CommandContext): void 
     }
     throw new CliFailure('FAILED', `the node ended the pull of ${reference} early; ask again to go on`)
   })
-}
-
-function checkReference(reference: string): void {
-  try {
-    parseImageReference(reference)
-  } catch (error) {
-    if (!isOciError(error)) throw error
-    throw new CliFailure('USAGE', `${reference} names no image: ${error.message}`, { cause: error })
-  }
-}
-
-async function readDeadline(text: string | undefined): Promise<number | undefined> {
-  if (text === undefined) return undefined
-  const { parseDuration } = await import('@layermesh/node')
-  const deadlineMs = parseDuration(text)
-  if (deadlineMs) return deadlineMs
-  throw new CliFailure('USAGE', `--deadline: expected a duration such as 30s or 10m, not ${text}`)
 }

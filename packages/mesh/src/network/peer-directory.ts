@@ -143,10 +143,13 @@ export class PeerDirectory {
     return this.#isShutOut(peerId)
   }
 
-  /** Addresses of peers, for others who look for them; peers without a known address are left out. */
-  async addressesOf(peerIds: readonly string[]): Promise<PeerAddresses[]> {
+  /**
+   * Addresses of peers, for others who look for them; peers without a known address are left out.
+   * @param max of how many
+   */
+  async addressesOf(peerIds: readonly string[], max: number = LIMITS.peersPerAnswer): Promise<PeerAddresses[]> {
     const found = await Promise.all(
-      peerIds.slice(0, LIMITS.peersPerAnswer).map(async (peerId) => {
+      peerIds.slice(0, max).map(async (peerId) => {
         const peer = await this.#host.peerStore.get(parsePeerId(peerId)).catch(() => undefined)
         const addresses = (peer?.addresses ?? []).map(({ multiaddr: address }) => address.toString())
         return {

@@ -1,3 +1,4 @@
+import { isOciError } from '@layermesh/oci'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { lpStream } from '@libp2p/utils'
@@ -38,6 +39,51 @@ export async function call(
   }
 }
 
+export interface ConverseOptions<T> extends RpcOptions {
+  /** The peer has so long for each message. */
+  readonly silenceMs: number
+  read(message: Uint8Array): T
+  isLast(message: T): boolean
+}
+
+/**
+ * Sends one request and yields the messages that follow up to the last; `deadlineMs` is for getting through to the peer.
+ * A caller that leaves before ends the work of the peer.
+ * @throws {MeshError} as {@link call}, and UNSUPPORTED; what `read` throws
+ */
+export async function* converse<T>(
+  host: Libp2p,
+  peerId: string,
+  request: Uint8Array,
+  options: ConverseOptions<T>
+): AsyncGenerator<T, void, undefined> {
+  const opening = AbortSignal.any([options.signal, AbortSignal.timeout(options.deadlineMs)])
+  let stream: Stream | undefined
+  let isDone = false
+  try {
+    stream = await host.dialProtocol(parsePeerId(peerId), options.protocol, { signal: opening })
+    const messages = lpStream(stream, { maxDataLength: LIMITS.rpcMessageBytes })
+    await messages.write(request, { signal: opening })
+    while (!isDone) {
+      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.silenceMs)])
+      const message = options.read((await messages.read({ signal })).subarray())
+      isDone = options.isLast(message)
+      yield message
+    }
+  } catch (cause) {
+    throw isOciError(cause) ? cause : toMeshError(cause, peerId, options)
+  } finally {
+    if (isDone) stream?.close({ signal: AbortSignal.timeout(options.deadlineMs) }).catch(() => {})
+    else stream?.abort(new MeshError('DEADLINE', 'nobody waits any longer', { peerId }))
+  }
+}
+
+/** The messages of one stream, each with its length in front. */
+export interface Conversation {
+  read(): Promise<Uint8Array>
+  write(message: Uint8Array): Promise<void>
+}
+
 export interface ServeOptions {
   readonly deadlineMs: number
   /** Requests that one peer may send: so many at once, then so many per second. */
@@ -54,6 +100,18 @@ export async function serve(
   host: Libp2p,
   protocol: string,
   answer: (peerId: string, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>,
+  options: ServeOptions
+): Promise<void> {
+  const converse = async (peerId: string, messages: Conversation, signal: AbortSignal): Promise<void> =>
+    await messages.write(await answer(peerId, await messages.read(), signal))
+  await serveConversations(host, protocol, converse, options)
+}
+
+/** The same where more than one message follows the request. */
+export async function serveConversations(
+  host: Libp2p,
+  protocol: string,
+  converse: (peerId: string, messages: Conversation, signal: AbortSignal) => Promise<void>,
   options: ServeOptions
 ): Promise<void> {
   const now = () => performance.now()
@@ -73,10 +131,11 @@ export async function serve(
     const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(options.deadlineMs)])
     try {
       const messages = lpStream(stream, { maxDataLength: LIMITS.rpcMessageBytes })
-      const request = await messages.read({
-        signal: AbortSignal.any([signal, AbortSignal.timeout(LIMITS.rpcDeadlineMs)])
-      })
-      await messages.write(await answer(peerId, request.subarray(), signal), { signal })
+      const read = async () => {
+        const inTime = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.rpcDeadlineMs)])
+        return (await messages.read({ signal: inTime })).subarray()
+      }
+      await converse(peerId, { read, write: (message) => messages.write(message, { signal }) }, signal)
       await stream.close({ signal: AbortSignal.timeout(LIMITS.rpcDeadlineMs) })
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error('request failed'))
@@ -109,10 +168,13 @@ function toMeshError(cause: unknown, peerId: string, options: RpcOptions): MeshE
   const name = cause instanceof Error ? cause.name : ''
   if (options.signal.aborted) return new MeshError('DEADLINE', 'the caller stopped waiting', { peerId, cause })
   if (name === 'TimeoutError' || name === 'AbortError') {
-    return new MeshError('DEADLINE', `no answer within ${options.deadlineMs} ms`, { peerId, cause })
+    return new MeshError('DEADLINE', 'no answer in time', { peerId, cause })
   }
   if (TOO_LONG.has(name)) {
     return new MeshError('PEER_MISBEHAVED', 'the answer is too long', { peerId, cause })
+  }
+  if (name === 'UnsupportedProtocolError') {
+    return new MeshError('UNSUPPORTED', 'the peer can not do this: its program is another version', { peerId, cause })
   }
   return new MeshError('PEER_UNREACHABLE', 'the peer can not be reached', { peerId, cause })
 }

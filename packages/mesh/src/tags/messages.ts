@@ -1,8 +1,5 @@
 import {
   type Digest,
-  ERROR_STATUS,
-  type ErrorCode,
-  isOciError,
   OciError,
   parseDigest,
   parseRepository,
@@ -11,6 +8,7 @@ import {
   type Tag
 } from '@layermesh/oci'
 import type { AuthenticateRequest, DeleteRequest, ListAnswer, ListPage, PushRequest, TagAnswer } from '../interfaces.ts'
+import { readAnswer } from '../wire/failures.ts'
 import { encodeFields, Fields, malformed, readValue } from '../wire/fields.ts'
 
 /** A signed tag record is far smaller; this is the bound before it is looked at. */
@@ -109,7 +107,7 @@ export function encodeTagAnswer({ envelope, confirmedAt, authoritative }: TagAns
 }
 
 export function decodeTagAnswer(bytes: Uint8Array): TagAnswer {
-  const fields = answer(bytes)
+  const fields = readAnswer(bytes)
   const envelope = fields.optional('envelope', (f, name) => f.bytes(name, MAX_RECORD_BYTES))
   return {
     confirmedAt: fields.integer('confirmedAt'),
@@ -123,7 +121,7 @@ export function encodeListAnswer({ names, authoritative }: ListAnswer): Uint8Arr
 }
 
 export function decodeListAnswer(bytes: Uint8Array): ListAnswer {
-  const fields = answer(bytes)
+  const fields = readAnswer(bytes)
   const names = fields.optional('names', (f, name) => f.texts(name, MAX_LIST))
   return { authoritative: fields.flag('authoritative'), ...(names === undefined ? {} : { names }) }
 }
@@ -141,7 +139,7 @@ export function encodeReferrersAnswer({
 }
 
 export function decodeReferrersAnswer(bytes: Uint8Array): { descriptors: Uint8Array; authoritative: boolean } {
-  const fields = answer(bytes)
+  const fields = readAnswer(bytes)
   return { descriptors: fields.bytes('descriptors', MAX_REFERRERS_BYTES), authoritative: fields.flag('authoritative') }
 }
 
@@ -150,7 +148,7 @@ export function encodePushAnswer(envelopes: readonly Uint8Array[]): Uint8Array {
 }
 
 export function decodePushAnswer(bytes: Uint8Array): Uint8Array[] {
-  return answer(bytes).list('envelopes', MAX_TAGS_PER_PUSH, (value) => {
+  return readAnswer(bytes).list('envelopes', MAX_TAGS_PER_PUSH, (value) => {
     if (!(value instanceof Uint8Array) || value.byteLength > MAX_RECORD_BYTES) throw malformed('record')
     return value
   })
@@ -161,7 +159,7 @@ export function encodeDeleteAnswer(deleted: boolean): Uint8Array {
 }
 
 export function decodeDeleteAnswer(bytes: Uint8Array): boolean {
-  return answer(bytes).flag('deleted')
+  return readAnswer(bytes).flag('deleted')
 }
 
 export function encodeTokenAnswer(token: string): Uint8Array {
@@ -169,24 +167,7 @@ export function encodeTokenAnswer(token: string): Uint8Array {
 }
 
 export function decodeTokenAnswer(bytes: Uint8Array): string {
-  return answer(bytes).text('token', MAX_CREDENTIAL_LENGTH)
-}
-
-/** What went wrong at the other side; an error of the registry keeps its code, any other is told as UNAVAILABLE. */
-export function encodeFailure(error: unknown): Uint8Array {
-  const known = isOciError(error) ? error : undefined
-  return encodeFields({
-    error: known?.code ?? 'UNAVAILABLE',
-    message: (known?.message ?? 'the peer could not answer').slice(0, 512)
-  })
-}
-
-/** @throws {OciError} what the peer answered instead */
-function answer(bytes: Uint8Array): Fields {
-  const fields = new Fields(bytes)
-  if (!fields.has('error')) return fields
-  const code = fields.text('error', 64)
-  throw new OciError(Object.hasOwn(ERROR_STATUS, code) ? (code as ErrorCode) : 'UNKNOWN', fields.text('message'))
+  return readAnswer(bytes).text('token', MAX_CREDENTIAL_LENGTH)
 }
 
 function repository(fields: Fields): Repository {

@@ -15,6 +15,7 @@ import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import { PeerRate } from '../network/peer-rate.ts'
 import { call, type ServeOptions, serve } from '../network/rpc.ts'
+import { encodeFailure } from '../wire/failures.ts'
 import {
   decodeDeleteAnswer,
   decodeListAnswer,
@@ -24,7 +25,6 @@ import {
   decodeTagRequest,
   decodeTokenAnswer,
   encodeDeleteAnswer,
-  encodeFailure,
   encodeListAnswer,
   encodePushAnswer,
   encodeReferrersAnswer,

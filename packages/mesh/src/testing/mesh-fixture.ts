@@ -14,7 +14,15 @@ import {
 import { openTrustedTagRecord, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
-import type { MembershipPolicy, MeshObserver, NoticeBoard, Received, RefusalReason, TagHandler } from '../interfaces.ts'
+import type {
+  MembershipPolicy,
+  MeshObserver,
+  NoticeBoard,
+  PrefetchHandler,
+  Received,
+  RefusalReason,
+  TagHandler
+} from '../interfaces.ts'
 import { Mesh, type MeshOptions } from '../mesh.ts'
 import { secretsAlone } from '../network/membership.ts'
 import type { Resolve } from '../network/supervisor.ts'
@@ -79,6 +87,13 @@ export const silentTags: TagHandler = {
   complete: async () => {}
 }
 
+/** Fetches nothing for anybody. */
+const noPrefetches: PrefetchHandler = {
+  fetch: () => {
+    throw new OciError('DENIED', 'fetches nothing for others')
+  }
+}
+
 /** Meshes in this process, each with a store of its own; all is gone after `dispose`. */
 export class MeshFixture implements AsyncDisposable {
   readonly repository = repository
@@ -89,6 +104,7 @@ export class MeshFixture implements AsyncDisposable {
     options: Partial<MeshOptions> & {
       seeds?: readonly string[]
       tagHandler?: TagHandler
+      prefetchHandler?: PrefetchHandler
       privateKey?: PrivateKey
       resolve?: Resolve
       board?: NoticeBoard
@@ -128,7 +144,7 @@ export class MeshFixture implements AsyncDisposable {
       }
     )
     this.#started.push(() => mesh.stop())
-    await mesh.start(options.tagHandler ?? silentTags)
+    await mesh.start(options.tagHandler ?? silentTags, options.prefetchHandler ?? noPrefetches)
     const blobFile = (digest: Digest) => {
       const hex = digestHex(digest)
       return join(directory, 'content', 'blobs', digestAlgorithm(digest), hex.slice(0, 2), hex)

@@ -3,6 +3,7 @@ import { digestOf, parseRepository, parseTag } from '@layermesh/oci'
 import { expect, it } from 'vitest'
 import { encodeIntroduction } from '../network/peer-directory.ts'
 import { encodeNoticeRequest } from '../notices/messages.ts'
+import { encodeMembers, encodePrefetchMessage, encodeReport } from '../prefetch/messages.ts'
 import { encodeTagAnswer, encodeTagRequest } from '../tags/messages.ts'
 import { encodeHave, encodeJoin, encodeJoined, encodeLeave, encodeRefused } from './blob-messages.ts'
 import { encodeCancel, encodeDataHeader, encodeReject, encodeRequest } from './frames.ts'
@@ -16,6 +17,10 @@ const EXAMPLES: readonly Uint8Array[] = [
   encodeTagRequest({ op: 'resolve', repository, tag: parseTag('1') }),
   encodeTagAnswer({ confirmedAt: 0, authoritative: false }),
   encodeNoticeRequest({ op: 'changed', heads: [{ kind: 'roster', signer: 'seed', sequence: 7 }] }),
+  encodePrefetchMessage({ op: 'fetch', request: { reference: 'team/app:1', platform: 'all', deadlineMs: 60_000 } }),
+  encodeReport({ state: 'fetching', size: 10, heldBytes: 4, receivedBytes: 3 }),
+  encodePrefetchMessage({ op: 'members' }),
+  encodeMembers([]),
   encodeJoin({ joinId: 1, digest, within: repository }),
   encodeJoined({ joinId: 1, size: 0, peers: [] }),
   encodeRefused({ joinId: 1, reason: 'unknown', peers: [] }),

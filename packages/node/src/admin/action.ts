@@ -80,7 +80,8 @@ function answerAction(action: AdminAction, { deadlineMs, onAction }: AdminAction
   }
 }
 
-function readInput(action: AdminAction, given: unknown): unknown {
+/** @throws {AdminError} BODY_INVALID */
+export function readInput(action: Pick<AdminAction, 'input'>, given: unknown): unknown {
   const parsed = action.input.safeParse(given)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues

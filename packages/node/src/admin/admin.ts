@@ -12,6 +12,7 @@ import { refuseMethod } from './methods.ts'
 import { describeApi } from './openapi.ts'
 import { streamPull } from './pull-stream.ts'
 import { pullRequestSchema } from './schemas.ts'
+import { type StreamedAction, serveStreamedActions } from './streamed-action.ts'
 import type { NodeView } from './view.ts'
 
 export interface AdminComponents {
@@ -20,6 +21,8 @@ export interface AdminComponents {
   readonly log: Logger
   /** What it can be told to do by those who have the token. */
   readonly actions: readonly AdminAction[]
+  /** The same for what takes long. @default none */
+  readonly streams?: readonly StreamedAction[]
   /** Told of each action, done or refused by itself. */
   readonly onAction?: (event: AdminActionEvent) => void
 }
@@ -54,7 +57,7 @@ const HEADERS = Object.freeze({
 
 /** The admin listener: health, metrics and the API by which a running node is looked at and told what to do. */
 export function createAdmin(components: AdminComponents, options: AdminOptions): Express {
-  const { view, log, actions, onAction } = components
+  const { view, log, actions, streams = [], onAction } = components
   const { token, tokenForViews, listen, hosts, maxPulls } = { ...DEFAULTS, ...options }
   const app = express().disable('x-powered-by').disable('etag').set('query parser', 'simple')
   app.use((_request, response, next) => {
@@ -62,24 +65,21 @@ export function createAdmin(components: AdminComponents, options: AdminOptions):
     next()
   })
   app.use(browserGuard([listen.host, ...hosts]))
-  get(app, '/', index(actions))
+  get(app, '/', index([...actions, ...streams]))
   health(app, components)
   if (tokenForViews) app.use(VIEWS, requireToken({ token, ...(onAction && { onAction }) }))
   get(app, '/api/v1/status', (_request, response) => void response.json(view.status()))
   get(app, '/api/v1/peers', (_request, response) => void response.json(view.peers()))
   get(app, '/api/v1/images', async (_request, response) => void response.json(await view.images()))
   get(app, '/api/v1/transfers', (_request, response) => void response.json(view.transfers()))
-  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(VERSION, actions)))
+  get(app, '/api/v1/openapi.json', (_request, response) => void response.json(describeApi(VERSION, actions, streams)))
   app
     .route('/api/v1/pull')
     .post(express.json({ limit: MAX_BODY_BYTES }), pull(components, maxPulls))
     .all(refuseMethod('POST'))
-  serveActions(app, actions, {
-    token,
-    maxBodyBytes: MAX_BODY_BYTES,
-    deadlineMs: ACTION_DEADLINE_MS,
-    ...(onAction && { onAction })
-  })
+  const needs = { token, maxBodyBytes: MAX_BODY_BYTES, ...(onAction && { onAction }) }
+  serveActions(app, actions, { ...needs, deadlineMs: ACTION_DEADLINE_MS })
+  serveStreamedActions(app, streams, { ...needs, log })
   app.use((request) => {
     throw new AdminError(404, 'NOT_FOUND', `there is nothing at ${request.path}`)
   })
@@ -103,7 +103,7 @@ function health(app: Express, { view, metrics }: AdminComponents): void {
   })
 }
 
-function index(actions: readonly AdminAction[]): RequestHandler {
+function index(actions: readonly (AdminAction | StreamedAction)[]): RequestHandler {
   return (request, response) => {
     const html = request.accepts(['text/plain', 'text/html']) === 'text/html'
     response.type(html ? 'html' : 'text').send(html ? indexHtml(VERSION, actions) : indexText(VERSION, actions))

@@ -1,4 +1,5 @@
 import type { AdminAction } from './action.ts'
+import type { StreamedAction } from './streamed-action.ts'
 
 /** What there is at the admin listener, a line each: method and path, then what it tells. */
 const ENTRIES: readonly Entry[] = [
@@ -15,8 +16,11 @@ const ENTRIES: readonly Entry[] = [
 
 type Entry = readonly [method: string, path: string, what: string]
 
+/** What the index tells of an action; a streamed one is asked by `POST`. */
+type IndexedAction = Pick<StreamedAction, 'path' | 'summary'> & Partial<Pick<AdminAction, 'method'>>
+
 /** The page for terminals. */
-export function indexText(version: string, actions: readonly AdminAction[]): string {
+export function indexText(version: string, actions: readonly IndexedAction[]): string {
   const entries = [...ENTRIES, ...actions.map(entryOf)]
   const methodWidth = Math.max(...entries.map(([method]) => method.length))
   const pathWidth = Math.max(...entries.map(([, path]) => path.length))
@@ -27,7 +31,7 @@ export function indexText(version: string, actions: readonly AdminAction[]): str
 }
 
 /** The page for browsers; it loads nothing else. */
-export function indexHtml(version: string, actions: readonly AdminAction[]): string {
+export function indexHtml(version: string, actions: readonly IndexedAction[]): string {
   const free = new Set(ENTRIES)
   const rows = [...ENTRIES, ...actions.map(entryOf)].map((entry) => {
     const [method, path, what] = entry
@@ -37,6 +41,6 @@ export function indexHtml(version: string, actions: readonly AdminAction[]): str
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>layermesh</title><h1>layermesh ${version}</h1><table>${rows.join('\n')}</table></html>\n`
 }
 
-function entryOf({ method, path, summary }: AdminAction): Entry {
+function entryOf({ method = 'POST', path, summary }: IndexedAction): Entry {
   return [method, `/api/v1/${path}`, `${summary} (needs the admin token)`]
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { AdminAction } from './action.ts'
 import {
   errorSchema,
+  eventSchema,
   imageSchema,
   peerSchema,
   pullEventSchema,
@@ -9,11 +10,16 @@ import {
   statusSchema,
   transferSchema
 } from './schemas.ts'
+import type { StreamedAction } from './streamed-action.ts'
 
 type Json = Record<string, unknown>
 
 /** The OpenAPI 3.1 description of the admin API. */
-export function describeApi(version: string, actions: readonly AdminAction[]): Json {
+export function describeApi(
+  version: string,
+  actions: readonly AdminAction[],
+  streams: readonly StreamedAction[]
+): Json {
   return {
     openapi: '3.1.0',
     info: {
@@ -37,7 +43,8 @@ export function describeApi(version: string, actions: readonly AdminAction[]): J
         get: operation('The blobs that are arriving', { 200: json('Transfers', z.array(transferSchema)) })
       },
       '/api/v1/pull': { post: pullOperation() },
-      ...actionPaths(actions)
+      ...actionPaths(actions),
+      ...Object.fromEntries(streams.map((stream) => [`/api/v1/${stream.path}`, { post: streamOperation(stream) }]))
     }
   }
 }
@@ -71,12 +78,27 @@ function queryParameters({ properties = {}, required = [] }: Json): Json[] {
   }))
 }
 
-function pullOperation(): Json {
-  const answer = {
-    description: 'One JSON object a line; the last one is `done` or `error`.',
-    content: { 'application/x-ndjson': { schema: toSchema(pullEventSchema) } }
+function streamOperation({ summary, input, progress, result }: StreamedAction): Json {
+  const refusals = {
+    401: json('The admin token is missing or wrong', errorSchema),
+    429: json('Too many at one time', errorSchema)
   }
-  const responses = { 200: answer, 429: json('Too many pulls at one time', errorSchema) }
+  return {
+    ...operation(summary, { 200: lines(eventSchema(progress, result)), ...refusals }),
+    security: [{ adminToken: [] }],
+    requestBody: { required: true, content: { 'application/json': { schema: toSchema(input, 'input') } } }
+  }
+}
+
+function lines(event: z.ZodType): Json {
+  return {
+    description: 'One JSON object a line; the last one is `done` or `error`.',
+    content: { 'application/x-ndjson': { schema: toSchema(event) } }
+  }
+}
+
+function pullOperation(): Json {
+  const responses = { 200: lines(pullEventSchema), 429: json('Too many pulls at one time', errorSchema) }
   return {
     ...operation('Brings an image into this node', responses),
     requestBody: { required: true, content: { 'application/json': { schema: toSchema(pullRequestSchema, 'input') } } }

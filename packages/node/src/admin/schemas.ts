@@ -1,7 +1,15 @@
 import type { PeerSummary, TransferSource, TransferSummary } from '@layermesh/mesh'
 import { isDigest, parseRepository, parseTag } from '@layermesh/oci'
 import { z } from 'zod'
-import type { ImageSummary, NodeStatus, PullEvent, PullProgress, PullResult } from './view.ts'
+import type {
+  ImageSummary,
+  NodePrefetch,
+  NodeStatus,
+  PrefetchResult,
+  PullEvent,
+  PullProgress,
+  PullResult
+} from './view.ts'
 
 /*
  * The shapes of the admin API, from which its OpenAPI description is made. The types of the house come first; that both
@@ -10,7 +18,7 @@ import type { ImageSummary, NodeStatus, PullEvent, PullProgress, PullResult } fr
 
 type Shape<T> = z.ZodType<T, unknown>
 
-const MAX_DEADLINE_MS = 24 * 60 * 60 * 1000
+export const MAX_DEADLINE_MS = 24 * 60 * 60 * 1000
 const DIGEST_PATTERN = '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$'
 
 const bytes = z.int().min(0)
@@ -100,6 +108,31 @@ export const pullEventSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('done'), result: pullResultSchema }),
   z.strictObject({ type: z.literal('error'), error: failureSchema })
 ]) satisfies Shape<PullEvent>
+
+export const nodePrefetchSchema = z.strictObject({
+  peerId: z.string(),
+  zone: z.string(),
+  state: z.enum(['connecting', 'waiting', 'fetching', 'lost', 'done', 'failed']),
+  size: bytes.describe('Length of all parts as far as they are known.'),
+  heldBytes: bytes,
+  receivedBytes: bytes.describe('What was taken in for this.'),
+  digest: z.exactOptional(digest),
+  error: z.exactOptional(failureSchema)
+}) satisfies Shape<NodePrefetch>
+
+export const prefetchResultSchema = z.strictObject({
+  nodes: z.int().min(0),
+  failed: z.int().min(0)
+}) satisfies Shape<PrefetchResult>
+
+/** Events of an action that tells how far it is. */
+export function eventSchema(progress: z.ZodType, result: z.ZodType): z.ZodType {
+  return z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('progress'), progress }),
+    z.strictObject({ type: z.literal('done'), result }),
+    z.strictObject({ type: z.literal('error'), error: failureSchema })
+  ])
+}
 
 export const pullRequestSchema = z.strictObject({
   reference: z.string().describe('`[host/]name[:tag][@digest]`'),

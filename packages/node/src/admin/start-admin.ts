@@ -7,10 +7,12 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import type { NodeEvents } from '../node-events.ts'
 import type { NodeIdentity, NodeTrust } from '../node-trust.ts'
+import type { Prefetcher } from '../prefetch/prefetcher.ts'
 import type { AdminAction } from './action.ts'
 import { createAdmin } from './admin.ts'
 import { loadOrCreateAdminToken } from './admin-token.ts'
 import { membershipActions } from './membership-actions.ts'
+import { prefetchAction } from './prefetch-action.ts'
 import { seedActions } from './seed-actions.ts'
 import { tagActions } from './tag-actions.ts'
 import type { NodeView } from './view.ts'
@@ -21,6 +23,7 @@ export interface StartAdminComponents {
   readonly trusted: NodeTrust
   readonly backend: NodeBackend
   readonly webhooks: Webhooks | undefined
+  readonly prefetcher: Prefetcher
   readonly view: NodeView
   readonly metrics: NodeMetrics
   readonly events: NodeEvents
@@ -40,7 +43,14 @@ export async function startAdmin(components: StartAdminComponents, config: NodeC
   const { view, metrics, log, events } = components
   const token = await loadOrCreateAdminToken(config.dataDir)
   const app = createAdmin(
-    { view, metrics, log, actions: actionsOf(components), onAction: (event) => events.adminAction(event) },
+    {
+      view,
+      metrics,
+      log,
+      actions: actionsOf(components),
+      streams: [prefetchAction(components.prefetcher)],
+      onAction: (event) => events.adminAction(event)
+    },
     { ...config.admin, token, tokenForViews: config.access !== undefined }
   )
   const { server, url } = await listen(app, config.admin.listen)

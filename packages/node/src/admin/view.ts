@@ -83,6 +83,37 @@ export type PullEvent =
   | { readonly type: 'done'; readonly result: PullResult }
   | { readonly type: 'error'; readonly error: { readonly code: string; readonly message: string } }
 
+/** How far a node is with an image that it was told to fetch. */
+export interface NodePrefetch {
+  readonly peerId: string
+  /** `unknown` when it has not told. */
+  readonly zone: string
+  /** `lost`: it was reached and is not any more, and is tried again. */
+  readonly state: 'connecting' | 'waiting' | 'fetching' | 'lost' | 'done' | 'failed'
+  /** Length of all parts as far as they are known, in bytes. */
+  readonly size: number
+  /** How many of them are there. */
+  readonly heldBytes: number
+  /** How many were taken in for this. */
+  readonly receivedBytes: number
+  /** Of the manifest, once it is done. */
+  readonly digest?: Digest
+  /** Why it failed. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+/** How many nodes were to fetch an image, and how many of them did not. */
+export interface PrefetchResult {
+  readonly nodes: number
+  readonly failed: number
+}
+
+/** One line of the answer to a prefetch; the last one is `done` or `error`. */
+export type PrefetchEvent =
+  | { readonly type: 'progress'; readonly progress: NodePrefetch }
+  | { readonly type: 'done'; readonly result: PrefetchResult }
+  | { readonly type: 'error'; readonly error: { readonly code: string; readonly message: string } }
+
 /** What the admin API shows of a node; `node` implements it, tests bring their own. */
 export interface NodeView {
   status(): NodeStatus

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { count, duration, joinAddress, multiaddr, path, peerId, repositories } from './shapes.ts'
 
 const ADMISSIONS = ['secret', 'ticket', 'either'] as const
+const PREFETCH_FROM = ['seeds', 'members', 'none'] as const
 
 export const mesh = z.strictObject({
   listen: z
@@ -34,7 +35,11 @@ export const mesh = z.strictObject({
     .describe(
       'Lets a node that asks for neither secret nor ticket listen beyond loopback: whoever reaches it may join.'
     ),
-  maxPeers: count(100_000).default(300).describe('Connections to other nodes at one time.')
+  maxPeers: count(100_000).default(300).describe('Connections to other nodes at one time.'),
+  prefetchFrom: z
+    .enum(PREFETCH_FROM)
+    .default('seeds')
+    .describe('Whose nodes may have this one fetch images, as `layermesh prefetch` does.')
 })
 
 export const trust = z

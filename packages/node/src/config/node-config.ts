@@ -52,6 +52,7 @@ export interface NodeConfig {
     readonly admission: Settings['mesh']['admission']
     readonly allowWithoutSecret: boolean
     readonly maxPeers: number
+    readonly prefetchFrom: Settings['mesh']['prefetchFrom']
   }
   readonly trust: readonly { readonly peerId: string; readonly repositories: readonly string[] }[]
   readonly seedSet: {

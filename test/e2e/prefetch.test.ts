@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Descriptor, digestOf, MEDIA_TYPE } from '@layermesh/oci'
+import { beforeAll, expect, test } from 'vitest'
+import { eventually } from '../support/http.ts'
+import { noise } from '../support/images/noise.ts'
+import { LAYERMESH, MeshNode, type NodeOptions } from '../support/node.ts'
+import { type RunResult, run } from '../support/process.ts'
+import { pushImage } from '../support/registry-client.ts'
+import { useSandbox } from '../support/sandbox.ts'
+
+const MIB = 1024 * 1024
+const PULLED_MS = 30_000
+
+const sandbox = useSandbox()
+let seed: MeshNode
+let east: readonly [MeshNode, MeshNode]
+let west: MeshNode
+
+beforeAll(async () => {
+  seed = await MeshNode.start(sandbox, { name: 'seed', role: 'seed', flags: ['--zone', 'home'] })
+  const start = (name: string, zone: string, options: Partial<NodeOptions> = {}) =>
+    MeshNode.start(sandbox, { name, join: [seed], seed, flags: ['--zone', zone], ...options })
+  east = [await start('east-1', 'east'), await start('east-2', 'east')]
+  west = await start('west-1', 'west', { settings: { mesh: { prefetchFrom: 'none' } } })
+})
+
+/** An image that no node has seen before. */
+async function pushNew(name: string, bytes: number): Promise<Descriptor> {
+  const content = Buffer.concat([...noise(name, bytes)])
+  const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(content), size: bytes }
+  await pushImage(seed.registryUrl, `team/${name}`, '1', layer, [content])
+  return layer
+}
+
+function prefetch(from: MeshNode, ...args: string[]): Promise<RunResult> {
+  return run(LAYERMESH, ['prefetch', ...args, '--admin', from.adminUrl, '--data', from.dataDirectory])
+}
+
+test('brings an image to all nodes of a zone, and to no other', async () => {
+  const layer = await pushNew('zone', 3 * MIB)
+  const { code, stdout, stderr } = await prefetch(seed, 'team/zone:1', '--zone', 'east')
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  expect(stdout.match(/ in east has sha256:.*taken in/g)).toHaveLength(2)
+  for (const node of east) expect(await node.receivedFromPeers()).toBeGreaterThanOrEqual(layer.size)
+  expect(await west.receivedFromPeers()).toBeLessThan(layer.size)
+})
+
+test('says of each node that refuses why, and fails', async () => {
+  await pushNew('refused', MIB)
+  const { code, stderr } = await prefetch(seed, 'team/refused:1', '--all', '--json')
+  expect(code).toBe(1)
+  expect(stderr).toContain(`${west.peerId} in west: this node fetches images for nobody`)
+  expect(stderr).toContain('1 of 4 nodes did not fetch team/refused:1')
+})
+
+test('lets no node have others fetch that is no seed', async () => {
+  await pushNew('bold', MIB)
+  const { code, stderr } = await prefetch(east[0], 'team/bold:1', '--node', east[1].peerId)
+  expect(code).toBe(1)
+  expect(stderr).toContain(`${east[1].peerId} in east: this node fetches images for seeds only`)
+})
+
+test('says that nobody has the image, and which node is not to be found', async () => {
+  const nowhere = await prefetch(seed, 'team/nothing:1', '--node', east[0].peerId)
+  expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining('no node knows team/nothing:1')])
+  const unknown = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
+  const lost = await prefetch(seed, 'team/zone:1', '--node', unknown, '--deadline', '3s')
+  expect([lost.code, lost.stderr]).toEqual([1, expect.stringContaining(`${unknown} in unknown: `)])
+})
+
+test('goes on with a node that dies in the middle and comes back', async () => {
+  const slow = await MeshNode.start(sandbox, {
+    name: 'slow',
+    join: [seed],
+    seed,
+    flags: ['--zone', 'slow'],
+    settings: { limits: { download: '4MiB/s' } }
+  })
+  await pushNew('killed', 24 * MIB)
+  const prefetched = prefetch(seed, 'team/killed:1', '--node', slow.peerId)
+  await eventually('the node fetches', PULLED_MS, async () => (await slow.receivedFromPeers()) > 2 * MIB || undefined)
+  await slow.kill()
+  await sleep(2_000)
+  await slow.restart()
+  const { code, stdout, stderr } = await prefetched
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  expect(stdout).toContain('in slow was lost; waiting for it to come back')
+  expect(stdout).toContain('1 node has team/killed:1')
+})
