@@ -35,7 +35,7 @@ export interface TagHandler {
   resolve(from: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<TagAnswer>
   /** A record that a peer pushed because it changed. Takes it when it is valid and newer; never throws for a bad one. */
   offer(envelope: Uint8Array, from: string): Promise<void>
-  listTags(repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
+  listTags(from: string, repository: Repository, page: ListPage, signal: AbortSignal): Promise<ListAnswer>
   listRepositories(page: ListPage, signal: AbortSignal): Promise<ListAnswer>
   /** Descriptors (JSON) of what refers to `subject`. */
   listReferrers(

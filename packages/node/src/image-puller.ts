@@ -22,7 +22,7 @@ export interface ImagePullerComponents {
   readonly tags: RegistryTags
   readonly manifests: RegistryManifests
   /** Brings a blob that a manifest of the repository names. */
-  fetch(digest: Digest, size: number, signal: AbortSignal): Promise<BlobReader | undefined>
+  fetch(repository: Repository, digest: Digest, size: number, signal: AbortSignal): Promise<BlobReader | undefined>
   /** How far a blob is, or how it came if that was not long ago. */
   transferOf(digest: Digest): TransferSummary | undefined
   /** The platform of this host, whose images are brought out of an index when no other one is asked for. */
@@ -147,7 +147,7 @@ class OnePull {
   private async blob({ digest, mediaType, size }: Descriptor): Promise<void> {
     const { content, fetch } = this.#components
     this.size += size
-    const reader = await fetch(digest, size, this.#signal)
+    const reader = await fetch(this.#repository, digest, size, this.#signal)
     if (!reader)
       throw new OciError('BLOB_UNKNOWN', `nobody has ${digest}, which a manifest of ${this.#repository} names`)
     if (!reader.complete) {

@@ -19,11 +19,18 @@ export interface NodeIdentity {
   readonly seedSets: SeedSets | undefined
 }
 
-/** Reads the key of the node, making it when there is none. @throws {TrustError} for a key or trust setting */
-export async function openIdentity(config: NodeConfig): Promise<NodeIdentity> {
+/**
+ * Reads the key of the node, making it when there is none.
+ * @param mirrorsHost whether a registry is mirrored here
+ * @throws {TrustError} for a key or trust setting
+ */
+export async function openIdentity(config: NodeConfig, mirrorsHost: (host: string) => boolean): Promise<NodeIdentity> {
   const privateKey = await loadOrCreateKey(config.dataDir)
   const peerId = peerIdOf(privateKey)
-  const trust = new TrustPolicy(trustGrants(config, peerId))
+  const grants = trustGrants(config, peerId)
+  const trust = new TrustPolicy(
+    grants.map((grant) => (grant.repositories === undefined ? { ...grant, mirrors: mirrorsHost } : grant))
+  )
   const { root } = config.seedSet
   return { privateKey, peerId, trust, seedSets: root === undefined ? undefined : new SeedSets({ root, trust }) }
 }
@@ -55,7 +62,7 @@ export async function openNodeTrust(
   return { ...notices, membership }
 }
 
-/** A seed trusts itself for the mesh's own repositories, unless the operator said for which it may sign. */
+/** A seed trusts itself for everything, unless the operator said for which repositories it may sign. */
 function trustGrants(config: NodeConfig, peerId: string): readonly TrustGrant[] {
   const named = config.trust.some((grant) => grant.peerId === peerId)
   return config.role === 'seed' && !named ? [...config.trust, { peerId, byDefault: true }] : config.trust

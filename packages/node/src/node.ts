@@ -8,6 +8,7 @@ import { createBackend, type NodeBackend } from './backend/backend.ts'
 import type { NodeConfig } from './config/node-config.ts'
 import type { Logger } from './log.ts'
 import { NodeMetrics } from './metrics.ts'
+import { openMirrors } from './mirror/open-mirrors.ts'
 import { type NodeInfo, removeNodeFile, writeNodeFile } from './node-file.ts'
 import { createNodeMesh } from './node-mesh.ts'
 import { openIdentity, openNodeTrust } from './node-trust.ts'
@@ -70,7 +71,10 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 async function startMesh(config: NodeConfig, log: Logger, started: Teardown, faces: Faces) {
   const { role, zone } = config
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  const identity = await openIdentity(config)
+  const upstreams = openNodeUpstreams({ log }, config)
+  started.add(() => upstreams.close())
+  const mirrors = await openMirrors({ upstreams, log, started }, config)
+  const identity = await openIdentity(config, (host) => upstreams.get(host) !== undefined)
   const { peerId, privateKey, trust, seedSets } = identity
   const content = await openStore(config, log)
   started.add(() => content.close())
@@ -85,8 +89,6 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     },
     { version: VERSION, role, zone }
   )
-  const upstreams = openNodeUpstreams({ log }, config)
-  started.add(() => upstreams.close())
   const trusted = await openNodeTrust({ identity, content, metrics, log, started }, config)
   const opened: OpenedNodeEvents = await openNodeEvents(config, {
     peerId,
@@ -132,6 +134,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     log,
     events,
     refusals,
+    mirrors,
     ...(access && { access: access.control }),
     ...(access && role === 'seed' && { tokens: access.tokenIssuer })
   })

@@ -150,8 +150,37 @@ export interface RegistryUploads {
   get(repository: Repository, id: string): Promise<UploadSession | undefined>
 }
 
+/** What a client wants of another registry. */
+export interface MirrorQuestion {
+  readonly repository: Repository
+  /** Undefined for lists. */
+  readonly content: { readonly manifest: Tag | Digest } | { readonly blob: Digest } | undefined
+  /**
+   * The header of this name; undefined when the client sent none, and where access control takes it for a credential of
+   * this registry, which must not be shown to another.
+   */
+  readonly authorization: string | undefined
+}
+
+/** Other registries, whose images can be pulled here. */
+export interface RegistryMirrors {
+  /** The registry that a repository is mirrored from; undefined for those that can be pushed to. */
+  hostOf(repository: Repository): string | undefined
+  /**
+   * What a name that came without a registry may mean, besides one of the mesh's own repositories.
+   * @returns undefined when it can be nothing else; `always` when it means this one in any case
+   */
+  alternative(own: Repository): { readonly repository: Repository; readonly always: boolean } | undefined
+  /** Whether the mesh has a repository of its own by this name, or may have it. */
+  hasOwn(own: Repository): Promise<boolean>
+  /** Whether a client may have something that this node may pull from another registry. */
+  admits(question: MirrorQuestion): Promise<boolean>
+}
+
 /** All that the HTTP API needs of the node behind it. */
 export interface RegistryBackend {
+  /** Undefined when no other registry is mirrored. */
+  readonly mirrors?: RegistryMirrors
   readonly blobs: RegistryBlobs
   readonly manifests: RegistryManifests
   readonly tags: RegistryTags

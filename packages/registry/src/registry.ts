@@ -13,6 +13,7 @@ import { EventReporter } from './event-reporter.ts'
 import { type Exchange, exchangeSignal, type Services, unlessAborted } from './exchange.ts'
 import type { Caller, RegistryAccess, RegistryBackend, RegistryListener } from './interfaces.ts'
 import { loggedTarget, type RegistryLog } from './log.ts'
+import { checkMirrored, withDefaultRegistry, withOwnOrDefault } from './mirrored-target.ts'
 import { REGISTRY_DEFAULTS, type RegistryOptions } from './options.ts'
 import { refusalOf } from './refusal.ts'
 import { BodyGate, discardBody, hasBody } from './request-body.ts'
@@ -121,13 +122,16 @@ async function act(
   known: Known,
   signal: AbortSignal
 ): Promise<void> {
-  const target = parseTarget(request.originalUrl, services.options.ownHosts)
-  if (target === undefined) throw noEndpoint()
-  known.target = target
-  const { namespace, query, route } = target
+  const read = parseTarget(request.originalUrl, services.options.ownHosts)
+  if (read === undefined) throw noEndpoint()
+  const named = withDefaultRegistry(read, services.backend.mirrors)
+  known.target = named
+  const { namespace, query, route } = named
   if (namespace !== undefined && route.endpoint !== 'base') response.setHeader('OCI-Namespace', namespace)
-  const caller = await services.guard.identify(request, target, signal)
+  const caller = await services.guard.identify(request, named, signal)
   known.caller = caller
+  const target = await withOwnOrDefault(services, request, named, caller)
+  known.target = target
   const methods = methodsOf(services, { request, response, target, query, caller, signal })
   const allowed = Object.keys(methods).filter((method) => isEnabled(method, route.endpoint, services.options))
   const answer = allowed.includes(request.method) ? methods[request.method] : undefined
@@ -137,6 +141,7 @@ async function act(
   }
   try {
     services.guard.authorize(request, target, caller)
+    await checkMirrored(services, request, target)
     await answer()
   } catch (error) {
     const refusal = refusalOf(request, target, caller, error)

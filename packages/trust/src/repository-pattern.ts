@@ -10,15 +10,19 @@ import { TrustError } from './errors.ts'
 
 const COMPONENT = /^([a-z0-9._*-]+)$/
 const MAX_PATTERN_LENGTH = 512
+const EVERYTHING = '**'
 
 /** One glob over repositories; its host, if it has one, is compared literally. */
 export class RepositoryPattern {
+  /** Whether it is `**`, all of the mesh's own repositories. */
+  readonly isEverything: boolean
   readonly #host: string | undefined
   readonly #glob: RegExp
 
   /** @throws {TrustError} POLICY_INVALID */
   constructor(pattern: string) {
     const { host, path } = splitPattern(pattern)
+    this.isEverything = pattern === EVERYTHING
     this.#host = host
     this.#glob = globOf(path, pattern)
   }

@@ -1,4 +1,4 @@
-import type { Repository } from '@layermesh/oci'
+import { type Repository, registryHostOf } from '@layermesh/oci'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { TrustError } from './errors.ts'
 import { RepositoryPattern } from './repository-pattern.ts'
@@ -12,13 +12,16 @@ export interface TrustGrant {
    * Mirrored repositories are matched only by patterns whose first component is their registry host, spelt out.
    * @default ['**'], all of the mesh's own repositories and none that is mirrored
    */
-  readonly repositories?: readonly string[]
+  readonly repositories?: readonly string[] | undefined
+  /** Registries, for all of whose repositories it may sign as well; asked each time. @default none */
+  readonly mirrors?: (host: string) => boolean
   /** True when nobody said so: a seed set that names the peer says all there is. @default false */
   readonly byDefault?: boolean
 }
 
 interface Grant {
   readonly patterns: readonly RepositoryPattern[]
+  readonly mirrors?: (host: string) => boolean
   readonly byDefault: boolean
 }
 
@@ -42,9 +45,10 @@ export class TrustPolicy {
    */
   constructor(grants: readonly TrustGrant[], now: () => number = Date.now) {
     this.#now = now
-    for (const { peerId, repositories = OWN_REPOSITORIES, byDefault = false } of grants) {
+    for (const { peerId, repositories = OWN_REPOSITORIES, mirrors, byDefault = false } of grants) {
       const signer = parseSigner(peerId)
-      const grant = { patterns: repositories.map((pattern) => new RepositoryPattern(pattern)), byDefault }
+      const patterns = repositories.map((pattern) => new RepositoryPattern(pattern))
+      const grant = { patterns, byDefault, ...(mirrors === undefined ? {} : { mirrors }) }
       this.#configured.set(signer, [...(this.#configured.get(signer) ?? []), grant])
     }
   }
@@ -65,7 +69,20 @@ export class TrustPolicy {
 
   /** Tells whether a record of this repository counts when this peer signed it. */
   maySign(peerId: string, repository: Repository): boolean {
-    return this.grantsOf(peerId).some(({ patterns }) => patterns.some((pattern) => pattern.matches(repository)))
+    const host = registryHostOf(repository)
+    return this.grantsOf(peerId).some(
+      ({ patterns, mirrors }) =>
+        patterns.some((pattern) => pattern.matches(repository)) || (host !== undefined && mirrors?.(host))
+    )
+  }
+
+  /** Whether anybody may sign for this repository by another pattern than `**`: it is named, not only covered. */
+  isNamed(repository: Repository): boolean {
+    return this.signers().some((peerId) =>
+      this.grantsOf(peerId).some(({ patterns }) =>
+        patterns.some((pattern) => !pattern.isEverything && pattern.matches(repository))
+      )
+    )
   }
 
   /** Whether the peer may sign for any repository. */

@@ -167,7 +167,7 @@ async function answerRequest(
       await handler.offer(request.envelope, peerId)
       return encodeDeleteAnswer(false)
     case 'list-tags':
-      return encodeListAnswer(await handler.listTags(request.repository, request.page, signal))
+      return encodeListAnswer(await handler.listTags(peerId, request.repository, request.page, signal))
     case 'list-repositories':
       return encodeListAnswer(await handler.listRepositories(request.page, signal))
     case 'list-referrers':

@@ -9,6 +9,7 @@ import { ZoneWatch } from '../distribution/zone-watch.ts'
 import { ImagePuller } from '../image-puller.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
+import type { OpenedMirrors } from '../mirror/open-mirrors.ts'
 import type { NodeEvents } from '../node-events.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
@@ -21,10 +22,13 @@ import { TagHistory } from '../tags/tag-history.ts'
 import { TagPublisher } from '../tags/tag-publisher.ts'
 import { TagRecords } from '../tags/tag-records.ts'
 import { TagResolver } from '../tags/tag-resolver.ts'
-import { type FetchFromMesh, MeshBlobs } from './blobs.ts'
+import { UpstreamTags } from '../tags/upstream-tags.ts'
+import { MeshBlobs } from './blobs.ts'
 import { Deletions } from './deletions.ts'
 import { Lists } from './lists.ts'
 import { MeshManifests } from './manifests.ts'
+import { createMirroring } from './mirroring.ts'
+import type { FetchFromMesh } from './pulls.ts'
 import { PushService } from './push-service.ts'
 import { SeedRouter } from './seed-router.ts'
 import { MeshTags } from './tags.ts'
@@ -42,6 +46,8 @@ export interface BackendComponents {
   /** Who may do what; without it everybody may do everything. */
   readonly access?: RegistryAccess
   readonly tokens?: TokenIssuer
+  /** The registries that are mirrored; without it none are. */
+  readonly mirrors?: OpenedMirrors
   /** Told of what this node does for clients of others, and of the tags that it signs. */
   readonly events: Pick<NodeEvents, 'passedOn' | 'tagChanged' | 'imageDistributed' | 'wantsDistributions'>
 }
@@ -75,11 +81,15 @@ export function createBackend({
   refusals,
   access,
   tokens,
-  events
+  events,
+  mirrors: opened
 }: BackendComponents): NodeBackend {
   const connected = () => mesh.connected()
   const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
   const onPull = metrics.pull.bind(metrics)
+  const mirroredFrom = (repository: Repository) => opened?.mirrors.hostOf(repository)
+  const isMirrored = (repository: Repository) => mirroredFrom(repository) !== undefined
+  const freshnessOf = freshnessPolicies(config.freshness, isMirrored)
   const records: TagRecords = new TagRecords({
     tags: content.tags,
     trust,
@@ -87,6 +97,7 @@ export function createBackend({
     onRefused: (refusal) => refusals.refused(refusal),
     peerId,
     onForeignUse: (use) => refusals.foreignUse(use),
+    isMirrored,
     keepsHistory: (repository) => config.role === 'seed' && trust.maySign(peerId, repository)
   })
   const immutable = new ImmutableTags(config.tags.immutable)
@@ -102,6 +113,7 @@ export function createBackend({
             tags: content.tags,
             trust,
             immutable,
+            mirroredFrom,
             others,
             sync: new SeedSync({ peerId, trust, client: mesh.tags, records, connected }),
             publish: (repository: Repository, tag: Tag, envelope) => publisher.publish(repository, tag, envelope),
@@ -125,6 +137,21 @@ export function createBackend({
     connected,
     confirm: (question, signal) => mesh.confirm(question, signal)
   })
+  const mirroring = opened && createMirroring({ opened, content, mesh, trust, router, fetch, freshnessOf, log })
+  const upstream =
+    mirroring &&
+    authority &&
+    new UpstreamTags({
+      peerId,
+      mirrors: mirroring.mirrors,
+      authority,
+      records,
+      immutable,
+      bring: (mirrored, digest, signal) => mirroring.manifests.require(mirrored, digest, signal),
+      freshnessOf,
+      log,
+      now: Date.now
+    })
   const resolver = new TagResolver({
     peerId,
     authority,
@@ -134,11 +161,18 @@ export function createBackend({
     client: mesh.tags,
     directory: mesh.tagDirectory,
     connected,
-    freshnessOf: freshnessPolicies(config.freshness),
+    mirrored: mirroring && { hostOf: mirroredFrom, upstream, direct: mirroring.directTags },
+    freshnessOf,
     onResolved: (source, result) => metrics.tagResolution(source, result),
     now: Date.now
   })
-  const lists = new Lists({ content, client: mesh.tags, router, isSeed: config.role === 'seed' })
+  const lists = new Lists({
+    content,
+    client: mesh.tags,
+    router,
+    isSeed: config.role === 'seed',
+    mirrored: mirroring?.lists
+  })
   const pushes = new PushService({
     peerId,
     content,
@@ -148,6 +182,7 @@ export function createBackend({
     records,
     immutable,
     permits: { pushes: !config.registry.readOnly },
+    mirroredFrom,
     holdsWithin: (from, digest, repository, signal) => mesh.holdsWithin(from, digest, repository, signal),
     announce: (digest) => mesh.announce(digest)
   })
@@ -158,7 +193,8 @@ export function createBackend({
     authority,
     immutable,
     others,
-    permitted: config.registry.deletes && !config.registry.readOnly
+    permitted: config.registry.deletes && !config.registry.readOnly,
+    mirroredFrom
   })
   const tags = new MeshTags({ content, resolver, lists, deletions })
   const images =
@@ -183,14 +219,16 @@ export function createBackend({
     router,
     pushes,
     deletions,
+    mirrored: mirroring?.manifests,
     expect: (digests, like) => mesh.expect(digests, like),
     listReferrers: (repository, subject, signal) => lists.referrers(repository, subject, signal),
     onPull,
     onManifest: (repository, digest, bytes) => images?.watch(repository, digest, bytes)
   })
-  const blobs = new MeshBlobs({ content, fetch, router, deletions, onPull })
+  const blobs = new MeshBlobs({ content, fetch, router, deletions, mirrored: mirroring?.blobs, onPull })
   return {
     registry: {
+      ...(mirroring && { mirrors: mirroring.registry }),
       blobs,
       manifests,
       tags,
@@ -202,6 +240,7 @@ export function createBackend({
       authority,
       records,
       others,
+      upstream,
       router,
       lists,
       pushes,
@@ -216,7 +255,10 @@ export function createBackend({
       content,
       tags,
       manifests,
-      fetch: (digest, size, signal) => mesh.fetch(digest, { size }, signal),
+      fetch: (repository, digest, size, signal) => {
+        const origin = mirroring?.originOf(repository)
+        return mesh.fetch(digest, { size, ...(origin && { origin }) }, signal)
+      },
       transferOf: (digest) => mesh.transferOf(digest),
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
     }),

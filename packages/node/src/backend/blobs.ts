@@ -1,30 +1,23 @@
 import type { BlobReader, ContentStore } from '@layermesh/content'
-import type { BlobRequest } from '@layermesh/mesh'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { Caller, OpenBlob, RegistryBlobs } from '@layermesh/registry'
+import type { MirroredBlobs } from '../mirror/mirrored-blobs.ts'
 import type { Deletions } from './deletions.ts'
+import type { FetchFromMesh, PullResult } from './pulls.ts'
 import { ResumingBlob } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
-
-/** How a pull was answered: from the store, from peers, not at all, or with a failure. */
-export type PullResult = 'hit' | 'mesh' | 'miss' | 'error'
-
-/** Brings a blob from peers; undefined when nobody has it. */
-export type FetchFromMesh = (
-  digest: Digest,
-  request: BlobRequest,
-  signal: AbortSignal
-) => Promise<BlobReader | undefined>
 
 export interface MeshBlobsComponents {
   readonly content: ContentStore
   readonly fetch: FetchFromMesh
   readonly router: SeedRouter
   readonly deletions: Deletions
+  /** Undefined when no other registry is mirrored. */
+  readonly mirrored?: MirroredBlobs | undefined
   onPull(kind: 'blob', result: PullResult): void
 }
 
-/** Blobs for clients: from the store, or from peers while they arrive. */
+/** Blobs for clients: from the store, from peers while they arrive, or through them from another registry. */
 export class MeshBlobs implements RegistryBlobs {
   readonly #components: MeshBlobsComponents
 
@@ -33,14 +26,17 @@ export class MeshBlobs implements RegistryBlobs {
   }
 
   async stat(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const { mirrored } = this.#components
+    if (mirrored?.covers(repository)) return await mirrored.stat(repository, digest, signal)
     return (await this.reader(repository, digest, signal))?.size
   }
 
   async open(repository: Repository, digest: Digest, signal: AbortSignal): Promise<OpenBlob | undefined> {
-    const { onPull } = this.#components
+    const { onPull, mirrored } = this.#components
     try {
       const reader = await this.reader(repository, digest, signal)
-      onPull('blob', reader === undefined ? 'miss' : reader.complete ? 'hit' : 'mesh')
+      const cameFrom = mirrored?.wasBroughtHere(digest) ? 'upstream' : 'mesh'
+      onPull('blob', reader === undefined ? 'miss' : reader.complete ? 'hit' : cameFrom)
       return reader && new ResumingBlob(reader, (again) => this.reader(repository, digest, again))
     } catch (error) {
       onPull('blob', 'error')
@@ -67,7 +63,8 @@ export class MeshBlobs implements RegistryBlobs {
    * it to be in this repository. A seed knows all there is in its repositories, so it asks nobody.
    */
   private async reader(repository: Repository, digest: Digest, signal: AbortSignal): Promise<BlobReader | undefined> {
-    const { content, fetch, router } = this.#components
+    const { content, fetch, router, mirrored } = this.#components
+    if (mirrored?.covers(repository)) return await mirrored.open(repository, digest, signal)
     const linked = await content.repositories.hasBlob(repository, digest)
     if (linked) {
       const here = await content.blobs.open(digest)

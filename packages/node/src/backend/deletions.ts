@@ -5,7 +5,7 @@ import type { Caller } from '@layermesh/registry'
 import type { ImmutableTags } from '../tags/immutable-tags.ts'
 import type { OtherSeeds } from '../tags/other-seeds.ts'
 import type { TagAuthor, TagAuthority } from '../tags/tag-authority.ts'
-import { credentialOf, requireDelete } from './rights.ts'
+import { credentialOf, requireDelete, requireOwn } from './rights.ts'
 import type { SeedRouter } from './seed-router.ts'
 
 export interface DeletionsComponents {
@@ -18,6 +18,8 @@ export interface DeletionsComponents {
   readonly others: Pick<OtherSeeds, 'include'>
   /** Whether clients may delete here; nodes may then too, on behalf of theirs. */
   readonly permitted: boolean
+  /** The registry whose word counts for the repository; undefined when it is the mesh's own. @default none */
+  mirroredFrom?(repository: Repository): string | undefined
 }
 
 const BLOB_DEADLINE_MS = 5_000
@@ -76,6 +78,7 @@ export class Deletions {
 
   private async remove(from: string, { repository, kind, reference }: DeleteRequest, caller: Caller): Promise<boolean> {
     if (!this.#components.permitted) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
+    requireOwn(this.#components.mirroredFrom?.(repository), repository)
     const authority = this.authorityFor(repository)
     if (!authority)
       throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })

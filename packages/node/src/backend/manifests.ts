@@ -1,19 +1,10 @@
 import type { ContentStore } from '@layermesh/content'
-import {
-  type Descriptor,
-  type Digest,
-  MAX_MANIFEST_BYTES,
-  type Manifest,
-  OciError,
-  parseManifest,
-  type Repository,
-  referencedDescriptors,
-  type Tag
-} from '@layermesh/oci'
+import { type Descriptor, type Digest, MAX_MANIFEST_BYTES, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller, RegistryManifests, StoredManifest } from '@layermesh/registry'
-import type { FetchFromMesh, PullResult } from './blobs.ts'
+import type { FoundManifest, MirroredManifests } from '../mirror/mirrored-manifests.ts'
 import type { Deletions } from './deletions.ts'
-import { keepManifest } from './keep-manifest.ts'
+import { keepFetched } from './keep-manifest.ts'
+import type { FetchFromMesh, PullResult } from './pulls.ts'
 import type { PushService } from './push-service.ts'
 import { readWhole } from './resuming-blob.ts'
 import type { SeedRouter } from './seed-router.ts'
@@ -24,6 +15,8 @@ export interface MeshManifestsComponents {
   readonly router: SeedRouter
   readonly pushes: PushService
   readonly deletions: Deletions
+  /** Undefined when no other registry is mirrored. */
+  readonly mirrored?: MirroredManifests | undefined
   /** Tells the mesh that whoever holds `like` holds these too, most likely. */
   expect(digests: readonly Digest[], like: Digest): void
   listReferrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<Descriptor[]>
@@ -71,19 +64,14 @@ export class MeshManifests implements RegistryManifests {
     return this.#components.listReferrers(repository, subject, signal)
   }
 
-  private async find(
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal
-  ): Promise<{ manifest: StoredManifest; result: PullResult } | undefined> {
-    const { content, fetch, router, expect } = this.#components
+  private async find(repository: Repository, digest: Digest, signal: AbortSignal): Promise<FoundManifest | undefined> {
+    const { content, fetch, router, expect, mirrored } = this.#components
+    if (mirrored?.covers(repository)) return await mirrored.find(repository, digest, signal)
     const entry = await content.repositories.manifest(repository, digest)
     const here = entry && (await content.blobs.open(digest))
     if (entry && here?.complete) {
-      return {
-        manifest: { digest, mediaType: entry.mediaType, bytes: await readWhole(here, MAX_MANIFEST_BYTES, signal) },
-        result: 'hit'
-      }
+      const bytes = await readWhole(here, MAX_MANIFEST_BYTES, signal)
+      return { manifest: { digest, mediaType: entry.mediaType, bytes }, result: 'hit' }
     }
     if (!entry && router.isSoleAuthority(repository)) return undefined
 
@@ -93,24 +81,7 @@ export class MeshManifests implements RegistryManifests {
     if (!proven && candidates.length === 0) return undefined
     const reader = await fetch(digest, { candidates, maxBytes: MAX_MANIFEST_BYTES }, signal)
     if (!reader) return undefined
-    const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
-    const manifest = parseFetched(bytes)
-    if (!manifest) return undefined
-    await keepManifest(content, repository, digest, bytes, manifest)
-    expect(
-      referencedDescriptors(manifest).map((descriptor) => descriptor.digest),
-      digest
-    )
-    return { manifest: { digest, mediaType: manifest.mediaType, bytes }, result: reader.complete ? 'hit' : 'mesh' }
-  }
-}
-
-/** A blob that was asked for as a manifest but is none: there is no such manifest. */
-function parseFetched(bytes: Uint8Array): Manifest | undefined {
-  try {
-    return parseManifest(bytes)
-  } catch (error) {
-    if (error instanceof OciError) return undefined
-    throw error
+    const manifest = await keepFetched(content, repository, reader, expect, signal)
+    return manifest && { manifest, result: reader.complete ? 'hit' : 'mesh' }
   }
 }

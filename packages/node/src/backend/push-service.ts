@@ -16,10 +16,10 @@ import PQueue from 'p-queue'
 import type { ImmutableTags } from '../tags/immutable-tags.ts'
 import type { TagAuthor, TagAuthority } from '../tags/tag-authority.ts'
 import type { TagRecords } from '../tags/tag-records.ts'
-import type { FetchFromMesh } from './blobs.ts'
 import { keepManifest } from './keep-manifest.ts'
+import type { FetchFromMesh } from './pulls.ts'
 import { readWhole } from './resuming-blob.ts'
-import { credentialOf, requirePush } from './rights.ts'
+import { credentialOf, requireOwn, requirePush } from './rights.ts'
 import type { SeedRouter } from './seed-router.ts'
 
 export interface PushServiceComponents {
@@ -37,6 +37,8 @@ export interface PushServiceComponents {
   announce(digest: Digest): void
   /** What clients may do here, nodes may on behalf of theirs. */
   readonly permits: { readonly pushes: boolean }
+  /** The registry whose word counts for the repository; undefined when it is the mesh's own. @default none */
+  mirroredFrom?(repository: Repository): string | undefined
 }
 
 const BLOBS_FETCHED_AT_ONCE = 3
@@ -118,6 +120,7 @@ export class PushService {
     caller: Caller
   ): Promise<void> {
     requirePush(caller, repository)
+    requireOwn(this.#components.mirroredFrom?.(repository), repository)
     for (const tag of tags) await authority?.judge(repository, tag, digest, caller)
   }
 

@@ -12,6 +12,20 @@ export function requireDelete(caller: Caller, repository: Repository): void {
   if (!caller.may('delete', repository)) throw refusal(caller, 'delete', repository)
 }
 
+/**
+ * What is mirrored is as its registry has it, whoever asks.
+ * @param mirroredFrom that registry; undefined when the repository is the mesh's own
+ * @throws {OciError} DENIED
+ */
+export function requireOwn(mirroredFrom: string | undefined, repository: Repository): void {
+  if (mirroredFrom === undefined) return
+  throw new OciError(
+    'DENIED',
+    `${repository} is mirrored from ${mirroredFrom}, and can be changed only there; the settings upstreams and trust say what is mirrored and what is the mesh's own`,
+    { detail: { repository } }
+  )
+}
+
 /** What a caller is told who may not: the anonymous that they could say who they are. */
 export function refusal(caller: Caller, action: RepositoryAction, repository: Repository, tag?: Tag): OciError {
   const what = tag === undefined ? `${action} in ${repository}` : `${action} the tag ${tag} of ${repository}`

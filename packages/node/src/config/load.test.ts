@@ -73,7 +73,7 @@ it('reads every type of setting from the environment', async () => {
     zone: 'default',
     registry: { readOnly: true, ownHosts: ['a.example', 'b.example:5000'] },
     mesh: { join: ['seed:5002'] },
-    trust: [{ peerId: PEER, repositories: ['**'] }],
+    trust: [{ peerId: PEER }],
     pull: { deadlineMs: 2_000 }
   })
 })
@@ -97,10 +97,7 @@ it('adds a trusted peer of the command line to those of the file', async () => {
     text: `trust: [{ peerId: ${PEER}, repositories: [team/*] }]`,
     flags: [flag('--trust', ['trust'], { peerId: OTHER }, true)]
   })
-  expect(config.trust).toEqual([
-    { peerId: PEER, repositories: ['team/*'] },
-    { peerId: OTHER, repositories: ['**'] }
-  ])
+  expect(config.trust).toEqual([{ peerId: PEER, repositories: ['team/*'] }, { peerId: OTHER }])
 })
 
 it('names the flag that holds a wrong value, also one that was added to a list', async () => {

@@ -49,9 +49,9 @@ export const trust = z
       repositories: z
         .array(repositories)
         .min(1, { error: 'expected at least one pattern' })
-        .default(['**'])
+        .optional()
         .describe(
-          'Patterns of what it may sign for; ** is all of the mesh’s own repositories and none that is mirrored.'
+          'Patterns of what it may sign for; ** is all of the mesh’s own repositories and none that is mirrored. Without them: all of the mesh’s own, and all that is mirrored from other registries.'
         )
     })
   )

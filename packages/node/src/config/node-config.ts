@@ -54,7 +54,11 @@ export interface NodeConfig {
     readonly maxPeers: number
     readonly prefetchFrom: Settings['mesh']['prefetchFrom']
   }
-  readonly trust: readonly { readonly peerId: string; readonly repositories: readonly string[] }[]
+  readonly trust: readonly {
+    readonly peerId: string
+    /** Undefined: all of the mesh's own, and all that is mirrored. */
+    readonly repositories?: readonly string[] | undefined
+  }[]
   readonly seedSet: {
     /** Peer id. */
     readonly root?: string

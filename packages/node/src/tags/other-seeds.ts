@@ -58,8 +58,8 @@ export class OtherSeeds {
   private async askOne(seed: string, repository: Repository, tag: Tag, deadline: AbortSignal): Promise<void> {
     const { client, records } = this.#components
     try {
-      const { envelope } = await client.resolve(seed, repository, tag, deadline)
-      if (envelope) await records.take(envelope, seed, 'authority', { repository, tag })
+      const { envelope, confirmedAt } = await client.resolve(seed, repository, tag, deadline)
+      if (envelope) await records.take(envelope, seed, 'authority', { repository, tag }, confirmedAt)
     } catch {
       this.#paused.set(seed, true)
     }

@@ -63,8 +63,8 @@ export class SeedSync {
 
   private async learn(seed: string, repository: Repository, tag: Tag, signal: AbortSignal): Promise<void> {
     const { client, records } = this.#components
-    const { envelope } = await client.resolve(seed, repository, tag, signal)
-    if (envelope) await records.take(envelope, seed, 'authority', { repository, tag })
+    const { envelope, confirmedAt } = await client.resolve(seed, repository, tag, signal)
+    if (envelope) await records.take(envelope, seed, 'authority', { repository, tag }, confirmedAt)
     await sleep(this.#options.pauseMs, undefined, { signal })
   }
 }

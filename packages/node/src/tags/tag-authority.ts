@@ -3,7 +3,7 @@ import type { TagHistoryEntry, Tags } from '@layermesh/content'
 import { type Descriptor, type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller } from '@layermesh/registry'
 import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
-import { refusal } from '../backend/rights.ts'
+import { refusal, requireOwn } from '../backend/rights.ts'
 import type { ImmutableTags } from './immutable-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import type { SeedSync } from './seed-sync.ts'
@@ -19,6 +19,8 @@ export interface TagAuthorityComponents {
   readonly tags: Tags
   readonly trust: Pick<TrustPolicy, 'maySign' | 'isRetiring'>
   readonly immutable: Pick<ImmutableTags, 'covers'>
+  /** The registry whose word counts for the repository, such as `docker.io`; undefined when it is the mesh's own. */
+  mirroredFrom?(repository: Repository): string | undefined
   /** Asked before each change what they know of the tag. */
   readonly others: Pick<OtherSeeds, 'ask'>
   /** Brings in the tags of other seeds that were never heard of here. */
@@ -95,6 +97,11 @@ export class TagAuthority {
     return this.#components.trust.maySign(this.#components.peerId, repository)
   }
 
+  /** Whether another registry says what the tags of the repository mean. */
+  isMirrored(repository: Repository): boolean {
+    return this.#components.mirroredFrom?.(repository) !== undefined
+  }
+
   start(): void {
     this.renewSoon()
     this.#sweeper = setInterval(() => this.renewSoon(), this.#options.sweepEveryMs)
@@ -122,6 +129,7 @@ export class TagAuthority {
    * @throws {OciError} DENIED, UNAUTHORIZED when the caller may not create or update, or the tag is immutable
    */
   async set(repository: Repository, tag: Tag, manifest: ManifestDescriptor, author: TagAuthor): Promise<Uint8Array> {
+    this.requireOwn(repository)
     const { digest, mediaType, size } = manifest
     const signed = await this.change(repository, tag, author, (known) => {
       if (known && meaningOf(known.record) === digest) return 'unchanged'
@@ -133,6 +141,7 @@ export class TagAuthority {
 
   /** Refuses what {@link set} would refuse by what the tag means now, before anything was done for it. @throws {OciError} */
   async judge(repository: Repository, tag: Tag, digest: Digest, caller: Caller): Promise<void> {
+    this.requireOwn(repository)
     const known = await this.#components.records.get(repository, tag)
     if (!known || meaningOf(known.record) !== digest) this.judgeSet(repository, tag, known, caller)
   }
@@ -142,8 +151,9 @@ export class TagAuthority {
    * @returns the signed tombstone; undefined when there is no such tag
    * @throws {OciError} DENIED when the tag is immutable
    */
-  remove(repository: Repository, tag: Tag, author: TagAuthor, digest?: Digest): Promise<Uint8Array | undefined> {
-    return this.change(repository, tag, author, (known) => {
+  async remove(repository: Repository, tag: Tag, author: TagAuthor, digest?: Digest): Promise<Uint8Array | undefined> {
+    this.requireOwn(repository)
+    return await this.change(repository, tag, author, (known) => {
       const meaning = known && meaningOf(known.record)
       if (meaning === undefined || (digest !== undefined && meaning !== digest)) return undefined
       this.requireMutable(repository, tag)
@@ -158,6 +168,7 @@ export class TagAuthority {
     manifest: ManifestDescriptor,
     author: TagAuthor
   ): Promise<Uint8Array> {
+    this.requireOwn(repository)
     const { digest, mediaType, size } = manifest
     const signed = await this.change(repository, tag, author, (known) =>
       known && meaningOf(known.record) === digest ? 'unchanged' : { digest, mediaType, size }
@@ -165,20 +176,56 @@ export class TagAuthority {
     return signed ?? this.renewed(repository, tag)
   }
 
-  /** The newest record, signed anew when its date is old; tombstones too. */
+  /**
+   * Has a mirrored tag mean what its registry says, or be gone when that has no such tag. That it means it already, or is
+   * immutable, is no change.
+   */
+  async mirror(
+    repository: Repository,
+    tag: Tag,
+    manifest: ManifestDescriptor | undefined,
+    author: TagAuthor
+  ): Promise<void> {
+    await this.change(repository, tag, author, (known) => {
+      const meaning = known && meaningOf(known.record)
+      if (meaning === manifest?.digest) return undefined
+      if (meaning !== undefined && this.#components.immutable.covers(repository, tag)) return undefined
+      return manifest ?? { deleted: true }
+    })
+  }
+
+  /**
+   * Its registry has said of a mirrored tag that it means this, or that there is none: the only reason to sign it anew.
+   * @param at when it was asked, in ms since 1970
+   */
+  async confirm(repository: Repository, tag: Tag, digest: Digest | undefined, at: number): Promise<void> {
+    await this.exclusively(`${repository}:${tag}`, async () => {
+      const before = await this.#components.records.newest(repository, tag)
+      const { known } = before
+      if (!known || meaningOf(known.record) !== digest) return
+      if (this.age(known.record) < this.#options.renewAfterMs) await this.#components.records.confirm(known, at)
+      else await this.sign({ ...known.record, ...(await this.statement(repository, tag, before, 'renewal')) }, before)
+    })
+  }
+
+  /** The newest record, signed anew when its date is old; tombstones too. A mirrored one is given as it is. */
   async current(repository: Repository, tag: Tag): Promise<AcceptedTag | undefined> {
     const known = await this.#components.records.get(repository, tag)
+    if (this.isMirrored(repository)) return known
     if (!known || this.age(known.record) < this.#options.renewAfterMs) return known
     await this.renew(repository, tag, this.#options.renewAfterMs)
     return await this.#components.records.get(repository, tag)
   }
 
-  /** Signs anew what is old, and what was signed by seeds that are about to go, so that it outlives their word. */
+  /**
+   * Signs anew what is old, and what was signed by seeds that are about to go, so that it outlives their word. Not what
+   * is mirrored, of which a later date would say that its registry has confirmed it.
+   */
   async renewOld(): Promise<void> {
     const { tags, trust } = this.#components
     for await (const { repository, tag } of tags.all()) {
       if (this.#stopped.signal.aborted) return
-      if (!this.isAuthority(repository)) continue
+      if (!this.isAuthority(repository) || this.isMirrored(repository)) continue
       const renewed = await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) =>
         trust.isRetiring(signer)
       )
@@ -202,6 +249,10 @@ export class TagAuthority {
     this.#sweepWaits = false
     await this.#components.sync.run(this.#stopped.signal)
     await this.renewOld()
+  }
+
+  private requireOwn(repository: Repository): void {
+    requireOwn(this.#components.mirroredFrom?.(repository), repository)
   }
 
   private judgeSet(repository: Repository, tag: Tag, known: AcceptedTag | undefined, caller: Caller): void {

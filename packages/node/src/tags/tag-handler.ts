@@ -17,7 +17,8 @@ import type { SeedRouter } from '../backend/seed-router.ts'
 import type { ZoneWatch } from '../distribution/zone-watch.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import type { TagAuthority } from './tag-authority.ts'
-import type { TagRecords } from './tag-records.ts'
+import type { AcceptedTag, TagRecords } from './tag-records.ts'
+import type { UpstreamTags } from './upstream-tags.ts'
 
 /** Makes tokens at a seed for the clients of other nodes. */
 export interface TokenIssuer {
@@ -40,6 +41,8 @@ export interface NodeTagHandlerComponents {
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
   readonly others: Pick<OtherSeeds, 'include' | 'refresh'>
+  /** Asks the registries that tags are mirrored from. Undefined on a node that is no seed, and where none is mirrored. */
+  readonly upstream?: Pick<UpstreamTags, 'current'> | undefined
   readonly router: SeedRouter
   readonly lists: Lists
   readonly pushes: PushService
@@ -54,6 +57,14 @@ export interface NodeTagHandlerComponents {
   onPassedOn?(event: PassedOnWrite): Promise<void>
 }
 
+/** A node that asks gives up soon after; it then goes on by what it knows. */
+const UPSTREAM_WAIT_MS = 1_200
+
+function answerOf(found: AcceptedTag | undefined, authoritative: boolean): TagAnswer {
+  if (!found) return { confirmedAt: 0, authoritative }
+  return { envelope: found.envelope, confirmedAt: found.confirmedAt, authoritative }
+}
+
 /** What this node answers peers that ask about tags: what is here, no more; only seeds ask each other on their behalf. */
 export class NodeTagHandler implements TagHandler {
   readonly #components: NodeTagHandlerComponents
@@ -66,18 +77,26 @@ export class NodeTagHandler implements TagHandler {
     const { authority, records, others } = this.#components
     const authoritative = authority?.isAuthority(repository) ?? false
     // Seeds that ask each other are told what is here: else each would ask the other in turn.
-    if (authoritative && !others.include(from, repository)) await others.refresh(repository, tag)
+    if (authoritative && !others.include(from, repository)) {
+      await others.refresh(repository, tag)
+      const word = await this.#components.upstream?.current(repository, tag, UPSTREAM_WAIT_MS)
+      // It has no say while it neither knows the tag nor heard from its registry.
+      if (word) return answerOf(word.tag, word.heard || word.tag !== undefined)
+    }
     const found = authoritative ? await authority?.current(repository, tag) : await records.get(repository, tag)
-    if (!found) return { confirmedAt: 0, authoritative }
-    return { envelope: found.envelope, confirmedAt: found.confirmedAt, authoritative }
+    return answerOf(found, authoritative)
   }
 
   async offer(envelope: Uint8Array, from: string): Promise<void> {
     await this.#components.records.take(envelope, from, 'signer')
   }
 
-  async listTags(repository: Repository, page: ListPage): Promise<ListAnswer> {
-    const names = await this.#components.lists.localTags(repository, page)
+  async listTags(from: string, repository: Repository, page: ListPage): Promise<ListAnswer> {
+    const { lists, others } = this.#components
+    // Another seed wants to know what was signed here, not all that there is at a registry.
+    const names = others.include(from, repository)
+      ? await lists.localTags(repository, page)
+      : await lists.tagsForNode(repository, page)
     return { authoritative: this.#components.router.isAuthority(repository), ...(names === undefined ? {} : { names }) }
   }
 

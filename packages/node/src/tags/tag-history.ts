@@ -76,7 +76,9 @@ export class TagHistory {
     for await (const { repository, tag, envelope } of content.tags.all()) {
       if (signal.aborted)
         return { restored, failed: failed.slice(0, FAILURES_SHOWN), failures: failed.length, complete: false }
-      if (!authority?.isAuthority(repository) || signerOf(envelope) !== signer) continue
+      // A mirrored tag is asked for anew at its registry.
+      if (!authority?.isAuthority(repository) || authority.isMirrored(repository)) continue
+      if (signerOf(envelope) !== signer) continue
       const reason = await this.bringBack(repository, tag, before)
       if (reason === undefined) restored++
       else failed.push({ reference: `${repository}:${tag}`, reason })

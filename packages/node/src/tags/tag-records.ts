@@ -17,7 +17,10 @@ export interface AcceptedTag {
   readonly record: TagRecord
   readonly signer: string
   readonly envelope: Uint8Array
-  /** When an authority last said that it is the newest, in ms since 1970. */
+  /**
+   * When an authority last said that it is the newest, in ms since 1970; of a mirrored tag, when its registry said so to
+   * a seed.
+   */
   readonly confirmedAt: number
 }
 
@@ -30,6 +33,11 @@ export interface TagRecordsComponents {
   readonly peerId: string
   /** Told of a record that this node's key signed, and not this node: the key is used elsewhere, or its data was set back. */
   onForeignUse(use: ForeignUse): void
+  /**
+   * Whether its tags mean what another registry says: then a seed's word is as old as what that registry told it last.
+   * @default never
+   */
+  isMirrored?(repository: Repository): boolean
   /** Whether what others signed for this repository is remembered in the history of its tags. */
   keepsHistory(repository: Repository): boolean
   /** Milliseconds since 1970. */
@@ -74,13 +82,15 @@ export class TagRecords {
    * @param word `authority`: an authority sent it as its newest; `hearsay`: somebody who may be behind sent it;
    *   `signer`: the newest if the one who signed it sent it, else hearsay
    * @param wanted the tag that was asked for; a record for another one is refused
+   * @param toldConfirmedAt when the sender says that it was confirmed; counts for mirrored tags
    * @returns what is here for that tag afterwards; undefined when the record was refused
    */
   async take(
     envelope: Uint8Array,
     from: string,
     word: 'authority' | 'signer' | 'hearsay',
-    wanted?: { repository: Repository; tag: Tag }
+    wanted?: { repository: Repository; tag: Tag },
+    toldConfirmedAt = 0
   ): Promise<AcceptedTag | undefined> {
     const { trust, onRefused } = this.#components
     const opened = await openTrustedTagRecord(envelope, trust).catch((error: unknown) => {
@@ -94,11 +104,17 @@ export class TagRecords {
       return undefined
     }
     const confirmed = word === 'authority' || (word === 'signer' && from === opened.signer)
+    const confirmedAt = confirmed ? this.confirmationOf(opened.record, toldConfirmedAt) : undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const taken = await this.judgeAndKeep({ ...opened, envelope }, from, confirmed)
+      const taken = await this.judgeAndKeep({ ...opened, envelope }, from, confirmedAt)
       if (taken !== 'overtaken') return taken
     }
     return await this.get(repository, tag)
+  }
+
+  /** Remembers that this very record was confirmed as the newest at that time, in ms since 1970. */
+  async confirm({ record, envelope }: AcceptedTag, at: number): Promise<void> {
+    await this.#components.tags.put(record.repository, record.tag, entryOf(record, envelope, at))
   }
 
   /**
@@ -115,11 +131,19 @@ export class TagRecords {
     return (await this.#components.tags.put(record.repository, record.tag, entry, options)) === 'stored'
   }
 
-  /** @returns `overtaken` when another record was kept meanwhile, so that all is to be judged anew */
+  private confirmationOf({ repository, issuedAt }: TagRecord, toldConfirmedAt: number): number {
+    const { now, isMirrored } = this.#components
+    return isMirrored?.(repository) ? Math.min(now(), Math.max(issuedAt, toldConfirmedAt)) : now()
+  }
+
+  /**
+   * @param confirmed when an authority said that it is the newest; undefined when none did
+   * @returns `overtaken` when another record was kept meanwhile, so that all is to be judged anew
+   */
   private async judgeAndKeep(
     { record, signer, envelope }: OpenedTagRecord & { envelope: Uint8Array },
     from: string,
-    confirmed: boolean
+    confirmed: number | undefined
   ): Promise<AcceptedTag | undefined | 'overtaken'> {
     const { tags, now, onRefused } = this.#components
     const { repository, tag } = record
@@ -137,12 +161,9 @@ export class TagRecords {
       return undefined
     }
     if (verdict === 'outranked') return known
-    const confirmedAt = Math.max(
-      confirmed ? now() : record.issuedAt,
-      verdict === 'same' ? (known?.confirmedAt ?? 0) : 0
-    )
+    const confirmedAt = Math.max(confirmed ?? record.issuedAt, verdict === 'same' ? (known?.confirmedAt ?? 0) : 0)
     const taken = { record, signer, envelope, confirmedAt }
-    if (verdict === 'same' && !confirmed) return taken
+    if (verdict === 'same' && confirmed === undefined) return taken
     const options = { ...this.historyOf(taken, known), ...(entry && { replaces: entry.envelope }) }
     const result = await tags.put(repository, tag, entryOf(record, envelope, confirmedAt), options)
     return result === 'stored' ? taken : 'overtaken'

@@ -3,18 +3,29 @@ import type { TagAnswer, TagClient, TagDirectory } from '@layermesh/mesh'
 import { OciError, type Repository, type Tag } from '@layermesh/oci'
 import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type TrustPolicy } from '@layermesh/trust'
 import { LRUCache } from 'lru-cache'
+import type { DirectTags } from './direct-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { AcceptedTag, TagRecords } from './tag-records.ts'
+import type { UpstreamTags } from './upstream-tags.ts'
 
 /** Where the meaning of a tag was learnt. */
-export type ResolutionSource = 'local' | 'seed' | 'peer' | 'dht'
+export type ResolutionSource = 'local' | 'seed' | 'peer' | 'dht' | 'upstream'
 export type ResolutionResult = 'ok' | 'stale' | 'refused' | 'unknown'
 
 export interface TagResolution {
-  readonly record: TagMapping
+  readonly record: Pick<TagMapping, 'digest' | 'mediaType' | 'size'>
   /** Why the answer may not be the newest; undefined when it is. */
   readonly warning?: string
+}
+
+/** The tags of other registries; without them, all are the mesh's own. */
+export interface MirroredTags {
+  /** The registry that a repository is mirrored from. */
+  hostOf(repository: Repository): string | undefined
+  /** Only on a seed. */
+  readonly upstream: Pick<UpstreamTags, 'current'> | undefined
+  readonly direct: Pick<DirectTags, 'kept' | 'ask'>
 }
 
 export interface TagResolverComponents {
@@ -26,6 +37,7 @@ export interface TagResolverComponents {
   readonly trust: TrustPolicy
   readonly client: Pick<TagClient, 'resolve'>
   readonly directory: Pick<TagDirectory, 'get'>
+  readonly mirrored?: MirroredTags | undefined
   connected(): string[]
   freshnessOf(repository: Repository): FreshnessPolicy
   onResolved(source: ResolutionSource, result: ResolutionResult): void
@@ -39,18 +51,28 @@ export interface TagResolverOptions {
   /** When no seed has answered: time for it, for finding one, for peers and for the DHT, all at once, in ms. */
   readonly searchDeadlineMs: number
   readonly peersAsked: number
-  /** A seed that did not answer is not asked again for so long, in ms. */
+  /** A seed that did not answer is not asked again for so long, in ms; twice as long each time that it fails again. */
   readonly seedPauseMs: number
+  readonly maxSeedPauseMs: number
+  /** A seed's own clients wait so long for the registry that a tag is mirrored from, in ms. */
+  readonly upstreamDeadlineMs: number
+  /** A mirrored tag means the same for so long at least, so that a client that asks twice gets one image, in ms. */
+  readonly pinMs: number
 }
 
 const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
   seedDeadlineMs: 1_500,
   searchDeadlineMs: 700,
   peersAsked: 8,
-  seedPauseMs: 3_000
+  seedPauseMs: 3_000,
+  maxSeedPauseMs: 30_000,
+  upstreamDeadlineMs: 15_000,
+  pinMs: 3_000
 })
 
 const MAX_PAUSED_SEEDS = 64
+const MAX_PINNED = 4_096
+const BELIEVABLE: ReadonlySet<string> = new Set(['fresh', 'stale-but-allowed'])
 
 /** What a seed said: `tag` is undefined when it knows none. */
 interface SeedAnswer {
@@ -66,10 +88,19 @@ export class TagResolver {
   readonly #options: TagResolverOptions
   readonly #resolving = new Map<string, Promise<TagResolution | undefined>>()
   readonly #pausedSeeds = new LRUCache<string, true>({ max: MAX_PAUSED_SEEDS })
+  /** How long those that failed last were paused. */
+  readonly #lastPauses = new LRUCache<string, number>({ max: MAX_PAUSED_SEEDS })
+  readonly #pinned: LRUCache<string, TagResolution>
 
   constructor(components: TagResolverComponents, options: Partial<TagResolverOptions> = {}) {
     this.#components = components
     this.#options = { ...TAG_RESOLVER_DEFAULTS, ...options }
+    this.#pinned = new LRUCache({
+      max: MAX_PINNED,
+      ttl: this.#options.pinMs,
+      ttlResolution: 0,
+      perf: { now: components.now }
+    })
   }
 
   /**
@@ -79,26 +110,32 @@ export class TagResolver {
    */
   resolve(repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
     const key = `${repository}:${tag}`
+    const pinned = this.#pinned.get(key)
+    if (pinned) return Promise.resolve(pinned)
     let resolving = this.#resolving.get(key)
     if (!resolving) {
-      resolving = this.find(repository, tag).finally(() => this.#resolving.delete(key))
+      resolving = this.findAndPin(key, repository, tag).finally(() => this.#resolving.delete(key))
       this.#resolving.set(key, resolving)
     }
     return resolving
   }
 
+  private async findAndPin(key: string, repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
+    const found = await this.find(repository, tag)
+    if (found && this.mirroredFrom(repository) !== undefined) this.#pinned.set(key, found)
+    return found
+  }
+
   private async find(repository: Repository, tag: Tag): Promise<TagResolution | undefined> {
-    const { authority, records, now } = this.#components
-    if (authority?.isAuthority(repository)) {
-      await this.#components.others.refresh(repository, tag)
-      const current = await authority.current(repository, tag)
-      return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
-    }
+    const { authority, records } = this.#components
+    if (authority?.isAuthority(repository)) return await this.findAsSeed(authority, repository, tag)
 
     const here = await records.get(repository, tag)
     if (here && this.judge(here, true) === 'fresh') return this.answer(here, 'local', true, repository)
 
     const seeds = this.#components.trust.signersFor(repository).filter((peerId) => peerId !== this.#components.peerId)
+    if (seeds.length === 0 && this.mirroredFrom(repository) !== undefined)
+      return await this.askDirectly(repository, tag, here)
     const connected = new Set(this.#components.connected())
     const { seedDeadlineMs, searchDeadlineMs } = this.#options
     const asking = this.askSeeds(
@@ -115,9 +152,52 @@ export class TagResolver {
     return await this.search(repository, tag, { away, asking, here })
   }
 
+  /** A seed knows by itself what its tags mean; of mirrored ones it asks their registry. */
+  private async findAsSeed(
+    authority: TagAuthority,
+    repository: Repository,
+    tag: Tag
+  ): Promise<TagResolution | undefined> {
+    const { others, mirrored, now } = this.#components
+    await others.refresh(repository, tag)
+    const word = await mirrored?.upstream?.current(repository, tag, this.#options.upstreamDeadlineMs)
+    if (word) return this.answer(word.tag, word.asked ? 'upstream' : 'local', word.heard, repository)
+    const current = await authority.current(repository, tag)
+    return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
+  }
+
+  /**
+   * Asks the registry that a tag is mirrored from; when it does not answer, what it said before counts as the policy has
+   * it, and so does a record that somebody signed once.
+   */
+  private async askDirectly(
+    repository: Repository,
+    tag: Tag,
+    signed: AcceptedTag | undefined
+  ): Promise<TagResolution | undefined> {
+    const { mirrored, onResolved, now, freshnessOf } = this.#components
+    const kept = mirrored?.direct.kept(repository, tag)
+    const age = kept && now() - kept.confirmedAt
+    const { maxAgeMs, maxStaleMs, clockSkewMs } = freshnessOf(repository)
+    if (kept && age !== undefined && age <= maxAgeMs && age >= -clockSkewMs) {
+      onResolved('local', 'ok')
+      return { record: kept }
+    }
+    const answer = await mirrored?.direct.ask(repository, tag)
+    if (answer) {
+      onResolved('upstream', answer.tag ? 'ok' : 'unknown')
+      return answer.tag && { record: answer.tag }
+    }
+    if (kept && age !== undefined && age <= maxStaleMs && kept.confirmedAt >= (signed?.confirmedAt ?? 0)) {
+      onResolved('local', 'stale')
+      return { record: kept, warning: this.warningOf(repository, kept.confirmedAt) }
+    }
+    return this.answer(signed, 'local', false, repository)
+  }
+
   /**
    * No seed has answered yet: looks for those that are away, asks peers and the DHT, all at once, and takes the newest
-   * that comes of it, but for what a seed says after all.
+   * that comes of it, but for what a seed says after all. What can't be believed of a mirrored tag its registry may tell.
    */
   private async search(
     repository: Repository,
@@ -137,6 +217,9 @@ export class TagResolver {
     const newest = [here, fromPeers, fromDht].reduce((best, next) =>
       (next?.record.sequence ?? -1) > (best?.record.sequence ?? -1) ? next : best
     )
+    const isMirrored = this.mirroredFrom(repository) !== undefined
+    if (isMirrored && !(newest && BELIEVABLE.has(this.judge(newest, false))))
+      return await this.askDirectly(repository, tag, newest)
     return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
   }
 
@@ -148,33 +231,44 @@ export class TagResolver {
     deadlineMs: number
   ): Promise<SeedAnswer | undefined> {
     const deadline = AbortSignal.timeout(deadlineMs)
-    const asked = seeds.filter((seed) => !this.#pausedSeeds.has(seed))
+    const connected = new Set(this.#components.connected())
+    const pauseKey = (seed: string) => (connected.has(seed) ? seed : `away ${seed}`)
+    const asked = seeds.filter((seed) => !this.#pausedSeeds.has(pauseKey(seed)))
     const answers = await Promise.all(
       asked.map(async (seed) => {
-        const answer = await this.askSeed(seed, repository, tag, deadline)
+        const answer = await this.askSeed(seed, pauseKey(seed), { repository, tag }, deadline)
         if (!answer?.authoritative) return undefined
         if (answer.envelope === undefined) return { tag: undefined }
-        const taken = await this.#components.records.take(answer.envelope, seed, 'authority', { repository, tag })
+        const { envelope, confirmedAt } = answer
+        const taken = await this.#components.records.take(envelope, seed, 'authority', { repository, tag }, confirmedAt)
         return taken && { tag: taken }
       })
     )
     const heard = answers.filter((answer) => answer !== undefined)
-    return heard.sort((a, b) => (b.tag?.record.sequence ?? -1) - (a.tag?.record.sequence ?? -1))[0]
+    return heard.sort(
+      ({ tag: a }, { tag: b }) =>
+        (b?.record.sequence ?? -1) - (a?.record.sequence ?? -1) || (b?.confirmedAt ?? 0) - (a?.confirmedAt ?? 0)
+    )[0]
   }
 
-  /** Asks one seed; while it is slow to answer, it is not asked by others. */
+  /** Asks one seed; while it is slow to answer, it is not asked by others. One that is connected anew is asked again. */
   private async askSeed(
     seed: string,
-    repository: Repository,
-    tag: Tag,
+    pauseKey: string,
+    { repository, tag }: { repository: Repository; tag: Tag },
     signal: AbortSignal
   ): Promise<TagAnswer | undefined> {
-    const pause = () => this.#pausedSeeds.set(seed, true, { ttl: this.#options.seedPauseMs })
-    const slow = setTimeout(pause, this.#options.seedDeadlineMs)
+    const { seedPauseMs, maxSeedPauseMs, seedDeadlineMs } = this.#options
+    const ttl = Math.min((this.#lastPauses.get(pauseKey) ?? seedPauseMs / 2) * 2, maxSeedPauseMs)
+    const pause = () => {
+      this.#pausedSeeds.set(pauseKey, true, { ttl })
+      this.#lastPauses.set(pauseKey, ttl)
+    }
+    const slow = setTimeout(pause, seedDeadlineMs)
     const answer = await this.ask(seed, repository, tag, signal)
     clearTimeout(slow)
-    if (answer) this.#pausedSeeds.delete(seed)
-    else pause()
+    if (!answer) pause()
+    else for (const paused of [this.#pausedSeeds, this.#lastPauses]) paused.delete(pauseKey)
     return answer
   }
 
@@ -219,7 +313,7 @@ export class TagResolver {
     authorityAnswered: boolean,
     repository: Repository
   ): TagResolution | undefined {
-    const { onResolved, now } = this.#components
+    const { onResolved } = this.#components
     if (!found) {
       onResolved(source, 'unknown')
       return undefined
@@ -237,11 +331,28 @@ export class TagResolver {
       onResolved(source, 'unknown')
       return undefined
     }
-    const stale = !authorityAnswered && verdict !== 'fresh'
+    const stale = verdict !== 'fresh' && !(authorityAnswered && this.isConfirmed(found))
     onResolved(source, stale ? 'stale' : 'ok')
-    if (!stale) return { record: found.record }
-    const ageSeconds = Math.round((now() - found.confirmedAt) / 1000)
-    return { record: found.record, warning: `no seed answers; this tag was last confirmed ${ageSeconds} s ago` }
+    return stale
+      ? { record: found.record, warning: this.warningOf(repository, found.confirmedAt) }
+      : { record: found.record }
+  }
+
+  /** A seed that answers for a mirrored tag may do so without its registry; then it tells how old its word is. */
+  private isConfirmed({ record: { repository }, confirmedAt }: AcceptedTag): boolean {
+    if (this.mirroredFrom(repository) === undefined) return true
+    const { maxAgeMs, clockSkewMs } = this.#components.freshnessOf(repository)
+    return this.#components.now() - confirmedAt <= maxAgeMs + clockSkewMs
+  }
+
+  private mirroredFrom(repository: Repository): string | undefined {
+    return this.#components.mirrored?.hostOf(repository)
+  }
+
+  private warningOf(repository: Repository, confirmedAt: number): string {
+    const host = this.mirroredFrom(repository)
+    const who = host === undefined ? 'no seed answers' : `${host} was not asked, or does not answer`
+    return `${who}; this tag was last confirmed ${Math.round((this.#components.now() - confirmedAt) / 1000)} s ago`
   }
 }
 

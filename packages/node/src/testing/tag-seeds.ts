@@ -43,6 +43,7 @@ export function makeSeed(
     trust,
     now,
     peerId,
+    isMirrored: (repository) => components.mirroredFrom?.(repository) !== undefined,
     onForeignUse: ({ sequence }) => foreignUses.push(sequence),
     onRefused: ({ reason }) => refused.push(reason),
     keepsHistory: () => true

@@ -109,11 +109,15 @@ export class Guard {
     return access.challenge(place, repository === undefined ? undefined : { repository, actions }, reason)
   }
 
-  /** Where nobody is asked who they are, 401 and 429 mean no more than that something can't be had or done here. */
+  /**
+   * Where nobody is asked who they are, 401 and 429 mean no more than that something can't be had or done here. Of
+   * mirrored content so does every failure: a client that is told 404 goes to the registry itself.
+   */
   #unasked(request: IncomingMessage, target: Target | undefined, error: OciError): OciError {
     const asksNobody = target !== undefined && this.#asksNobody(target)
     if (isPull(request)) {
       if (error.status === 401 || (error.status === 403 && asksNobody)) return unknown(error)
+      if (target?.isMirrored && (error.status === 429 || error.status >= 500)) return unknown(error)
       return error.status === 429 ? unavailable(error) : error
     }
     if (error.status === 401) return denied(error)
