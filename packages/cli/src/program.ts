@@ -9,6 +9,7 @@ import { addNodeCommand } from './commands/node.ts'
 import { addPrefetchCommand } from './commands/prefetch.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
+import { addSetupCommands } from './commands/setup.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
 import { addViewCommands } from './commands/views.ts'
@@ -22,6 +23,7 @@ Examples:
   layermesh node --role seed                         a node that is its own seed, on this host
   layermesh node --join ADDR --trust PEER_ID         a node that joins it
   layermesh pull team/app:1                          bring an image into the node of this host
+  layermesh setup docker                             have Docker on this host ask the node first
   layermesh demo                                     see a mesh of four nodes at work
 `
 
@@ -43,6 +45,7 @@ export function createProgram(context: CommandContext): Command {
   addViewCommands(program, context)
   addPullCommand(program, context)
   addPrefetchCommand(program, context)
+  addSetupCommands(program, context)
   addHistoryCommands(program, context)
   addIdentityCommands(program, context)
   addSeedsCommands(program, context)

@@ -1,0 +1,99 @@
+import { CliFailure } from '../failure.ts'
+import { parseObject, withItem } from './daemon-json.ts'
+import { planHosts } from './hosts-toml.ts'
+import { tableOf } from './toml-text.ts'
+import { type HostView, type MirrorOptions, type Plan, RELOAD_DOCKER, type Wish } from './wish.ts'
+
+const MIRRORS = 'registry-mirrors'
+const HUB = 'docker.io'
+
+/** Where a daemon keeps images: in its own graph drivers, or in containerd (the default of a fresh Engine 29). */
+export const STORES = ['classic', 'containerd'] as const
+export type DockerStore = (typeof STORES)[number]
+
+export interface DockerOptions extends MirrorOptions {
+  /** Its daemon.json. */
+  readonly config: string
+  readonly certsDir: string
+  /** As the user or the running daemon says; undefined when nobody does. */
+  readonly store?: DockerStore
+  /** Where `--registry-mirror` is given to the daemon, which takes a setting from one place only. */
+  readonly mirrorFlagIn?: string
+}
+
+/**
+ * Points Docker at the node. Images in graph drivers: `registry-mirrors`, which counts for Docker Hub alone. Images in
+ * containerd: `hosts.toml`, for every registry. When nobody knows where, both: neither kind of daemon minds the other's
+ * (moby merges `registry-mirrors` only where hosts.toml names no mirror).
+ * @throws CliFailure when the daemon would not do what was asked for, or not start again
+ */
+export async function planDocker(host: HostView, options: DockerOptions): Promise<Plan> {
+  const { config, certsDir, registries } = options
+  const text = await host.read(config)
+  const store = options.store ?? storeIn(text, config)
+  const notes: string[] = []
+  const wishes: Wish[] = []
+  if (store !== 'containerd') {
+    refuseForClassic(options, store)
+    wishes.push({
+      path: config,
+      renewal: RELOAD_DOCKER,
+      apply: (base) => addMirror(base, config, options.mirror)
+    })
+  }
+  if (store !== 'classic') {
+    const hosts = await planHosts(host, { ...options, client: 'docker', roots: [certsDir] })
+    wishes.push(...hosts.wishes)
+    notes.push(...hosts.notes)
+  } else if (registries.length === 0) {
+    notes.push(
+      'this daemon asks mirrors for images of Docker Hub alone; it keeps images in its own store, not in containerd'
+    )
+  }
+  if (store === undefined) {
+    notes.push(
+      `the daemon could not be asked where it keeps images, so both ways were taken; say it with --store ${STORES.join('|')} for one`
+    )
+  }
+  return { wishes, notes }
+}
+
+function refuseForClassic(
+  { registries, tags, mirrorFlagIn, mirror }: DockerOptions,
+  store: DockerStore | undefined
+): void {
+  const say = store === undefined ? '; if it keeps them in containerd, say --store containerd' : ''
+  if (registries.length > 0 && !registries.includes(HUB)) {
+    throw new CliFailure(
+      'FAILED',
+      `a Docker daemon that keeps images in its own store asks mirrors for ${HUB} alone, which is not among --registry${say}`
+    )
+  }
+  if (tags === 'upstream') {
+    throw new CliFailure(
+      'FAILED',
+      `a Docker daemon that keeps images in its own store asks its mirror for tags too, so --tags upstream can not be had${say}`
+    )
+  }
+  if (mirrorFlagIn !== undefined) {
+    throw new CliFailure(
+      'FAILED',
+      `${mirrorFlagIn} gives --registry-mirror to dockerd, which does not start with registry-mirrors in daemon.json as well; add --registry-mirror=${mirror} there, before the others, or take them all into daemon.json`
+    )
+  }
+}
+
+function storeIn(text: string | undefined, path: string): DockerStore | undefined {
+  if (text === undefined || text.trim() === '') return undefined
+  const { features } = parseObject(text, path)
+  const { 'containerd-snapshotter': snapshotter } = tableOf(features)
+  if (typeof snapshotter !== 'boolean') return undefined
+  return snapshotter ? 'containerd' : 'classic'
+}
+
+function addMirror(base: string | undefined, path: string, mirror: string) {
+  const text = withItem(base ?? '', path, MIRRORS, mirror)
+  if (text === undefined) return undefined
+  const madeKey = base === undefined || base.trim() === '' || !Object.hasOwn(parseObject(base, path), MIRRORS)
+  return { text, contribution: { kind: 'item', key: MIRRORS, item: mirror, madeKey } as const }
+}
