@@ -1,9 +1,21 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { loadConfig } from '@layermesh/node'
 import { describe, expect, test } from 'vitest'
+import { runCommandLine } from '../../packages/cli/src/run.ts'
+import { fakeContext } from '../../packages/cli/src/testing/fake-context.ts'
 import { PACKAGES } from '../support/requirements.ts'
 import { flagsIn, readTop, unknownFlags } from './support.ts'
 
 const { config: defaults } = await loadConfig({})
+/** A file without comments, blank lines and indentation. */
+const linesOf = (text: string) =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+
 const REGISTRY = `127.0.0.1:${defaults.registry.listen.port}`
 
 describe('the systemd unit', () => {
@@ -49,6 +61,34 @@ describe('the files for clients', () => {
     expect(podman).toContain(`location = "localhost:${defaults.registry.listen.port}"`)
   })
 
+  test('say what `layermesh setup` writes', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lm-deploy-'))
+    try {
+      const [docker, podman] = ['etc/docker/daemon.json', 'etc/containers/registries.conf.d/50-layermesh.conf']
+      const hosts = 'etc/containerd/certs.d/_default/hosts.toml'
+      const where = ['--root', root, '--mirror', `http://${REGISTRY}`]
+      for (const args of [
+        ['docker', '--store', 'classic'],
+        ['containerd', '--containerd-version', '1.7'],
+        ['podman', '--registry', 'docker.io']
+      ]) {
+        expect(await runCommandLine(['setup', ...args, ...where], fakeContext())).toBe(0)
+      }
+      const [made, shipped] = [(path: string) => readFile(join(root, path), 'utf8'), readTop]
+      expect(JSON.parse(await made(docker))).toEqual(JSON.parse(await shipped('deploy/clients/docker/daemon.json')))
+      const pairs = [
+        [hosts, 'containerd/certs.d/_default/hosts.toml'],
+        ['etc/containerd/config.toml', 'containerd/config-1.toml'],
+        [podman, 'podman/registries.conf.d/50-layermesh.conf']
+      ] as const
+      for (const [path, same] of pairs) {
+        expect(linesOf(await made(path)), path).toEqual(linesOf(await shipped('deploy/clients', same)))
+      }
+    } finally {
+      await rm(root, { recursive: true })
+    }
+  })
+
   test('leave every registry its own place: hosts.toml of all registries names no server', async () => {
     expect(await readTop('deploy/clients/containerd/certs.d/_default/hosts.toml')).not.toMatch(/^server/m)
   })
@@ -57,7 +97,7 @@ describe('the files for clients', () => {
 describe('.ci/run', () => {
   test('installs every program that the end-to-end tests need', async () => {
     const script = await readTop('.ci/run')
-    const installed = new Map([...script.matchAll(/'([a-z]+) ([a-z.\- ]+)'/g)].map(([, name, from]) => [name, from]))
+    const installed = new Map([...script.matchAll(/'([a-z-]+) ([a-z.\- ]+)'/g)].map(([, name, from]) => [name, from]))
     for (const [program, packageName] of Object.entries(PACKAGES)) {
       expect(installed.get(program)?.split(' '), program).toContain(packageName)
     }

@@ -14,20 +14,29 @@ interface Probe {
 }
 
 interface Container {
+  readonly name: string
+  readonly command?: readonly string[]
+  readonly securityContext?: Readonly<Record<string, unknown>>
   readonly args?: readonly string[]
   readonly env?: readonly { readonly name: string; readonly value?: string }[]
   readonly ports?: readonly { readonly containerPort: number }[]
   readonly startupProbe?: Probe
   readonly livenessProbe?: Probe
   readonly readinessProbe?: Probe
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: true }[]
 }
 
 interface PodSpec {
   readonly hostNetwork?: boolean
   readonly securityContext: { readonly runAsNonRoot: boolean; readonly fsGroupChangePolicy: string }
   readonly containers: readonly Container[]
-  readonly volumes: readonly { readonly name: string; readonly secret?: { readonly defaultMode: number } }[]
+  readonly initContainers?: readonly Container[]
+  readonly tolerations?: readonly unknown[]
+  readonly volumes: readonly {
+    readonly name: string
+    readonly secret?: { readonly defaultMode: number }
+    readonly hostPath?: { readonly path: string }
+  }[]
 }
 
 interface Manifest {
@@ -43,10 +52,14 @@ interface Manifest {
 let manifests: Manifest[]
 
 beforeAll(async () => {
-  const documents = parseAllDocuments(await readTop('deploy/kubernetes/layermesh.yaml'))
-  for (const { errors } of documents) expect(errors).toEqual([])
-  manifests = documents.map((document) => document.toJS() as Manifest)
+  manifests = await readManifests('deploy/kubernetes/layermesh.yaml')
 })
+
+async function readManifests(path: string): Promise<Manifest[]> {
+  const documents = parseAllDocuments(await readTop(path))
+  for (const { errors } of documents) expect(errors).toEqual([])
+  return documents.map((document) => document.toJS() as Manifest)
+}
 
 function manifest(kind: string): Manifest {
   const found = manifests.filter((one) => one.kind === kind)
@@ -131,5 +144,61 @@ describe.each(['StatefulSet', 'DaemonSet'])('the %s', (kind) => {
     const secret = pod.volumes.find(({ name }) => name === 'secret')?.secret
     expect((secret?.defaultMode ?? 0o777) & 0o007).toBe(0)
     expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, fsGroupChangePolicy: 'OnRootMismatch' })
+  })
+})
+
+describe('the set-up of hosts', () => {
+  /** The init container of a pod, with what it mounts of the host: where it lies there, and whether it may write. */
+  function initOf(pod: PodSpec, name: string) {
+    const container = pod.initContainers?.find((one) => one.name === name)
+    const mounts = (container?.volumeMounts ?? []).map(({ name, mountPath, readOnly = false }) => {
+      const path = pod.volumes.find((volume) => volume.name === name)?.hostPath?.path
+      return { path, mountPath, readOnly }
+    })
+    return { command: container?.command ?? [], mounts, security: container?.securityContext ?? {} }
+  }
+
+  async function undoPod(): Promise<PodSpec> {
+    const [undo] = await readManifests('deploy/kubernetes/undo-setup.yaml')
+    return undo?.spec?.template?.spec as PodSpec
+  }
+
+  test('runs a command that there is, and names where the node serves', async () => {
+    const { command } = initOf(podOf('DaemonSet').pod, 'setup')
+    expect(command.slice(0, 3)).toEqual(['layermesh', 'setup', 'containerd'])
+    expect(await unknownFlags(['setup', 'containerd'], flagsIn(command.join(' ')))).toEqual([])
+    const { registry } = await configOf('DaemonSet')
+    expect(command).toContain(`--mirror=http://${registry.listen.host}:${registry.listen.port}`)
+  })
+
+  test('is taken back by a command that there is, on the same hosts, in the same places', async () => {
+    const [setup, undo] = [initOf(podOf('DaemonSet').pod, 'setup'), initOf(await undoPod(), 'undo')]
+    expect(undo.command).toEqual(['layermesh', 'setup', 'undo', '--root=/host'])
+    expect(await unknownFlags(['setup', 'undo'], flagsIn(undo.command.join(' ')))).toEqual([])
+    expect(undo.mounts).toEqual(setup.mounts.filter(({ readOnly }) => !readOnly))
+    expect((await undoPod()).tolerations).toEqual(podOf('DaemonSet').pod.tolerations)
+  })
+
+  test('sees of a host only what it needs, and has no capabilities', async () => {
+    const pods = [initOf(podOf('DaemonSet').pod, 'setup'), initOf(await undoPod(), 'undo')]
+    for (const { mounts, security } of pods) {
+      for (const { path, mountPath } of mounts) expect(mountPath).toBe(`/host${path}`)
+      expect(mounts.filter(({ readOnly }) => !readOnly).map(({ path }) => path)).toEqual([
+        '/etc/containerd/certs.d',
+        '/var/lib/layermesh-setup'
+      ])
+      expect(security).toMatchObject({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] }
+      })
+      expect(security).not.toHaveProperty('privileged')
+    }
+  })
+
+  test('keeps its journal where no node can write', () => {
+    const { pod, container } = podOf('DaemonSet')
+    const mounted = container.volumeMounts.map(({ name }) => pod.volumes.find((volume) => volume.name === name))
+    expect(mounted.map((volume) => volume?.hostPath?.path)).not.toContain('/var/lib/layermesh-setup')
   })
 })
