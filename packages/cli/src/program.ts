@@ -10,6 +10,7 @@ import { addPrefetchCommand } from './commands/prefetch.ts'
 import { addPullCommand } from './commands/pull.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
 import { addSetupCommands } from './commands/setup.ts'
+import { addStoreCommands } from './commands/store.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
 import { addViewCommands } from './commands/views.ts'
@@ -53,6 +54,7 @@ export function createProgram(context: CommandContext): Command {
   addTokenCommands(program, context)
   addMembershipCommands(program, context)
   addConfigCommands(program, context)
+  addStoreCommands(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)
   return program

@@ -5,6 +5,9 @@ import { formatAge, formatBytes, formatPairs, formatTable, nameOfSource, shortDi
 export function formatStatus(status: NodeStatus, now: number): string {
   const { store } = status
   const free = store.freeBytes === undefined ? '' : `, ${formatBytes(store.freeBytes)} free`
+  const limit = store.limitBytes === undefined ? '' : ` of ${formatBytes(store.limitBytes)}`
+  const pinned = store.pinnedBytes === 0 ? '' : `, ${formatBytes(store.pinnedBytes)} pinned`
+  const full = store.full ? '; full: nothing can be spared' : ''
   const arriving = store.arriving === 0 ? '' : `, ${store.arriving} arriving`
   return formatPairs([
     ['peer id', status.peerId],
@@ -16,7 +19,7 @@ export function formatStatus(status: NodeStatus, now: number): string {
     ...(status.mirror === undefined ? [] : [['mirror', status.mirror] as const]),
     ...status.meshAddresses.map((address, index) => [index === 0 ? 'mesh' : '', address] as const),
     ['peers', String(status.peers)],
-    ['store', `${store.blobs} blobs, ${formatBytes(store.bytes)}${free}${arriving}`],
+    ['store', `${store.blobs} blobs, ${formatBytes(store.bytes)}${limit}${free}${pinned}${arriving}${full}`],
     ['ready', status.ready ? 'yes' : `no: ${status.notReady.join('; ')}`]
   ])
 }

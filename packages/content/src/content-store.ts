@@ -1,27 +1,32 @@
 import fileSystem from 'node:fs/promises'
 import { BlobCatalog } from './blobs/blob-catalog.ts'
 import { Blobs } from './blobs/blobs.ts'
+import { Evictor } from './cache/evictor.ts'
+import { GarbageCollector } from './cache/garbage-collector.ts'
+import { Guards } from './cache/guards.ts'
+import { Upkeep } from './cache/upkeep.ts'
+import { Uses } from './cache/uses.ts'
 import { Files } from './disk/files.ts'
 import { FreeSpace } from './disk/free-space.ts'
 import { createLayout, type Layout } from './disk/layout.ts'
 import { RunningDownloads } from './downloads/downloads.ts'
 import { PartialRows } from './downloads/partial-rows.ts'
 import { PartialStore } from './downloads/partial-store.ts'
-import { ContentError } from './errors.ts'
 import { HashPool } from './hashing/hash-pool.ts'
 import type { ContentStore } from './interfaces.ts'
 import { KeyedLock } from './keyed-lock.ts'
+import { openFormat } from './metadata/format.ts'
 import { createDatabase, Metadata } from './metadata/metadata.ts'
 import { StoredNotices } from './metadata/notices.ts'
 import { StoredPieceMaps } from './metadata/piece-maps.ts'
+import { StoredPins } from './metadata/pins.ts'
 import { StoredRepositories } from './metadata/repositories.ts'
-import { createTables, type Tables } from './metadata/tables.ts'
+import { createTables } from './metadata/tables.ts'
 import { StoredTags } from './metadata/tags.ts'
 import { type ContentStoreOptions, DEFAULT_OPTIONS } from './options.ts'
 import { recover } from './recovery.ts'
 import { UploadSessions } from './uploads/uploads.ts'
 
-const FORMAT = 'layermesh content 1'
 /** What LevelDB may write while it opens: what is in its log as a table, at most its write buffer of 4 MiB, and a few small files. */
 const METADATA_ROOM_BYTES = 8 * 1024 * 1024
 
@@ -38,7 +43,7 @@ export async function openContentStore(
   const layout = createLayout(directory)
   const files = new Files(settings.fileSystem)
   await makeDirectories(files, layout)
-  const hasRoom = async () => (await files.freeBytes(directory)) >= METADATA_ROOM_BYTES
+  const hasRoom = async () => (await files.diskSpace(directory)).freeBytes >= METADATA_ROOM_BYTES
   const metadata = await Metadata.open(createDatabase(layout.metadata), { hasRoom })
   const pool = new HashPool({ threads: settings.hashThreads, idleMs: settings.hashThreadIdleMs })
   const letGo = async () => {
@@ -68,32 +73,58 @@ async function assemble(
   directory: string
 ): Promise<ContentStore> {
   const { files, metadata } = foundation
-  const { onCorrupt, now } = settings
+  const { onCorrupt, onFull, now } = settings
   const tables = createTables(metadata)
   const rows = new PartialRows(tables)
   const lock = new KeyedLock()
-  const space = new FreeSpace({ freeBytes: () => files.freeBytes(directory), now }, settings.minFreeBytes)
-  const shared = { ...foundation, tables, rows, lock, space, onCorrupt, now }
+  const guards = new Guards(now, settings)
+  const space: FreeSpace = new FreeSpace(
+    {
+      disk: () => files.diskSpace(directory),
+      usedBytes: () => catalog.bytes + partials.promisedBytes + uploads.bytes,
+      evict: (reason, enough, onFreed) => evictor.run(reason, enough, onFreed),
+      now,
+      onFull
+    },
+    settings
+  )
+  const shared = { ...foundation, tables, rows, lock, guards, onCorrupt, onRemoved: settings.onRemoved, now }
 
-  await checkFormat(metadata, tables)
+  await openFormat(metadata, tables, shared)
   await recover(shared)
 
-  const partials = new PartialStore(shared, settings)
-  const catalog = new BlobCatalog({ ...shared, partials }, settings)
+  const partials: PartialStore = new PartialStore({ ...shared, space: space.promised }, settings)
+  const catalog: BlobCatalog = new BlobCatalog({ ...shared, partials }, settings)
   const downloads = new RunningDownloads({ ...shared, catalog, partials }, settings)
-  const uploads = new UploadSessions({ ...shared, catalog }, settings)
-  await Promise.all([partials.load(), catalog.load(), uploads.load()])
+  const uploads: UploadSessions = new UploadSessions({ ...shared, catalog, space: space.plain }, settings)
+  const pins = new StoredPins(shared)
+  const uses = new Uses(shared)
+  const evictor: Evictor = new Evictor(
+    { ...shared, catalog, partials, pins, uses, retains: settings.retains },
+    settings
+  )
+  const garbage = new GarbageCollector({ ...shared, catalog, pins, uses }, settings)
+  await Promise.all([partials.load(), catalog.load(), uploads.load(), pins.load()])
+  const upkeep = new Upkeep({ uses, space, onError: settings.onUpkeepFailed }, settings)
 
   return {
-    blobs: new Blobs({ ...shared, catalog, partials, downloads }),
+    blobs: new Blobs({ ...shared, catalog, partials, downloads, space: space.plain }),
     downloads,
     uploads,
-    repositories: new StoredRepositories(shared),
+    repositories: new StoredRepositories({ ...shared, pins }),
     tags: new StoredTags(shared, settings),
     pieceMaps: new StoredPieceMaps(shared),
     notices: new StoredNotices(shared),
+    leases: {
+      hold: (digests) => guards.hold(digests),
+      renew: async (digests) => void (await Promise.all(digests.map((digest) => guards.renew(digest))))
+    },
+    pins,
+    space: () => space.report(),
+    collectGarbage: (options) => garbage.run(options),
     close: once(async () => {
-      await Promise.all([downloads.close(), uploads.close()])
+      await Promise.all([downloads.close(), uploads.close(), garbage.close()])
+      await upkeep.close()
       await letGo()
     })
   }
@@ -102,12 +133,6 @@ async function assemble(
 async function makeDirectories(files: Files, { directories: [root, ...others] }: Layout): Promise<void> {
   if (root !== undefined) await files.makeRoot(root)
   for (const directory of others) await files.makeDirectory(directory)
-}
-
-async function checkFormat(metadata: Metadata, tables: Tables): Promise<void> {
-  const format = await tables.store.get('format')
-  if (format === undefined) return metadata.write([tables.store.put(['format'], FORMAT)])
-  if (format !== FORMAT) throw new ContentError('STORE_FORMAT', `this is a store of the format '${format}'`)
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -4,9 +4,9 @@
  * - `BLOB_CORRUPT`: the disk holds other bytes than were stored; none of them was handed out
  * - `BLOB_GONE`: the blob was deleted, or found corrupt by another reader, after this reader was opened
  * - `BLOB_TOO_LARGE`: a download is longer than {@link ContentStoreOptions.maxBlobBytes}
- * - `BUSY`: too many downloads wait for their turn
+ * - `BUSY`: too many downloads wait for their turn, or garbage is being collected already
  * - `DIGEST_MISMATCH`: all pieces came, and their whole has another digest
- * - `DISK_FULL`: no space, or less than {@link ContentStoreOptions.minFreeBytes}
+ * - `DISK_FULL`: no space within {@link ContentStoreOptions.minFree} and {@link ContentStoreOptions.maxSize}, and nothing can be spared
  * - `DOWNLOAD_FAILED`: a download ended without the blob; `cause` tells why
  * - `DOWNLOAD_INCOMPLETE`: a source said that it was done before every piece was here
  * - `PIECE_LENGTH`: a piece with other than its length, or one that the blob does not have

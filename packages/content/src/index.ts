@@ -1,5 +1,6 @@
 export { openContentStore } from './content-store.ts'
 export type { FileHandle, FileSystem } from './disk/file-system.ts'
+export type { SpaceLimit } from './disk/free-space.ts'
 export { ContentError, type ContentErrorCode, isContentError } from './errors.ts'
 export * from './interfaces.ts'
 export { type ContentStoreOptions, type Corruption, DEFAULT_OPTIONS } from './options.ts'

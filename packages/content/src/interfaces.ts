@@ -30,6 +30,11 @@ export interface ReadOptions {
   readonly reuseMemory?: boolean
 }
 
+export interface OpenOptions {
+  /** False for those who only look after the store. @default true */
+  readonly use?: boolean
+}
+
 /** The pieces of a blob: their common length and the SHA-256 of each. */
 export interface PieceHashes {
   /** Length of every piece but the last, in bytes. */
@@ -41,8 +46,11 @@ export interface PieceHashes {
 /** Blobs that are wholly here. Nothing outside `content` may know that they are files. */
 export interface BlobStore {
   stat(digest: Digest): Promise<BlobStat | undefined>
-  /** A reader of the blob if it is here or in flight. */
-  open(digest: Digest): Promise<BlobReader | undefined>
+  /**
+   * A reader of the blob if it is here or in flight. To open it is a use: unless told otherwise, the blob stays for the
+   * length of a lease, and as long as it is read.
+   */
+  open(digest: Digest, options?: OpenOptions): Promise<BlobReader | undefined>
   /**
    * The bytes of `range`, verified, for a peer: of a whole blob, or of one in flight whose pieces are all here.
    * Undefined when some of them are not. `range` must lie in the blob and be no longer than one piece.
@@ -193,14 +201,28 @@ export interface Repositories {
   list(page: PageRequest): Promise<Repository[]>
   exists(repository: Repository): Promise<boolean>
   hasBlob(repository: Repository, digest: Digest): Promise<boolean>
+  /**
+   * Links a blob that is here in a repository for a client that will push a manifest with it, in one step. Resolves false
+   * when it is not here.
+   */
+  mountBlob(repository: Repository, digest: Digest): Promise<boolean>
   /** Links blobs that are here, or on their way here, in a repository. */
   linkBlobs(repository: Repository, digests: readonly Digest[]): Promise<void>
   /** Resolves false when it was not linked. The bytes stay for others. */
   unlinkBlob(repository: Repository, digest: Digest): Promise<boolean>
   /** Some repository that has this blob linked, other than `except`. */
   findBlob(digest: Digest, except?: Repository): Promise<Repository | undefined>
-  /** Adds a manifest and links `blobs` in one step. */
-  putManifest(repository: Repository, entry: ManifestEntry, blobs: readonly Digest[]): Promise<void>
+  /**
+   * Adds a manifest and links `blobs`, which it names, in one step. As long as it is here, none of them is garbage in
+   * this repository.
+   * @param alsoNames what it names besides, which is kept where it is linked but not linked for that
+   */
+  putManifest(
+    repository: Repository,
+    entry: ManifestEntry,
+    blobs: readonly Digest[],
+    alsoNames?: readonly Digest[]
+  ): Promise<void>
   manifest(repository: Repository, digest: Digest): Promise<ManifestEntry | undefined>
   /** Removes a manifest and its place among the referrers. Resolves false when it is not here. Tags are the caller's. */
   deleteManifest(repository: Repository, digest: Digest): Promise<boolean>
@@ -291,6 +313,98 @@ export interface Notices {
   all(): AsyncIterable<NoticeEntry>
 }
 
+/** Keeps blobs from being removed. */
+export interface Hold {
+  /** Ends it; a lease begins. A second call does nothing. */
+  release(): void
+}
+
+/**
+ * What keeps blobs that no link, pin or reader keeps: somebody was told that they are here, or is about to link them. To
+ * be sure of a blob, hold or renew it first, and look whether it is here then.
+ */
+export interface Leases {
+  /** These stay for the length of a lease, as far as they are here when it resolves. */
+  renew(digests: readonly Digest[]): Promise<void>
+  /** These stay until the hold is released, as far as they are here when it resolves or come meanwhile. */
+  hold(digests: readonly Digest[]): Promise<Hold>
+}
+
+/** A manifest that stays here with all that it names, whatever space is needed. */
+export interface Pin {
+  readonly repository: Repository
+  /** Of the manifest. */
+  readonly digest: Digest
+  /** What was asked for, for people. */
+  readonly reference: string
+  /** In ms since 1970. */
+  readonly at: number
+}
+
+/** Pins; durable when they resolve. They cover what is not here yet too, once it comes. */
+export interface Pins {
+  /** Pins a manifest of a repository, in place of an earlier pin of the same. */
+  add(pin: Pin): Promise<void>
+  /** Resolves false when it was not pinned. */
+  remove(repository: Repository, digest: Digest): Promise<boolean>
+  list(): AsyncIterable<Pin>
+  /** Sum of the lengths of whole blobs here that pins cover. */
+  bytes(): Promise<number>
+}
+
+/** Why bytes were removed: the quota, the free space of the disk, or nobody needs them. */
+export type RemovalReason = 'quota' | 'floor' | 'garbage'
+
+/** Bytes that were removed from the store. */
+export interface Removal {
+  readonly digest: Digest
+  readonly bytes: number
+  readonly reason: RemovalReason
+  /** False for an unfinished download. */
+  readonly whole: boolean
+}
+
+/** How the store stands with its limits. */
+export interface StoreSpace {
+  /** What the store may take up, in bytes; undefined without a quota. */
+  readonly limitBytes?: number
+  /** What it takes up, with what was promised to downloads that run and with unfinished pushes. */
+  readonly usedBytes: number
+  /** What must stay free on the disk. */
+  readonly minFreeBytes: number
+  /** As it was looked up last, which may be some seconds ago. */
+  readonly freeBytes: number
+  /** Whether something was refused for want of space, and there is none yet. */
+  readonly full: boolean
+}
+
+export interface GarbageOptions {
+  /** Only tells what would be removed. @default false */
+  readonly dryRun?: boolean
+  /** Ends the collection where it is; the next one goes on there. */
+  readonly signal?: AbortSignal
+}
+
+/** What a garbage collection did, or would do. */
+export interface GarbageReport {
+  /** False when it ended early; the next one goes on where it was. */
+  readonly complete: boolean
+  /** Blobs that were looked at. */
+  readonly scanned: number
+  /** Times that a repository showed a blob that no manifest of it names. */
+  readonly unlinked: number
+  /** Whole blobs removed. */
+  readonly blobs: number
+  /** Unfinished downloads removed. */
+  readonly partials: number
+  /** Length of what was removed. */
+  readonly bytes: number
+  /** Rows of metadata that told of nothing that is here. */
+  readonly rows: number
+  /** Garbage that was left for now, since it was used not long ago. */
+  readonly spared: number
+}
+
 /** The content store of a node: what is on disk is the truth after a crash. */
 export interface ContentStore {
   readonly blobs: BlobStore
@@ -300,6 +414,15 @@ export interface ContentStore {
   readonly tags: Tags
   readonly pieceMaps: PieceMaps
   readonly notices: Notices
+  readonly leases: Leases
+  readonly pins: Pins
+  space(): StoreSpace
+  /**
+   * Removes what nobody needs: links of repositories to blobs that no manifest of them names, bytes that no repository
+   * links and no pin covers, unfinished downloads that nobody goes on with. What was used within the grace stays. Pushes,
+   * mounts, pulls and deletions go on beside it. One at a time. @throws {ContentError} BUSY
+   */
+  collectGarbage(options?: GarbageOptions): Promise<GarbageReport>
   /** Ends downloads and uploads where they are, keeps what they brought, lets go of all handles. */
   close(): Promise<void>
 }

@@ -16,4 +16,9 @@ export class KeyedLock {
       if (this.#tails.get(key) === tail) this.#tails.delete(key)
     }
   }
+
+  /** Runs work now if nothing else runs on the key; else does nothing and resolves undefined. */
+  async tryRun<Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> {
+    return this.#tails.has(key) ? undefined : await this.run(key, work)
+  }
 }

@@ -1,5 +1,7 @@
-import type { Digest } from '@layermesh/oci'
+import type { Digest, Repository } from '@layermesh/oci'
 import type { FileSystem } from './disk/file-system.ts'
+import type { SpaceLimit } from './disk/free-space.ts'
+import type { Removal, StoreSpace } from './interfaces.ts'
 
 const MIB = 1024 * 1024
 
@@ -12,8 +14,30 @@ export interface Corruption {
 
 /** How {@link openContentStore} is told what to do. */
 export interface ContentStoreOptions {
-  /** Free bytes below which nothing more is written. @default 67108864 (64 MiB) */
-  readonly minFreeBytes: number
+  /** Free space below which nothing more is written. @default 64 MiB */
+  readonly minFree: SpaceLimit
+  /** What the store may take up; undefined lets it grow up to `minFree`. @default undefined */
+  readonly maxSize: SpaceLimit | undefined
+  /** When more than this share of `maxSize` is used, what can be spared is removed. @default 0.95 */
+  readonly highWatermark: number
+  /** And that goes on until no more than this share is used. @default 0.85 */
+  readonly lowWatermark: number
+  /** Whether what is in a repository must stay, since others count on this node for it. @default of none */
+  readonly retains: (repository: Repository) => boolean
+  /** How long a blob stays after it was used or told to be here, in ms. @default 300000 (5 min) */
+  readonly leaseMs: number
+  /** Blobs whose leases are remembered one by one; with more, nothing is removed until leases are over. @default 32768 */
+  readonly maxLeases: number
+  /** How often the uses of blobs are written down, in ms; after a crash the last ones are not known. @default 60000 */
+  readonly saveUsesMs: number
+  /** How often the free space and the quota are looked after, in ms. @default 10000 */
+  readonly tendMs: number
+  /** What was used within so long is no garbage, in ms. @default 7200000 (2 h) */
+  readonly garbageGraceMs: number
+  /** An unfinished download is garbage when nobody went on with it for so long, in ms. @default 86400000 (24 h) */
+  readonly partialIdleMs: number
+  /** Rows of metadata that the garbage collector looks at in a second. @default 5000 */
+  readonly garbageRowsPerSecond: number
   /** The longest blob that is pushed or downloaded, in bytes. @default 1099511627776 (1 TiB) */
   readonly maxBlobBytes: number
   /** Downloads that run at the same time; more wait for their turn. @default 64 */
@@ -44,6 +68,12 @@ export interface ContentStoreOptions {
   readonly maxChecksBytes: number
   /** Told of every corruption, for the log. @default nobody */
   readonly onCorrupt: (corruption: Corruption) => void
+  /** Told of all bytes that are removed to make room or as garbage. @default nobody */
+  readonly onRemoved: (removal: Removal) => void
+  /** Told once when something is refused for want of space, and once when there is space for it. @default nobody */
+  readonly onFull: (space: StoreSpace) => void
+  /** Told when the store could not look after itself: note uses, or make room. It tries again. @default nobody */
+  readonly onUpkeepFailed: (error: unknown) => void
   /** The time in ms since 1970. @default Date.now */
   readonly now: () => number
   /** Where files are kept. @default node:fs/promises */
@@ -51,7 +81,18 @@ export interface ContentStoreOptions {
 }
 
 export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.freeze({
-  minFreeBytes: 64 * MIB,
+  minFree: Object.freeze({ bytes: 64 * MIB }),
+  maxSize: undefined,
+  highWatermark: 0.95,
+  lowWatermark: 0.85,
+  retains: () => false,
+  leaseMs: 300_000,
+  maxLeases: 32_768,
+  saveUsesMs: 60_000,
+  tendMs: 10_000,
+  garbageGraceMs: 7_200_000,
+  partialIdleMs: 86_400_000,
+  garbageRowsPerSecond: 5_000,
   maxBlobBytes: MIB * MIB,
   maxDownloads: 64,
   maxWaitingDownloads: 4096,
@@ -67,5 +108,8 @@ export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.f
   maxTagHistory: 1000,
   maxChecksBytes: 8 * MIB,
   onCorrupt: () => {},
+  onRemoved: () => {},
+  onFull: () => {},
+  onUpkeepFailed: () => {},
   now: Date.now
 })

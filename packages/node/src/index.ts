@@ -1,4 +1,5 @@
 export { listUsers, removeUser, setUser } from '@layermesh/access/basics'
+export type { GarbageReport } from '@layermesh/content'
 export type { PeerSummary, TransferSummary } from '@layermesh/mesh'
 export {
   createKeyFile,
@@ -18,6 +19,7 @@ export type { ApiKeySummary } from './access/api-key-actions.ts'
 export { ADMIN_TOKEN_FILE } from './admin/admin-token.ts'
 export type { NewTicket, PeerRevocation, RevokedPeer, TicketSummary } from './admin/membership-actions.ts'
 export type { PublishedSeedSet } from './admin/seed-actions.ts'
+export type { PinnedImage } from './admin/store-actions.ts'
 export type { TagChange } from './admin/tag-actions.ts'
 export type * from './admin/view.ts'
 export * from './config/index.ts'

@@ -1,3 +1,4 @@
+import type { RemovalReason } from '@layermesh/content'
 import { REFUSAL_REASONS } from './tags/refusals.ts'
 
 /** One metric as Prometheus shows it. The documents and the dashboard follow from {@link METRICS}. */
@@ -19,6 +20,8 @@ const TAG_RESULTS = ['ok', 'stale', 'refused', 'unknown'] as const
 const CONNECTION_REFUSALS = ['handshake', 'busy', 'not-a-member', 'revoked', 'banned', 'surplus', 'lapsed'] as const
 const LOGIN_RESULTS = ['success', 'failure', 'throttled'] as const
 const CLIENT_ACTIONS = ['pull', 'push', 'mount', 'delete'] as const
+const REMOVAL_REASONS = ['quota', 'floor', 'garbage'] as const satisfies readonly RemovalReason[]
+const GARBAGE_RESULTS = ['complete', 'partial'] as const
 const NOTICE_OUTCOMES = ['new', 'known', 'refused', 'invalid'] as const
 
 export type Scope = (typeof SCOPES)[number]
@@ -117,6 +120,48 @@ export const METRICS = Object.freeze({
     name: 'layermesh_store_bytes',
     type: 'gauge',
     help: 'Sum of the lengths of whole and partial blobs on disk.',
+    labels: {}
+  },
+  storeLimit: {
+    name: 'layermesh_store_limit_bytes',
+    type: 'gauge',
+    help: 'What content may take up; 0 without a quota.',
+    labels: {}
+  },
+  storeFull: {
+    name: 'layermesh_store_full',
+    type: 'gauge',
+    help: '1 when something was refused for want of space, and nothing could be spared since; else 0.',
+    labels: {}
+  },
+  pinnedBytes: {
+    name: 'layermesh_store_pinned_bytes',
+    type: 'gauge',
+    help: 'Sum of the lengths of blobs that stay since they are pinned.',
+    labels: {}
+  },
+  removedBytes: {
+    name: 'layermesh_store_removed_bytes_total',
+    type: 'counter',
+    help: 'Content removed: to stay within the quota, to keep the disk from filling, or since nothing names it.',
+    labels: { reason: REMOVAL_REASONS }
+  },
+  removedBlobs: {
+    name: 'layermesh_store_removed_blobs_total',
+    type: 'counter',
+    help: 'Blobs and unfinished downloads removed, for the same reasons.',
+    labels: { reason: REMOVAL_REASONS }
+  },
+  garbageRuns: {
+    name: 'layermesh_gc_runs_total',
+    type: 'counter',
+    help: 'Garbage collections; partial are those that ended early, to go on later.',
+    labels: { result: GARBAGE_RESULTS }
+  },
+  garbageSeconds: {
+    name: 'layermesh_gc_duration_seconds',
+    type: 'histogram',
+    help: 'How long garbage collections took.',
     labels: {}
   },
   arrivingBlobs: {

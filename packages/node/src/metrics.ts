@@ -1,3 +1,4 @@
+import type { Removal, StoreSpace } from '@layermesh/content'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import {
   type ByteSource,
@@ -20,6 +21,8 @@ import type { RefusalReason } from './tags/refusals.ts'
 export interface GaugeReaders {
   connectedPeers(): number
   storeBytes(): number
+  storeSpace(): StoreSpace
+  pinnedBytes(): Promise<number>
   arrivingBlobs(): number
   /** In ms since 1970; undefined when there is no seed set. */
   seedSetExpiresAt(): number | undefined
@@ -39,6 +42,8 @@ export interface MetricsOptions {
 
 /** Between what a node knows by itself and what a client would not wait for. */
 const LOOKUP_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
+/** From a store of a node to that of a large seed. */
+const GARBAGE_SECONDS = [0.1, 1, 10, 60, 600, 3600]
 const PROCESS_PREFIX = 'layermesh_'
 /** Reasons come from a fixed set in the code; should one ever be made of what a peer sent, it can't fill the memory. */
 const MAX_REASONS = 64
@@ -63,12 +68,19 @@ export class NodeMetrics {
   readonly #webhooksDead = this.counter(METRICS.webhooksDead)
   readonly #webhooksDropped = this.counter(METRICS.webhooksDropped)
   readonly #auditDropped = this.counter(METRICS.auditDropped)
+  readonly #removedBytes = this.counter(METRICS.removedBytes)
+  readonly #removedBlobs = this.counter(METRICS.removedBlobs)
+  readonly #garbageRuns = this.counter(METRICS.garbageRuns)
+  readonly #garbageSeconds = this.histogram(METRICS.garbageSeconds, GARBAGE_SECONDS)
   readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
 
   constructor(readers: GaugeReaders, { version, role, zone, process = true }: MetricsOptions) {
     this.gauge(METRICS.connectedPeers, () => readers.connectedPeers())
     this.gauge(METRICS.storeBytes, () => readers.storeBytes())
+    this.gauge(METRICS.storeLimit, () => readers.storeSpace().limitBytes ?? 0)
+    this.gauge(METRICS.storeFull, () => Number(readers.storeSpace().full))
+    this.gauge(METRICS.pinnedBytes, () => readers.pinnedBytes())
     this.gauge(METRICS.arrivingBlobs, () => readers.arrivingBlobs())
     this.gauge(METRICS.seedSetExpiry, () => (readers.seedSetExpiresAt() ?? 0) / 1000)
     this.gauge(METRICS.tlsCertificateExpiry, () => (readers.tlsCertificateExpiresAt()?.getTime() ?? 0) / 1000)
@@ -143,6 +155,16 @@ export class NodeMetrics {
     this.#webhooksDropped.inc({ webhook, reason }, count)
   }
 
+  removed({ reason, bytes }: Pick<Removal, 'reason' | 'bytes'>): void {
+    this.#removedBytes.inc({ reason }, bytes)
+    this.#removedBlobs.inc({ reason })
+  }
+
+  garbageCollected({ complete, seconds }: { readonly complete: boolean; readonly seconds: number }): void {
+    this.#garbageRuns.inc({ result: complete ? 'complete' : 'partial' })
+    this.#garbageSeconds.observe(seconds)
+  }
+
   providerFound(seconds: number): void {
     this.#providerLookup.observe(seconds)
   }
@@ -174,13 +196,13 @@ export class NodeMetrics {
     })
   }
 
-  private gauge({ name, help }: MetricDefinition, read: () => number): void {
+  private gauge({ name, help }: MetricDefinition, read: () => number | Promise<number>): void {
     new Gauge({
       name,
       help,
       registers: [this.#registry],
-      collect() {
-        this.set(read())
+      async collect() {
+        this.set(await read())
       }
     })
   }

@@ -25,7 +25,7 @@ export interface LiveViewComponents {
   readonly mirrorUrl: string | undefined
 }
 
-const FREE_SPACE_EVERY_MS = 10_000
+const SPACE_EVERY_MS = 10_000
 const READ_DEADLINE_MS = 10_000
 
 /** What the admin API tells of a running node. */
@@ -33,24 +33,26 @@ export class LiveView implements NodeView {
   readonly #components: LiveViewComponents
   readonly #startedAt = new Date().toISOString()
   #freeBytes: number | undefined
-  #freeBytesTimer: NodeJS.Timeout | undefined
+  #pinnedBytes = 0
+  #spaceTimer: NodeJS.Timeout | undefined
 
   constructor(components: LiveViewComponents) {
     this.#components = components
   }
 
   async start(): Promise<void> {
-    await this.readFreeSpace()
-    this.#freeBytesTimer = setInterval(() => void this.readFreeSpace(), FREE_SPACE_EVERY_MS)
-    this.#freeBytesTimer.unref()
+    await this.readSpace()
+    this.#spaceTimer = setInterval(() => void this.readSpace(), SPACE_EVERY_MS)
+    this.#spaceTimer.unref()
   }
 
   stop(): void {
-    clearInterval(this.#freeBytesTimer)
+    clearInterval(this.#spaceTimer)
   }
 
   status(): NodeStatus {
     const { config, content, mesh, registryUrl, mirrorUrl } = this.#components
+    const { limitBytes, minFreeBytes, full } = content.space()
     const notReady = this.notReady()
     return {
       peerId: mesh.peerId,
@@ -66,7 +68,11 @@ export class LiveView implements NodeView {
         blobs: content.blobs.count(),
         bytes: content.blobs.usedBytes(),
         arriving: content.downloads.list().length,
-        ...(this.#freeBytes === undefined ? {} : { freeBytes: this.#freeBytes })
+        ...(this.#freeBytes === undefined ? {} : { freeBytes: this.#freeBytes }),
+        ...(limitBytes === undefined ? {} : { limitBytes }),
+        minFreeBytes,
+        pinnedBytes: this.#pinnedBytes,
+        full
       },
       ready: notReady.length === 0,
       notReady
@@ -137,8 +143,10 @@ export class LiveView implements NodeView {
     return { size, complete }
   }
 
-  private async readFreeSpace(): Promise<void> {
-    const disk = await statfs(this.#components.config.dataDir).catch(() => undefined)
+  private async readSpace(): Promise<void> {
+    const { config, content } = this.#components
+    this.#pinnedBytes = await content.pins.bytes().catch(() => this.#pinnedBytes)
+    const disk = await statfs(config.dataDir).catch(() => undefined)
     this.#freeBytes = disk && disk.bavail * disk.bsize
   }
 }

@@ -1,6 +1,4 @@
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { type ContentStore, openContentStore } from '@layermesh/content'
 import type { Mesh } from '@layermesh/mesh'
 import { openNodeAccess } from './access/open-node-access.ts'
 import { startAdmin } from './admin/start-admin.ts'
@@ -17,6 +15,7 @@ import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
 import { openPrefetch } from './prefetch/open-prefetch.ts'
 import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
+import { openStore } from './store/open-store.ts'
 import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { openNodeUpstreams } from './upstreams/open-node-upstreams.ts'
@@ -76,12 +75,18 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   const mirrors = await openMirrors({ upstreams, log, started }, config)
   const identity = await openIdentity(config, (host) => upstreams.get(host) !== undefined)
   const { peerId, privateKey, trust, seedSets } = identity
-  const content = await openStore(config, log)
+  const content = await openStore(config, {
+    log,
+    metrics: () => metrics,
+    withdraw: (digest) => mesh.withdraw(digest)
+  })
   started.add(() => content.close())
   const metrics: NodeMetrics = new NodeMetrics(
     {
       connectedPeers: () => mesh.connected().length,
       storeBytes: () => content.blobs.usedBytes(),
+      storeSpace: () => content.space(),
+      pinnedBytes: () => content.pins.bytes(),
       arrivingBlobs: () => content.downloads.list().length,
       seedSetExpiresAt: () => seedSets?.current?.set.expiresAt,
       tlsCertificateExpiresAt: () => faces.registry?.certificateExpiresAt(),
@@ -144,7 +149,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   await mesh.start(backend.tagHandler, prefetching.service)
   const watch = seedSets && new SeedSetWatch({ peerId, role, seedSets, trust, log, now: Date.now })
   seedSets?.onChange(renewSoon)
-  for (const part of [backend.images, backend.authority, watch, trusted.rosterAuthority]) {
+  for (const part of [backend.images, backend.authority, watch, trusted.rosterAuthority, backend.garbage]) {
     part?.start()
     started.add(() => part?.stop())
   }
@@ -212,17 +217,4 @@ async function startListeners(
       log.info({}, 'stopped')
     }
   }
-}
-
-function openStore(config: NodeConfig, log: Logger): Promise<ContentStore> {
-  return openContentStore(join(config.dataDir, 'content'), {
-    minFreeBytes: config.store.minFreeBytes,
-    maxUploads: config.uploads.maxSessions,
-    uploadIdleMs: config.uploads.idleTimeoutMs,
-    onCorrupt: ({ digest, pieces }) =>
-      log.error(
-        { digest, pieces },
-        'the disk holds other bytes than were stored; fetching them anew when they are asked for'
-      )
-  })
 }

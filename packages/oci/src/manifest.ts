@@ -80,6 +80,11 @@ export function referencedDescriptors(manifest: Manifest): Descriptor[] {
   return [manifest.config, ...manifest.layers.filter((layer) => !isNonDistributable(layer.mediaType))]
 }
 
+/** All content that a manifest names but its subject, wherever it lies. */
+export function namedDescriptors(manifest: Manifest): Descriptor[] {
+  return manifest.kind === 'index' ? [...manifest.manifests] : [manifest.config, ...manifest.layers]
+}
+
 /** What the referrers API tells of a manifest (distribution-spec §Listing Referrers): an image without artifactType has its config's type. */
 export function referrerOf(manifest: Manifest, digest: Digest, size: number): Descriptor {
   const artifactType = manifest.artifactType ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined)

@@ -19,7 +19,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
     meshAddresses: ['/ip4/10.0.0.1/tcp/5002', '/ip4/10.0.0.2/tcp/5002'],
     registry: 'http://127.0.0.1:5000',
     peers: 2,
-    store: { blobs: 3, bytes: 2048, arriving: 1, freeBytes: 1024 },
+    store: { blobs: 3, bytes: 2048, arriving: 1, freeBytes: 1024, minFreeBytes: 64, pinnedBytes: 0, full: false },
     ready: false,
     notReady: ['no peer is connected yet']
   },

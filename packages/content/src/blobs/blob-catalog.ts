@@ -1,8 +1,9 @@
 import { type Digest, pieceLengthFor } from '@layermesh/oci'
+import type { Guards } from '../cache/guards.ts'
 import type { Files } from '../disk/files.ts'
 import type { Layout } from '../disk/layout.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
-import { errorCode } from '../errors.ts'
+import { errorCode, isContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
 import type { BlobStat } from '../interfaces.ts'
@@ -23,6 +24,9 @@ export interface BlobCatalogComponents {
   readonly partials: PartialStore
   /** By digest: held while a blob comes, goes or changes between whole and unfinished. */
   readonly lock: KeyedLock
+  readonly guards: Guards
+  /** In ms since 1970. */
+  readonly now: () => number
   readonly onCorrupt: (corruption: Corruption) => void
 }
 
@@ -38,6 +42,14 @@ export interface NewBlob extends BlobStat {
   readonly checks: PieceChecks
   /** What else is written in the same step. */
   readonly changes: readonly Change[]
+  /** Called in the same step as its length begins to count, so that nobody counts it twice. */
+  readonly onCounted?: () => void
+}
+
+/** What came of a removal. */
+export interface RemovedBlob {
+  readonly bytes: number
+  readonly whole: boolean
 }
 
 /**
@@ -90,9 +102,10 @@ export class BlobCatalog {
   }
 
   /** Makes a file a blob; durable when it resolves. When the blob is here already, that one stays and the file goes. */
-  commit(blob: NewBlob): Promise<void> {
-    return this.#components.lock.run(blob.digest, async () => {
-      const { tables, metadata, files, layout, partials } = this.#components
+  async commit(blob: NewBlob): Promise<void> {
+    await this.#components.guards.renew(blob.digest)
+    await this.#components.lock.run(blob.digest, async () => {
+      const { tables, metadata, files, layout, partials, now } = this.#components
       const { digest, size, path } = blob
       if ((await tables.blobs.get(digest)) !== undefined) {
         await metadata.write(blob.changes)
@@ -102,7 +115,10 @@ export class BlobCatalog {
       const target = layout.blobFile('blobs', digest)
       await files.makeDirectory(layout.blobDirectory('blobs', digest))
       await files.move(path, target)
-      const rows = [tables.blobs.put([digest], { size }), tables.pieceHashes.put([digest], blob.checks.hashes)]
+      const rows = [
+        tables.blobs.put([digest], { size, at: now() }),
+        tables.pieceHashes.put([digest], blob.checks.hashes)
+      ]
       try {
         await metadata.write([...blob.changes, ...rows])
       } catch (error) {
@@ -111,8 +127,10 @@ export class BlobCatalog {
       }
       this.#checks.set(digest, blob.checks)
       this.#counted(1, size)
+      partials.keptPromise(digest)
+      blob.onCounted?.()
       // The blob is here now, whatever becomes of this; what stays is dropped at the next open.
-      await partials.discardIfDormant(digest).catch(() => {})
+      await partials.discardIfDormant(digest).catch(() => undefined)
     })
   }
 
@@ -126,6 +144,48 @@ export class BlobCatalog {
       await this.#remove(digest, row.size)
       return true
     })
+  }
+
+  /**
+   * Removes what is here of a blob, whole or not, unless somebody needs it, works on it, or `mayGo` says no once nobody
+   * can come to need it any more. Who asks `mayGo` waits for nobody, so that who waits for space can ask for it.
+   * @returns the bytes that came free; undefined when it stays
+   */
+  async removeUnneeded(digest: Digest, mayGo: () => Promise<boolean>): Promise<RemovedBlob | undefined> {
+    const { guards, lock } = this.#components
+    const release = guards.claim(digest)
+    if (release === undefined) return undefined
+    try {
+      return await lock.tryRun(digest, async () => ((await mayGo()) ? await this.#removeAll(digest) : undefined))
+    } finally {
+      release()
+    }
+  }
+
+  async #removeAll(digest: Digest): Promise<RemovedBlob | undefined> {
+    const { tables, partials } = this.#components
+    if (partials.isActive(digest)) return undefined
+    const partialBytes = await partials.discardIfDormant(digest)
+    const row = await tables.blobs.get(digest)
+    if (row !== undefined) await this.#removeForGood(digest, row.size)
+    if (row === undefined && partialBytes === undefined) return undefined
+    return { bytes: row?.size ?? partialBytes ?? 0, whole: row !== undefined }
+  }
+
+  /** The bytes and all that is known of them. On a disk that has no room for the note, the bytes go first. */
+  async #removeForGood(digest: Digest, size: number): Promise<void> {
+    const { metadata, tables, files, layout } = this.#components
+    const { pieceMaps, uses, pushes } = tables
+    const changes = [...this.#removal(digest), ...[pieceMaps, uses, pushes].map((table) => table.del([digest]))]
+    try {
+      await metadata.write(changes)
+    } catch (error) {
+      if (!isContentError(error, 'DISK_FULL')) throw error
+      await files.remove(layout.blobFile('blobs', digest))
+      await metadata.write(changes)
+    }
+    this.#forget(digest, size)
+    await files.remove(layout.blobFile('blobs', digest))
   }
 
   /** Takes a blob back whose file turned out bad: it becomes an unfinished download that lacks `pieces`. */

@@ -9,14 +9,16 @@ import {
   pieceLengthFor,
   pieceRange
 } from '@layermesh/oci'
+import type { Guards } from '../cache/guards.ts'
+import { heldReader } from '../cache/held-reader.ts'
 import type { Files } from '../disk/files.ts'
-import type { FreeSpace } from '../disk/free-space.ts'
+import type { Space } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import type { RunningDownloads } from '../downloads/downloads.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
 import { readWhole } from '../hashing/verified-pieces.ts'
-import type { BlobReader, BlobStat, BlobStore, PieceHashes } from '../interfaces.ts'
+import type { BlobReader, BlobStat, BlobStore, OpenOptions, PieceHashes } from '../interfaces.ts'
 import type { BlobCatalog } from './blob-catalog.ts'
 import { openWholeReader } from './whole-reader.ts'
 
@@ -26,7 +28,8 @@ export interface BlobsComponents {
   readonly downloads: RunningDownloads
   readonly files: Files
   readonly layout: Layout
-  readonly space: FreeSpace
+  readonly space: Space
+  readonly guards: Guards
 }
 
 const SUBTLE_NAME = { sha256: 'SHA-256', sha512: 'SHA-512' } as const
@@ -43,14 +46,18 @@ export class Blobs implements BlobStore {
     return this.#components.catalog.stat(digest)
   }
 
-  async open(digest: Digest): Promise<BlobReader | undefined> {
-    const { catalog, downloads } = this.#components
+  async open(digest: Digest, { use = true }: OpenOptions = {}): Promise<BlobReader | undefined> {
+    const { catalog, downloads, guards } = this.#components
+    const removal = use ? guards.renew(digest) : undefined
+    if (removal !== undefined) await removal
     const inFlight = downloads.get(digest)
-    return (await openWholeReader(catalog, digest)) ?? inFlight?.reader() ?? downloads.get(digest)?.reader()
+    const reader = (await openWholeReader(catalog, digest)) ?? inFlight?.reader() ?? downloads.get(digest)?.reader()
+    return reader && heldReader(reader, guards)
   }
 
   async readAt(digest: Digest, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
-    const { catalog, downloads } = this.#components
+    const { catalog, downloads, guards } = this.#components
+    guards.touch(digest)
     const blob = await catalog.acquire(digest)
     if (blob === undefined) return downloads.get(digest)?.readAt(range, spare)
     try {
@@ -69,11 +76,12 @@ export class Blobs implements BlobStore {
   }
 
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    const { catalog, files, layout, space } = this.#components
+    const { catalog, files, layout, space, guards } = this.#components
     const algorithm = digestAlgorithm(digest)
     if (digestOfHash(algorithm, await hashOf(algorithm, bytes)) !== digest) {
       throw new OciError('DIGEST_INVALID', 'the bytes have another digest', { detail: { digest } })
     }
+    await guards.renew(digest)
     if ((await catalog.stat(digest)) !== undefined) return
     await space.take(bytes.byteLength)
     const path = layout.newTemporaryFile()

@@ -97,7 +97,7 @@ describe('a disk with less free than its floor', () => {
   it('takes nothing more, before it is full', async () => {
     let now = 0
     const disk = createFaultyFileSystem()
-    const store = await openStore({ fileSystem: disk, now: () => now, minFreeBytes: 10 * MIB })
+    const store = await openStore({ fileSystem: disk, now: () => now, minFree: { bytes: 10 * MIB } })
     const upload = await store.uploads.create(REPOSITORY)
     disk.freeBytes = 10 * MIB + SIZE - 1
     const refused = { code: 'DISK_FULL' }
@@ -124,7 +124,7 @@ describe('a disk with less free than its floor', () => {
 
     const disk = createFaultyFileSystem()
     disk.freeBytes = 2 * MIB
-    const store = await openStore({ fileSystem: disk, minFreeBytes: MIB }, directory)
+    const store = await openStore({ fileSystem: disk, minFree: { bytes: MIB } }, directory)
     const source = sourceOf(BYTES)
     await store.downloads.fetch(DIGEST, source)
     await store.downloads.whole(DIGEST)
@@ -135,7 +135,7 @@ describe('a disk with less free than its floor', () => {
   it('is asked once a second, and what was taken is counted in between', async () => {
     let now = 0
     const disk = createFaultyFileSystem()
-    const store = await openStore({ fileSystem: disk, now: () => now, minFreeBytes: 0 })
+    const store = await openStore({ fileSystem: disk, now: () => now, minFree: { bytes: 0 } })
     disk.freeBytes = 2500
     for (const seed of [1, 2]) {
       const bytes = bytesOf(1000, seed)
@@ -153,7 +153,7 @@ describe('a disk with less free than its floor', () => {
 
   it('is asked again before anything is refused by a count', async () => {
     const disk = createFaultyFileSystem()
-    const store = await openStore({ fileSystem: disk, now: () => 0, minFreeBytes: 0 })
+    const store = await openStore({ fileSystem: disk, now: () => 0, minFree: { bytes: 0 } })
     for (const seed of [1, 2, 3]) {
       const bytes = bytesOf(1000, seed)
       disk.freeBytes = 1500

@@ -11,7 +11,7 @@ export interface FileSystem {
     path: string,
     options: { readonly withFileTypes: true }
   ): Promise<readonly { readonly name: string; isFile(): boolean }[]>
-  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>
+  statfs(path: string): Promise<{ readonly blocks: number; readonly bavail: number; readonly bsize: number }>
 }
 
 export interface FileHandle {

@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { ContentError, errorCode, mapDiskFull } from '../errors.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
+import type { DiskSpace } from './free-space.ts'
 
 // Images may be private: other users of the machine have no business here.
 const OWNER_ONLY = 0o700
@@ -101,10 +102,10 @@ export class Files {
     }
   }
 
-  /** How many bytes may still be written on the disk that holds `path`. */
-  async freeBytes(path: string): Promise<number> {
-    const { bavail, bsize } = await this.#fileSystem.statfs(path)
-    return bavail * bsize
+  /** The disk that holds `path`. */
+  async diskSpace(path: string): Promise<DiskSpace> {
+    const { blocks, bavail, bsize } = await this.#fileSystem.statfs(path)
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
   }
 
   /** Bytes of the disk that a file takes up: fewer than its size where it has holes, and none when it isn't there. */

@@ -1,5 +1,7 @@
 import type { Digest } from '@layermesh/oci'
 import { openWholeReader } from '../blobs/whole-reader.ts'
+import type { Guards } from '../cache/guards.ts'
+import { heldReader } from '../cache/held-reader.ts'
 import { ContentError } from '../errors.ts'
 import type { BlobReader, BlobSource, BlobStat, Downloads, PartialBlob } from '../interfaces.ts'
 import { abortable } from '../waiting.ts'
@@ -11,6 +13,10 @@ export interface DownloadsOptions {
   readonly maxWaitingDownloads: number
 }
 
+export interface DownloadsComponents extends DownloadComponents {
+  readonly guards: Guards
+}
+
 /** A download and the promise, never rejected, that it has ended. */
 interface Running {
   readonly download: Download
@@ -19,23 +25,25 @@ interface Running {
 
 /** All downloads that run or wait for their turn, one for each digest. */
 export class RunningDownloads implements Downloads {
-  readonly #components: DownloadComponents
+  readonly #components: DownloadsComponents
   readonly #options: DownloadsOptions
   readonly #slots: Slots
   readonly #running = new Map<Digest, Running>()
   readonly #closing = new AbortController()
 
-  constructor(components: DownloadComponents, options: DownloadsOptions) {
+  constructor(components: DownloadsComponents, options: DownloadsOptions) {
     this.#components = components
     this.#options = options
     this.#slots = new Slots(options.maxDownloads)
   }
 
   async fetch(digest: Digest, source: BlobSource, signal?: AbortSignal): Promise<BlobReader | undefined> {
+    const { catalog, guards } = this.#components
     for (;;) {
       signal?.throwIfAborted()
-      const whole = await openWholeReader(this.#components.catalog, digest)
-      if (whole !== undefined) return whole
+      await guards.renew(digest)
+      const whole = await openWholeReader(catalog, digest)
+      if (whole !== undefined) return heldReader(whole, guards)
       const { download, ended } = this.#running.get(digest) ?? this.#start(digest, source)
       if (download.failed) {
         await abortable(ended, signal)
@@ -44,7 +52,7 @@ export class RunningDownloads implements Downloads {
       const beginning = await abortable(download.beginning, signal)
       if (beginning === 'absent') return undefined
       const reader = download.reader()
-      if (reader !== undefined) return reader
+      if (reader !== undefined) return heldReader(reader, guards)
       await download.finished
     }
   }

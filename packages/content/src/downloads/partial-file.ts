@@ -1,6 +1,6 @@
 import { Bitfield, type Digest, digestAlgorithm, pieceCount, pieceLengthFor, pieceRange } from '@layermesh/oci'
 import type { StoredFile } from '../disk/files.ts'
-import type { FreeSpace } from '../disk/free-space.ts'
+import type { Space } from '../disk/free-space.ts'
 import { ContentError, isContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { HASH_LENGTH } from '../hashing/lengths.ts'
@@ -16,7 +16,7 @@ export interface PartialFileComponents {
   readonly metadata: Metadata
   readonly rows: PartialRows
   readonly pool: HashPool
-  readonly space: FreeSpace
+  readonly space: Space
   readonly file: StoredFile
   readonly waiters: PieceWaiters
   /** Told how many bytes came, or went if negative. */

@@ -1,7 +1,6 @@
 import { digestOf } from '@layermesh/oci'
 import { expect, it, onTestFinished } from 'vitest'
 import { Files } from '../disk/files.ts'
-import { FreeSpace } from '../disk/free-space.ts'
 import { createLayout } from '../disk/layout.ts'
 import { HashPool } from '../hashing/hash-pool.ts'
 import { KeyedLock } from '../keyed-lock.ts'
@@ -9,6 +8,7 @@ import { Metadata } from '../metadata/metadata.ts'
 import { createTables } from '../metadata/tables.ts'
 import { bytesOf, MIB, pieceOf } from '../testing/bytes.ts'
 import { databaseOnFullDisk } from '../testing/database-on-full-disk.ts'
+import { ENDLESS_SPACE } from '../testing/endless-space.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { temporaryDirectory } from '../testing/stores.ts'
 import { PartialRows } from './partial-rows.ts'
@@ -34,8 +34,7 @@ async function setUp() {
     await metadata.close()
   })
   const rows = new PartialRows(createTables(metadata))
-  const space = new FreeSpace({ freeBytes: async () => Number.MAX_SAFE_INTEGER, now: () => 0 }, 0)
-  const components = { metadata, rows, files, layout, pool, space, lock: new KeyedLock() }
+  const components = { metadata, rows, files, layout, pool, space: ENDLESS_SPACE, lock: new KeyedLock() }
   const options = { maxBlobBytes: 100 * MIB, flushBytes: 2 * MIB, flushMs: 1_000_000 }
   const store = new PartialStore(components, options)
   const open = () => store.open(DIGEST, BEGIN, new PieceWaiters(), new AbortController().signal)

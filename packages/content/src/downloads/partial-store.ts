@@ -1,6 +1,6 @@
 import { type Digest, pieceCount, pieceRange } from '@layermesh/oci'
 import type { Files, StoredFile } from '../disk/files.ts'
-import type { FreeSpace } from '../disk/free-space.ts'
+import type { Space } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import { ContentError, errorCode } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
@@ -21,7 +21,7 @@ export interface PartialStoreComponents {
   readonly files: Files
   readonly layout: Layout
   readonly pool: HashPool
-  readonly space: FreeSpace
+  readonly space: Space
   /** By digest; the same as the catalog's. */
   readonly lock: KeyedLock
 }
@@ -39,7 +39,8 @@ const MAX_UNRECORDED = 64
 export class PartialStore {
   readonly #components: PartialStoreComponents
   readonly #options: PartialStoreOptions
-  readonly #active = new Set<Digest>()
+  /** By blob whose download runs: its length, until that is counted as of a whole blob. */
+  readonly #active = new Map<Digest, number>()
   readonly #heldBytes = new Map<Digest, number>()
   /** Durable pieces of dormant downloads that the metadata had no room for. */
   readonly #unrecorded = new Map<Digest, PieceHashMap>()
@@ -52,6 +53,24 @@ export class PartialStore {
   /** Sum of the lengths of all pieces that are here. */
   get bytes(): number {
     return [...this.#heldBytes.values()].reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  /** What downloads will take up: those that run as long as their blobs are, the others what is here of them. */
+  get promisedBytes(): number {
+    let sum = 0
+    for (const size of this.#active.values()) sum += size
+    for (const [digest, bytes] of this.#heldBytes) if (!this.#active.has(digest)) sum += bytes
+    return sum
+  }
+
+  /** The blob of a download is whole, and counted as that. */
+  keptPromise(digest: Digest): void {
+    if (this.#active.has(digest)) this.#active.set(digest, 0)
+  }
+
+  /** The downloads that do not run, with the bytes that are here of each. */
+  dormant(): [Digest, number][] {
+    return [...this.#heldBytes].filter(([digest]) => !this.#active.has(digest))
   }
 
   /** Counts what is here. Once, before anything else. */
@@ -128,11 +147,17 @@ export class PartialStore {
     this.#active.delete(digest)
   }
 
-  /** Removes what is here of a blob unless a download of it runs. Under the lock of its digest. */
-  async discardIfDormant(digest: Digest): Promise<void> {
-    if (this.#active.has(digest)) return
+  /**
+   * Removes what is here of a blob unless a download of it runs. Under the lock of its digest.
+   * @returns how many bytes that were; undefined when there was no download
+   */
+  async discardIfDormant(digest: Digest): Promise<number | undefined> {
+    if (this.#active.has(digest)) return undefined
     const row = await this.#components.rows.get(digest)
-    if (row !== undefined) await this.#discard(digest, row.size)
+    if (row === undefined) return undefined
+    const bytes = this.#heldBytes.get(digest) ?? 0
+    await this.#discard(digest, row.size)
+    return bytes
   }
 
   /**
@@ -153,6 +178,19 @@ export class PartialStore {
   }
 
   async #activate(
+    digest: Digest,
+    begin: BeginOptions
+  ): Promise<{ file: StoredFile; claimed: PieceHashMap; unrecorded: PieceHashMap }> {
+    this.#active.set(digest, begin.size)
+    try {
+      return await this.#openDormant(digest, begin)
+    } catch (error) {
+      this.#active.delete(digest)
+      throw error
+    }
+  }
+
+  async #openDormant(
     digest: Digest,
     begin: BeginOptions
   ): Promise<{ file: StoredFile; claimed: PieceHashMap; unrecorded: PieceHashMap }> {
@@ -178,7 +216,6 @@ export class PartialStore {
       file.release()
       throw error
     }
-    this.#active.add(digest)
     return { file, claimed, unrecorded }
   }
 

@@ -1,23 +1,34 @@
 import type { Descriptor, Digest, Repository } from '@layermesh/oci'
+import type { Guards } from '../cache/guards.ts'
 import type { ManifestEntry, PageRequest, Repositories } from '../interfaces.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Change, Metadata } from './metadata.ts'
-import type { Tables } from './tables.ts'
+import type { StoredPins } from './pins.ts'
+import { ANY, type ManifestRow, type Tables } from './tables.ts'
 
 export interface RepositoriesComponents {
   readonly metadata: Metadata
   readonly tables: Tables
+  readonly guards: Guards
+  readonly pins: Pick<StoredPins, 'extend'>
+  /** In ms since 1970. */
+  readonly now: () => number
 }
 
-/** Repositories and what they show. A repository is there once something was linked, added or tagged in it, and stays. */
+/**
+ * Repositories and what they show. A repository is there once something was linked, added or tagged in it, and stays.
+ * Whatever links a blob holds it meanwhile, so that it is not removed between the look and the link.
+ */
 export class StoredRepositories implements Repositories {
+  readonly #components: RepositoriesComponents
   readonly #metadata: Metadata
   readonly #tables: Tables
   readonly #lock = new KeyedLock()
 
-  constructor({ metadata, tables }: RepositoriesComponents) {
-    this.#metadata = metadata
-    this.#tables = tables
+  constructor(components: RepositoriesComponents) {
+    this.#components = components
+    this.#metadata = components.metadata
+    this.#tables = components.tables
   }
 
   async list(page: PageRequest): Promise<Repository[]> {
@@ -35,16 +46,22 @@ export class StoredRepositories implements Repositories {
   }
 
   linkBlobs(repository: Repository, digests: readonly Digest[]): Promise<void> {
-    return this.#metadata.write(linkChanges(this.#tables, repository, digests))
+    return this.#holding(digests, () => this.#metadata.write(this.#linkNow(repository, digests)))
+  }
+
+  mountBlob(repository: Repository, digest: Digest): Promise<boolean> {
+    return this.#holding([digest], async () => {
+      if ((await this.#tables.blobs.get(digest)) === undefined) return false
+      const pushed = this.#tables.pushes.put([digest], this.#components.now())
+      await this.#metadata.write([...this.#linkNow(repository, [digest]), pushed])
+      return true
+    })
   }
 
   unlinkBlob(repository: Repository, digest: Digest): Promise<boolean> {
     return this.#lock.run(`${repository} ${digest}`, async () => {
       if (!(await this.hasBlob(repository, digest))) return false
-      await this.#metadata.write([
-        this.#tables.links.del([repository, digest]),
-        this.#tables.linkedFrom.del([digest, repository])
-      ])
+      await this.#metadata.write(unlinkChanges(this.#tables, repository, digest))
       return true
     })
   }
@@ -56,32 +73,47 @@ export class StoredRepositories implements Repositories {
     return undefined
   }
 
-  putManifest(repository: Repository, entry: ManifestEntry, blobs: readonly Digest[]): Promise<void> {
-    return this.#lock.run(`${repository} ${entry.digest}`, async () => {
-      const { manifests, referrers } = this.#tables
-      const { digest, subject } = entry
-      const replaced = await manifests.get(repository, digest)
-      await this.#metadata.write([
-        ...linkChanges(this.#tables, repository, blobs),
-        ...(replaced?.subject === undefined ? [] : [referrers.del([repository, replaced.subject, digest])]),
-        ...(subject === undefined ? [] : [referrers.put([repository, subject, digest], descriptorOf(entry))]),
-        manifests.put([repository, digest], entry)
-      ])
-    })
+  putManifest(
+    repository: Repository,
+    entry: ManifestEntry,
+    blobs: readonly Digest[],
+    alsoNames: readonly Digest[] = []
+  ): Promise<void> {
+    const names = [...new Set([...blobs, ...alsoNames])].filter((name) => name !== entry.digest)
+    const put = () => this.#putManifest(repository, { ...entry, names }, blobs)
+    return this.#lock.run(`${repository} ${entry.digest}`, () => this.#holding([entry.digest, ...blobs], put))
   }
 
-  manifest(repository: Repository, digest: Digest): Promise<ManifestEntry | undefined> {
-    return this.#tables.manifests.get(repository, digest)
+  async #putManifest(repository: Repository, row: ManifestRow, blobs: readonly Digest[]): Promise<void> {
+    const { manifests, referrers, pushes } = this.#tables
+    const { digest, subject, names } = row
+    const replaced = await manifests.get(repository, digest)
+    await this.#metadata.write([
+      ...linkChanges(this.#tables, repository, blobs),
+      ...(replaced === undefined ? [] : this.#nameless(repository, replaced)),
+      ...(replaced?.subject === undefined ? [] : [referrers.del([repository, replaced.subject, digest])]),
+      ...(subject === undefined ? [] : [referrers.put([repository, subject, digest], descriptorOf(row))]),
+      ...manifestChanges(this.#tables, repository, row),
+      ...(await this.#components.pins.extend(repository, digest, names)),
+      // A manifest is kept once a seed has it, and all that it names.
+      ...[digest, ...names].map((name) => pushes.del([name]))
+    ])
+  }
+
+  async manifest(repository: Repository, digest: Digest): Promise<ManifestEntry | undefined> {
+    const row = await this.#tables.manifests.get(repository, digest)
+    return row && entryOf(row)
   }
 
   deleteManifest(repository: Repository, digest: Digest): Promise<boolean> {
     return this.#lock.run(`${repository} ${digest}`, async () => {
       const { manifests, referrers } = this.#tables
-      const entry = await manifests.get(repository, digest)
-      if (entry === undefined) return false
+      const row = await manifests.get(repository, digest)
+      if (row === undefined) return false
       await this.#metadata.write([
         manifests.del([repository, digest]),
-        ...(entry.subject === undefined ? [] : [referrers.del([repository, entry.subject, digest])])
+        ...this.#nameless(repository, row),
+        ...(row.subject === undefined ? [] : [referrers.del([repository, row.subject, digest])])
       ])
       return true
     })
@@ -89,7 +121,7 @@ export class StoredRepositories implements Repositories {
 
   async manifests(repository: Repository): Promise<ManifestEntry[]> {
     const entries: ManifestEntry[] = []
-    for await (const [, entry] of this.#tables.manifests.range([repository])) entries.push(entry)
+    for await (const [, row] of this.#tables.manifests.range([repository])) entries.push(entryOf(row))
     return entries
   }
 
@@ -97,6 +129,27 @@ export class StoredRepositories implements Repositories {
     const descriptors: Descriptor[] = []
     for await (const [, descriptor] of this.#tables.referrers.range([repository, subject])) descriptors.push(descriptor)
     return descriptors
+  }
+
+  async #holding<Result>(digests: readonly Digest[], work: () => Promise<Result>): Promise<Result> {
+    const hold = await this.#components.guards.hold(digests)
+    try {
+      return await work()
+    } finally {
+      hold.release()
+    }
+  }
+
+  /** Links, and notes durably that they were asked for: what was told to a client must outlast a crash. */
+  #linkNow(repository: Repository, digests: readonly Digest[]): Change[] {
+    const now = this.#components.now()
+    const uses = digests.map((digest) => this.#tables.uses.put([digest], now))
+    return [...linkChanges(this.#tables, repository, digests), ...uses]
+  }
+
+  /** The changes after which a manifest names nothing. */
+  #nameless(repository: Repository, { digest, names }: ManifestRow): Change[] {
+    return [...names, ANY].map((name) => this.#tables.namedBy.del([repository, name, digest]))
   }
 }
 
@@ -109,6 +162,23 @@ export function linkChanges(tables: Tables, repository: Repository, digests: rea
       tables.linkedFrom.put([digest, repository], true)
     ])
   ]
+}
+
+/** The changes that take a blob out of a repository. */
+export function unlinkChanges(tables: Tables, repository: Repository, digest: Digest): Change[] {
+  return [tables.links.del([repository, digest]), tables.linkedFrom.del([digest, repository])]
+}
+
+/** The changes that keep a manifest and what it names. */
+export function manifestChanges(tables: Tables, repository: Repository, row: ManifestRow): Change[] {
+  return [
+    tables.manifests.put([repository, row.digest], row),
+    ...row.names.map((name) => tables.namedBy.put([repository, name, row.digest], true))
+  ]
+}
+
+function entryOf({ names: _names, ...entry }: ManifestRow): ManifestEntry {
+  return entry
 }
 
 function descriptorOf({ mediaType, digest, size, artifactType, annotations }: ManifestEntry): Descriptor {

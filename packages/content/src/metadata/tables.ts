@@ -5,6 +5,21 @@ import { BYTES, json, PRESENCE, Table } from './table.ts'
 
 export interface BlobRow {
   readonly size: number
+  /** When it came here, in ms since 1970; not known of those that came before that was noted, or whose row was lost. */
+  readonly at?: number
+}
+
+/** A manifest with all that it names, whether it is here or not. */
+export interface ManifestRow extends ManifestEntry {
+  readonly names: readonly Digest[]
+}
+
+export interface PinRow {
+  /** What was asked for, for people. */
+  readonly reference: string
+  readonly at: number
+  /** Whether all that it covers was written down. */
+  readonly complete: boolean
 }
 
 export interface PartialRow {
@@ -58,7 +73,9 @@ export function createTables(metadata: Metadata) {
     /** A blob that a repository may show; and the same the other way round. */
     links: new Table<[Repository, Digest], true>(metadata, 'link', PRESENCE),
     linkedFrom: new Table<[Digest, Repository], true>(metadata, 'linked-from', PRESENCE),
-    manifests: new Table<[Repository, Digest], ManifestEntry>(metadata, 'manifest', json()),
+    manifests: new Table<[Repository, Digest], ManifestRow>(metadata, 'manifest', json()),
+    /** By repository, a digest that a manifest names (or {@link ANY}), and the manifest. Written with the manifest's row. */
+    namedBy: new Table<[Repository, Digest, Digest], true>(metadata, 'named-by', PRESENCE),
     /** By repository, subject, and digest of the manifest that refers to it. */
     referrers: new Table<[Repository, Digest, Digest], Descriptor>(metadata, 'referrer', json()),
     tags: new Table<[Repository, string], TagRow>(metadata, 'tag', json()),
@@ -69,10 +86,22 @@ export function createTables(metadata: Metadata) {
     pieceMaps: new Table<[Digest], Uint8Array>(metadata, 'piece-map', BYTES),
     /** By kind and signer. */
     notices: new Table<[string, string], NoticeRow>(metadata, 'notice', json()),
-    /** What the store itself must remember: its format. */
+    /** When a blob, whole or unfinished, was used last, in ms since 1970; written now and then. */
+    uses: new Table<[Digest], number>(metadata, 'use', json()),
+    /** When a client last brought a blob that no manifest has named since: nobody else may have it. */
+    pushes: new Table<[Digest], number>(metadata, 'push', json()),
+    /** By repository and the digest of the manifest. */
+    pins: new Table<[Repository, Digest], PinRow>(metadata, 'pin', json()),
+    /** What a pin covers, by repository, manifest and digest; and the same the other way round. */
+    pinned: new Table<[Repository, Digest, Digest], true>(metadata, 'pinned', PRESENCE),
+    pinnedBy: new Table<[Digest, Repository, Digest], true>(metadata, 'pinned-by', PRESENCE),
+    /** What the store itself must remember: its format, and how far the garbage collector is. */
     store: new Table<[string], string>(metadata, 'store', json())
   }
 }
+
+/** Stands for whatever a manifest names whose bytes were not here when the names were written down. */
+export const ANY = '*' as Digest
 
 /** A sequence as a part of a key, so that changes sort by it. */
 export function sequenceKey(sequence: number): string {

@@ -112,7 +112,7 @@ async function work(store: ContentStore, random: Random): Promise<never> {
 
 if (import.meta.main) {
   const [, , directory = '', seed = '0'] = process.argv
-  const store = await openContentStore(directory, { flushBytes: MIB, flushMs: 5, minFreeBytes: 0 })
+  const store = await openContentStore(directory, { flushBytes: MIB, flushMs: 5, minFree: { bytes: 0 } })
   tell({ did: 'open' })
   const random = new Random(Number(seed))
   await Promise.all([work(store, random), work(store, random), work(store, random)])

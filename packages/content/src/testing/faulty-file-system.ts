@@ -9,6 +9,8 @@ export interface FaultyFileSystem extends FileSystem {
   roomBytes: number
   /** What `statfs` tells; less with every write that takes more of the disk. */
   freeBytes: number
+  /** How large the disk is. */
+  totalBytes: number
   /** Fails the next `datasync` of a file. */
   failSync: boolean
   /** How often `statfs` was called. */
@@ -20,17 +22,22 @@ export function createFaultyFileSystem(): FaultyFileSystem {
   const system: FaultyFileSystem = {
     roomBytes: Number.POSITIVE_INFINITY,
     freeBytes: Number.MAX_SAFE_INTEGER,
+    totalBytes: Number.MAX_SAFE_INTEGER,
     failSync: false,
     get checks() {
       return checks
     },
     rename: fileSystem.rename,
-    unlink: fileSystem.unlink,
+    unlink: async (path) => {
+      const { blocks } = await fileSystem.stat(path)
+      await fileSystem.unlink(path)
+      system.freeBytes += blocks * BLOCK_BYTES
+    },
     mkdir: fileSystem.mkdir,
     readdir: (path, options) => fileSystem.readdir(path, options),
     statfs: async () => {
       checks++
-      return { bavail: system.freeBytes, bsize: 1 }
+      return { blocks: system.totalBytes, bavail: system.freeBytes, bsize: 1 }
     },
     open: async (path, flags) => {
       const handle = await fileSystem.open(path, flags)

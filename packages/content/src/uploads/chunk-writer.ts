@@ -1,9 +1,9 @@
 import type { StoredFile } from '../disk/files.ts'
-import type { FreeSpace } from '../disk/free-space.ts'
+import type { Space } from '../disk/free-space.ts'
 
 export interface ChunkWriterComponents {
   readonly file: StoredFile
-  readonly space: FreeSpace
+  readonly space: Space
   /** Sees what is about to be written. Its memory may go elsewhere meanwhile; it comes back as the result. */
   readonly onWrite: (bytes: Uint8Array<ArrayBuffer>, position: number) => Promise<Uint8Array<ArrayBuffer>>
   /** Told after each write how far the file reaches. */

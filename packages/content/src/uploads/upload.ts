@@ -1,7 +1,7 @@
 import { type Digest, digestAlgorithm, digestOfHash, OciError, pieceLengthFor, type Repository } from '@layermesh/oci'
 import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import type { Files, StoredFile } from '../disk/files.ts'
-import type { FreeSpace } from '../disk/free-space.ts'
+import type { Space } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
 import { hashFilePieces } from '../hashing/file-pieces.ts'
@@ -22,7 +22,7 @@ export interface UploadComponents {
   readonly files: Files
   readonly layout: Layout
   readonly pool: HashPool
-  readonly space: FreeSpace
+  readonly space: Space
   readonly catalog: BlobCatalog
   readonly now: () => number
   /** Called once when the session has ended. */
@@ -58,6 +58,8 @@ export class UploadSession implements Upload {
   readonly #ending = new AbortController()
   #state: 'open' | 'appending' | 'committing' | 'ended' = 'open'
   #offset: number
+  #written = 0
+  #isCounted = false
   #touchedAt: number
   #busy: Promise<unknown> = Promise.resolve()
 
@@ -73,6 +75,11 @@ export class UploadSession implements Upload {
 
   get offset(): number {
     return this.#offset
+  }
+
+  /** What the file takes up: the offset, and what was written after it, in bytes. */
+  get writtenBytes(): number {
+    return this.#isCounted ? 0 : Math.max(this.#offset, this.#written)
   }
 
   /** Whether nothing was appended since `time`, in ms since 1970, and nothing is being done. */
@@ -149,7 +156,10 @@ export class UploadSession implements Upload {
         file,
         space,
         onWrite: (bytes, position) => this.#checks.take(bytes, position),
-        onWritten: (end) => this.#checks.follow(file, end)
+        onWritten: (end) => {
+          this.#written = end
+          this.#checks.follow(file, end)
+        }
       },
       this.#offset
     )
@@ -181,6 +191,7 @@ export class UploadSession implements Upload {
 
   /** Takes away what came after the offset. */
   async #rollBack(file: StoredFile): Promise<void> {
+    this.#written = this.#offset
     await this.#checks.rewind(this.#offset)
     // A disk that refuses even this has the commit cut it.
     await file.truncate(this.#offset).catch(() => {})
@@ -210,9 +221,18 @@ export class UploadSession implements Upload {
 
   async #makeBlob(digest: Digest, checks: PieceChecks): Promise<BlobStat> {
     const { catalog, layout, tables, onEnd } = this.#components
-    const changes = [tables.uploads.del([this.id]), ...linkChanges(tables, this.repository, [digest])]
+    const now = this.#components.now()
+    const changes = [
+      tables.uploads.del([this.id]),
+      ...linkChanges(tables, this.repository, [digest]),
+      tables.uses.put([digest], now),
+      tables.pushes.put([digest], now)
+    ]
     const size = this.#offset
-    await catalog.commit({ digest, size, path: layout.uploadFile(this.id), checks, changes })
+    const onCounted = () => {
+      this.#isCounted = true
+    }
+    await catalog.commit({ digest, size, path: layout.uploadFile(this.id), checks, changes, onCounted })
     this.#state = 'ended'
     onEnd(this.id)
     await this.#forgetHashes()

@@ -56,6 +56,13 @@ export class UploadSessions implements Uploads {
     return session?.repository === repository ? session : undefined
   }
 
+  /** What the files of all sessions take up. */
+  get bytes(): number {
+    let sum = 0
+    for (const { writtenBytes } of this.#sessions.values()) sum += writtenBytes
+    return sum
+  }
+
   /** Ends the sessions to which nothing was appended for long. */
   async sweep(): Promise<void> {
     const before = this.#components.now() - this.#options.uploadIdleMs

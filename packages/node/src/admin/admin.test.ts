@@ -39,7 +39,7 @@ class FakeNode implements NodeView {
       meshAddresses: ['/ip4/127.0.0.1/tcp/1/p2p/me'],
       registry: 'http://127.0.0.1:5000',
       peers: 1,
-      store: { blobs: 1, bytes: 10, arriving: 1 },
+      store: { blobs: 1, bytes: 10, arriving: 1, minFreeBytes: 64, pinnedBytes: 0, full: false },
       ready: this.ready,
       notReady: this.ready ? [] : ['the store is opening']
     }

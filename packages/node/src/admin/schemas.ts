@@ -46,7 +46,11 @@ export const statusSchema = z.strictObject({
     blobs: z.int().min(0).describe('Blobs that are wholly here.'),
     bytes: bytes.describe('Sum of the lengths of whole and partial blobs on disk.'),
     arriving: z.int().min(0).describe('Blobs that are arriving.'),
-    freeBytes: z.exactOptional(bytes).describe('Space left on the disk.')
+    freeBytes: z.exactOptional(bytes).describe('Space left on the disk.'),
+    limitBytes: z.exactOptional(bytes).describe('What the store may take up; missing without a quota.'),
+    minFreeBytes: bytes.describe('What must stay free on the disk.'),
+    pinnedBytes: bytes.describe('Sum of the lengths of blobs here that stay since they are pinned.'),
+    full: z.boolean().describe('Whether something was refused for want of space, and there is none yet.')
   }),
   ready: z.boolean(),
   notReady: z.array(z.string()).describe('Why it is not ready.')

@@ -14,6 +14,7 @@ import { loadOrCreateAdminToken } from './admin-token.ts'
 import { membershipActions } from './membership-actions.ts'
 import { prefetchAction } from './prefetch-action.ts'
 import { seedActions } from './seed-actions.ts'
+import { storeActions } from './store-actions.ts'
 import { tagActions } from './tag-actions.ts'
 import type { NodeView } from './view.ts'
 import { webhookActions } from './webhook-actions.ts'
@@ -64,6 +65,7 @@ function actionsOf({ identity, trusted, backend, webhooks }: StartAdminComponent
   return [
     ...webhookActions(webhooks),
     ...tagActions(backend.history),
+    ...storeActions(backend),
     ...seedActions({ seedSets, board }),
     ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
     ...membershipActions({ rosters, bySecret: membership.admission !== 'ticket', seed })

@@ -33,6 +33,14 @@ export interface StoreStatus {
   readonly arriving: number
   /** Space left on the disk, in bytes. */
   readonly freeBytes?: number
+  /** What the store may take up, in bytes; undefined without a quota. */
+  readonly limitBytes?: number
+  /** What must stay free on the disk, in bytes. */
+  readonly minFreeBytes: number
+  /** Sum of the lengths of blobs here that stay since they are pinned. */
+  readonly pinnedBytes: number
+  /** Whether something was refused for want of space, and there is none yet. */
+  readonly full: boolean
 }
 
 /** A tag that this node has a signed record of. */

@@ -11,6 +11,8 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import type { OpenedMirrors } from '../mirror/open-mirrors.ts'
 import type { NodeEvents } from '../node-events.ts'
+import { Garbage } from '../store/garbage.ts'
+import { ImagePins } from '../store/image-pins.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { OtherSeeds } from '../tags/other-seeds.ts'
@@ -25,6 +27,7 @@ import { TagResolver } from '../tags/tag-resolver.ts'
 import { UpstreamTags } from '../tags/upstream-tags.ts'
 import { MeshBlobs } from './blobs.ts'
 import { Deletions } from './deletions.ts'
+import { LeasedManifests } from './leased-manifests.ts'
 import { Lists } from './lists.ts'
 import { MeshManifests } from './manifests.ts'
 import { createMirroring } from './mirroring.ts'
@@ -63,6 +66,8 @@ export interface NodeBackend {
   readonly history: TagHistory
   /** Only on a node that is no seed. */
   readonly images: ImageWatch | undefined
+  readonly garbage: Garbage
+  readonly pins: ImagePins
 }
 
 const MINUTE_MS = 60_000
@@ -213,7 +218,7 @@ export function createBackend({
         onDistributed: (distribution) => events.imageDistributed(distribution)
       })
     : undefined
-  const manifests = new MeshManifests({
+  const ownManifests = new MeshManifests({
     content,
     fetch,
     router,
@@ -225,6 +230,7 @@ export function createBackend({
     onPull,
     onManifest: (repository, digest, bytes) => images?.watch(repository, digest, bytes)
   })
+  const manifests = new LeasedManifests(ownManifests, content.leases)
   const blobs = new MeshBlobs({ content, fetch, router, deletions, mirrored: mirroring?.blobs, onPull })
   return {
     registry: {
@@ -264,6 +270,8 @@ export function createBackend({
     }),
     authority,
     history: new TagHistory({ peerId, content, authority, immutable, trust }),
-    images
+    images,
+    garbage: new Garbage({ content, log, metrics }, config.store.garbage),
+    pins: new ImagePins({ content, tags, manifests, now: Date.now })
   }
 }

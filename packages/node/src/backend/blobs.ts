@@ -46,12 +46,10 @@ export class MeshBlobs implements RegistryBlobs {
 
   /** At a node, bytes that only the seed has come here first, so that the mount holds on both. */
   async mount(repository: Repository, digest: Digest, from: Repository | undefined, _caller: Caller): Promise<boolean> {
-    const { repositories, blobs } = this.#components.content
+    const { repositories } = this.#components.content
     const source = from ?? (await repositories.findBlob(digest, repository))
-    if (source === undefined || !(await repositories.hasBlob(source, digest)) || !(await blobs.stat(digest)))
-      return false
-    await repositories.linkBlobs(repository, [digest])
-    return true
+    if (source === undefined || !(await repositories.hasBlob(source, digest))) return false
+    return await repositories.mountBlob(repository, digest)
   }
 
   delete(repository: Repository, digest: Digest, caller: Caller): Promise<boolean> {

@@ -3,6 +3,7 @@ import {
   type Digest,
   MAX_MANIFEST_BYTES,
   type Manifest,
+  namedDescriptors,
   OciError,
   parseManifest,
   type Repository,
@@ -29,10 +30,12 @@ export async function keepManifest(
     ...(referrer.artifactType === undefined ? {} : { artifactType: referrer.artifactType }),
     ...(referrer.annotations === undefined ? {} : { annotations: referrer.annotations })
   }
-  await content.repositories.putManifest(repository, entry, [
-    digest,
-    ...referencedDescriptors(manifest).map((descriptor) => descriptor.digest)
-  ])
+  await content.repositories.putManifest(
+    repository,
+    entry,
+    [digest, ...referencedDescriptors(manifest).map((descriptor) => descriptor.digest)],
+    namedDescriptors(manifest).map((descriptor) => descriptor.digest)
+  )
 }
 
 /**

@@ -62,8 +62,19 @@ export class PushService {
     caller: Caller,
     signal: AbortSignal
   ): Promise<void> {
-    const { content, records, announce, peerId } = this.#components
     const manifest = { ...parseManifest(pushed.bytes, pushed.mediaType), mediaType: pushed.mediaType }
+    await this.holding(pushed.digest, manifest, () => this.pushHeld(repository, pushed, manifest, tags, caller, signal))
+  }
+
+  private async pushHeld(
+    repository: Repository,
+    pushed: StoredManifest,
+    manifest: Manifest,
+    tags: readonly Tag[],
+    caller: Caller,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { content, records, announce, peerId } = this.#components
     const descriptor = { digest: pushed.digest, mediaType: pushed.mediaType, size: pushed.bytes.byteLength }
     const authority = this.authorityFor(repository)
     await this.judge(authority, repository, pushed.digest, tags, caller)
@@ -100,15 +111,28 @@ export class PushService {
       throw new OciError('MANIFEST_UNKNOWN', 'the manifest could not be fetched from the node that it was pushed to')
     const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
     const manifest = parseManifest(bytes, descriptor.mediaType)
-    await this.bringReferenced(repository, manifest, from, signal)
-    await content.downloads.whole(descriptor.digest, signal)
-    const kept: KeptManifest = {
-      repository,
-      descriptor: { ...descriptor, size: bytes.byteLength },
-      bytes,
-      manifest: { ...manifest, mediaType: descriptor.mediaType }
+    return await this.holding(descriptor.digest, manifest, async () => {
+      await this.bringReferenced(repository, manifest, from, signal)
+      await content.downloads.whole(descriptor.digest, signal)
+      const kept: KeptManifest = {
+        repository,
+        descriptor: { ...descriptor, size: bytes.byteLength },
+        bytes,
+        manifest: { ...manifest, mediaType: descriptor.mediaType }
+      }
+      return await this.keepAndSign(authority, kept, tags, { caller, node: from }, signal)
+    })
+  }
+
+  /** Has a manifest and all that it names stay here, from before it is looked whether they are here until they are linked. */
+  private async holding<T>(digest: Digest, manifest: Manifest, work: () => Promise<T>): Promise<T> {
+    const named = referencedDescriptors(manifest).map((descriptor) => descriptor.digest)
+    const hold = await this.#components.content.leases.hold([digest, ...named])
+    try {
+      return await work()
+    } finally {
+      hold.release()
     }
-    return await this.keepAndSign(authority, kept, tags, { caller, node: from }, signal)
   }
 
   /** Refuses early what would be refused in the end, so that nothing is brought for it. */

@@ -6,10 +6,11 @@ import type { OpenBlob } from '@layermesh/registry'
 export type Reopen = (signal: AbortSignal) => Promise<BlobReader | undefined>
 
 const MAX_REOPENS = 3
-const RESUMABLE = new Set(['BLOB_CORRUPT', 'DOWNLOAD_FAILED'])
+const RESUMABLE = new Set(['BLOB_CORRUPT', 'BLOB_GONE', 'DOWNLOAD_FAILED'])
 
 /**
- * A blob whose reader may fail in the middle, by a bad disk or by sources that ran dry: it is opened again, and the
+ * A blob whose reader may fail in the middle, by a bad disk, by sources that ran dry, or since it made room for others: it
+ * is opened again, and the
  * client gets the rest from where it was, without noticing.
  */
 export class ResumingBlob implements OpenBlob {

@@ -30,7 +30,13 @@ it('needs no file: the defaults make a node on loopback', async () => {
     trust: [],
     tags: { validityMs: 2_592_000_000 },
     freshness: [],
-    store: { minFreeBytes: 67_108_864 },
+    store: {
+      minFree: { bytes: 67_108_864 },
+      highWatermark: 0.95,
+      lowWatermark: 0.85,
+      leaseMs: 300_000,
+      garbage: { everyMs: 21_600_000, graceMs: 7_200_000, unfinishedAfterMs: 86_400_000 }
+    },
     uploads: { maxSessions: 1000, idleTimeoutMs: 3_600_000 },
     pull: { deadlineMs: 800 },
     log: { level: 'info', format: 'auto' }
@@ -49,7 +55,7 @@ it('takes a flag before the environment, that before the file, that before the d
   const text = 'zone: file\nmesh:\n  maxPeers: 10\nstore:\n  minFree: 1GiB'
   const environment = { LAYERMESH_ZONE: 'env', LAYERMESH_MESH_MAX_PEERS: '20' }
   const loaded = await loadConfig({ file: 'f.yaml', text, environment, flags: [flag('--zone', ['zone'], 'flag')] })
-  expect(loaded.config).toMatchObject({ zone: 'flag', mesh: { maxPeers: 20 }, store: { minFreeBytes: 2 ** 30 } })
+  expect(loaded.config).toMatchObject({ zone: 'flag', mesh: { maxPeers: 20 }, store: { minFree: { bytes: 2 ** 30 } } })
   expect(loaded.origin(['zone'])).toEqual({ kind: 'flag', flag: '--zone' })
   expect(loaded.origin(['mesh', 'maxPeers'])).toEqual({ kind: 'environment', variable: 'LAYERMESH_MESH_MAX_PEERS' })
   expect(loaded.origin(['store', 'minFree'])).toEqual({ kind: 'file', file: 'f.yaml', line: 5 })

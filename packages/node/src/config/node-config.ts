@@ -1,8 +1,9 @@
 import { join, resolve } from 'node:path'
 import type { AccessRule, CertificateName, OidcSettings } from '@layermesh/access'
+import type { SpaceLimit } from '@layermesh/content'
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
-import { parseDuration, parseRate, parseSize } from './units.ts'
+import { parseDuration, parseRate, parseShare, parseSize, parseSpace } from './units.ts'
 import { toUpstreams, type UpstreamsConfig } from './upstream-config.ts'
 
 /** What a node runs with: the settings, checked and read into units once. Deeply frozen. */
@@ -74,7 +75,16 @@ export interface NodeConfig {
     readonly maxAgeMs: number
     readonly maxStaleMs: number
   }[]
-  readonly store: { readonly minFreeBytes: number }
+  readonly store: {
+    readonly maxSize?: SpaceLimit
+    readonly minFree: SpaceLimit
+    /** Shares of `maxSize`. */
+    readonly highWatermark: number
+    readonly lowWatermark: number
+    readonly leaseMs: number
+    /** `everyMs` is 0 where it is only done when asked to. */
+    readonly garbage: { readonly everyMs: number; readonly graceMs: number; readonly unfinishedAfterMs: number }
+  }
   readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
   readonly pull: { readonly deadlineMs: number }
   readonly upstreams: UpstreamsConfig
@@ -131,7 +141,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
       maxAgeMs: must(parseDuration(maxAge)),
       maxStaleMs: must(parseDuration(maxStale))
     })),
-    store: { minFreeBytes: must(parseSize(store.minFree)) },
+    store: toStore(store),
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
     pull: { deadlineMs: must(parseDuration(pull.deadline)) },
     upstreams: toUpstreams(upstreams),
@@ -144,6 +154,28 @@ export function toNodeConfig(settings: Settings): NodeConfig {
       farUpload: rateOf(limits.farUpload)
     }
   })
+}
+
+function toStore({
+  maxSize,
+  minFree,
+  highWatermark,
+  lowWatermark,
+  lease,
+  garbage
+}: Settings['store']): NodeConfig['store'] {
+  return {
+    ...(maxSize === undefined ? {} : { maxSize: must(parseSpace(maxSize)) }),
+    minFree: must(parseSpace(minFree)),
+    highWatermark: must(parseShare(highWatermark)),
+    lowWatermark: must(parseShare(lowWatermark)),
+    leaseMs: must(parseDuration(lease)),
+    garbage: {
+      everyMs: must(parseDuration(garbage.every)),
+      graceMs: must(parseDuration(garbage.grace)),
+      unfinishedAfterMs: must(parseDuration(garbage.unfinishedAfter))
+    }
+  }
 }
 
 function toRegistry({ mirrorListen, publicUrl, tls, ...registry }: Settings['registry']): NodeConfig['registry'] {

@@ -10,6 +10,7 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
     openMesh(config) ??
     nothingToShow(config) ??
     staleBeforeOld(config) ??
+    watermarksInDisorder(config) ??
     setWithoutRoot(config) ??
     requiredWithoutCa(config) ??
     sameUpstreamTwice(config) ??
@@ -56,6 +57,13 @@ function nothingToShow({ role, mesh: { admission, secretFile, ticketFile } }: No
     'expected mesh.ticketFile too: without a ticket no other node lets this one in; ' +
     'have a seed make one with `layermesh ticket new --peer PEER_ID`'
   return { code: 'INVALID_VALUE', path: ['mesh', 'admission'], message }
+}
+
+/** Room would be made without end. */
+function watermarksInDisorder({ store }: NodeConfig): RuleBreak | undefined {
+  if (store.lowWatermark < store.highWatermark) return undefined
+  const message = 'expected less than store.highWatermark: room is made from that down to this'
+  return { code: 'INVALID_VALUE', path: ['store', 'lowWatermark'], message }
 }
 
 /** Nobody could connect. */

@@ -4,7 +4,8 @@ import { access } from './access-settings.ts'
 import { audit, webhooks } from './event-settings.ts'
 import { freshness, mesh, seedSet, trust } from './mesh-settings.ts'
 import { admin, registry } from './registry-settings.ts'
-import { count, path, positiveDuration, rate, repositories, shaped, size } from './shapes.ts'
+import { count, path, positiveDuration, rate, repositories, shaped } from './shapes.ts'
+import { store } from './store-settings.ts'
 import { upstreams } from './upstream-settings.ts'
 
 /*
@@ -54,10 +55,7 @@ export const settingsSchema = z
       .prefault({})
       .describe('Signed tags.'),
     freshness,
-    store: z
-      .strictObject({ minFree: size.default('64MiB').describe('Disk space that is always left free.') })
-      .prefault({})
-      .describe('The content store.'),
+    store: store.prefault({}).describe('The content store.'),
     uploads: z
       .strictObject({
         maxSessions: count(1_000_000).default(1_000).describe('Pushes of blobs open at one time.'),

@@ -1,3 +1,5 @@
+import type { SpaceLimit } from '@layermesh/content'
+
 const MILLISECONDS: Readonly<Record<string, number>> = Object.freeze({
   ms: 1,
   s: 1_000,
@@ -24,6 +26,7 @@ const BYTES_PER_BIT_UNIT: Readonly<Record<string, number>> = Object.freeze({
   Gbit: 1e9 / 8
 })
 
+const SHARE = /^([0-9]{1,3}(?:\.[0-9]{1,3})?)\s?%$/
 const QUANTITY = /^([0-9]{1,12}(?:\.[0-9]{1,3})?)\s?([A-Za-z]+)$/
 
 /** Milliseconds of a duration such as `800ms`, `10s`, `1.5h` or `30d`; undefined when it is none. */
@@ -40,6 +43,21 @@ export function parseSize(text: string): number | undefined {
 export function parseRate(text: string): number | undefined {
   if (!text.endsWith('/s')) return undefined
   return parseQuantity(text.slice(0, -2), { ...BYTES, ...BYTES_PER_BIT_UNIT })
+}
+
+/** A share such as `80%`, as a number of more than 0 and at most 1; undefined when it is none. */
+export function parseShare(text: string): number | undefined {
+  const [, percent] = SHARE.exec(text) ?? []
+  const share = Number(percent) / 100
+  return share > 0 && share <= 1 ? share : undefined
+}
+
+/** A size, or a share of the disk; undefined when it is neither. */
+export function parseSpace(text: string): SpaceLimit | undefined {
+  const share = parseShare(text)
+  if (share !== undefined) return { share }
+  const bytes = parseSize(text)
+  return bytes === undefined ? undefined : { bytes }
 }
 
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | undefined {

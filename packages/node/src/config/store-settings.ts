@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import { duration, positiveDuration, shaped } from './shapes.ts'
+import { parseShare, parseSpace } from './units.ts'
+
+const space = shaped(
+  'a size such as 64MiB, or a share of the disk such as 80%',
+  (text) => parseSpace(text) !== undefined
+)
+const share = shaped('a share such as 95%', (text) => parseShare(text) !== undefined)
+
+export const store = z.strictObject({
+  maxSize: space
+    .optional()
+    .describe(
+      'What content may take up, as a size or as a share of the disk; without it, all of the disk but `minFree`. What was not used for longest makes room. Own repositories on a seed, and pinned images, stay.'
+    ),
+  minFree: space.default('64MiB').describe('Disk space that is always left free, as a size or as a share of the disk.'),
+  highWatermark: share.default('95%').describe('Share of `maxSize` above which room is made.'),
+  lowWatermark: share.default('85%').describe('Share of `maxSize` down to which room is made.'),
+  lease: positiveDuration
+    .default('5m')
+    .describe('How long content stays at least that was used, or that a client was told to be here.'),
+  garbage: z
+    .strictObject({
+      every: duration.default('6h').describe('How often garbage is collected; 0s is only when asked to.'),
+      grace: positiveDuration
+        .default('2h')
+        .describe('Content that was pushed or used within so long is no garbage, whether or not a manifest names it.'),
+      unfinishedAfter: positiveDuration
+        .default('24h')
+        .describe('A download that broke off and that nobody went on with for so long is garbage.')
+    })
+    .prefault({})
+    .describe('Removing what no manifest names.')
+})

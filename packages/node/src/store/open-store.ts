@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import { type ContentStore, openContentStore, type Removal, type StoreSpace } from '@layermesh/content'
+import { type Digest, type Repository, registryHostOf } from '@layermesh/oci'
+import type { NodeConfig } from '../config/node-config.ts'
+import type { Logger } from '../log.ts'
+import type { NodeMetrics } from '../metrics.ts'
+
+export interface OpenStoreComponents {
+  readonly log: Logger
+  /** Not asked before the store is open. */
+  readonly metrics: () => Pick<NodeMetrics, 'removed'>
+  /** Tells the mesh no more that this node has a blob. */
+  withdraw(digest: Digest): Promise<void>
+}
+
+/** Opens the content store as the settings say. @throws {ContentError} STORE_IN_USE, STORE_FORMAT, DISK_FULL */
+export function openStore(config: NodeConfig, components: OpenStoreComponents): Promise<ContentStore> {
+  const { store, uploads, role } = config
+  const { log } = components
+  return openContentStore(join(config.dataDir, 'content'), {
+    minFree: store.minFree,
+    maxSize: store.maxSize,
+    highWatermark: store.highWatermark,
+    lowWatermark: store.lowWatermark,
+    leaseMs: store.leaseMs,
+    garbageGraceMs: store.garbage.graceMs,
+    partialIdleMs: store.garbage.unfinishedAfterMs,
+    // What is in the mesh's own repositories others may have, or not: a seed is where it must be.
+    retains: (repository: Repository) => role === 'seed' && registryHostOf(repository) === undefined,
+    maxUploads: uploads.maxSessions,
+    uploadIdleMs: uploads.idleTimeoutMs,
+    onCorrupt: ({ digest, pieces }) =>
+      log.error(
+        { digest, pieces },
+        'the disk holds other bytes than were stored; fetching them anew when they are asked for'
+      ),
+    onRemoved: (removal) => removed(removal, components),
+    onFull: (space) => tellFull(space, log),
+    onUpkeepFailed: (error) => log.warn({ err: error }, 'the store could not be looked after; trying again')
+  })
+}
+
+function removed(removal: Removal, { log, metrics, withdraw }: OpenStoreComponents): void {
+  log.debug({ ...removal }, 'removed content from the store')
+  metrics().removed(removal)
+  // Records that the DHT keeps run out by themselves.
+  withdraw(removal.digest).catch((error) => log.debug({ err: error }, 'a blob could not be withdrawn'))
+}
+
+function tellFull(space: StoreSpace, log: Logger): void {
+  const { full, ...figures } = space
+  if (!full) return log.info(figures, 'the store has space again')
+  log.warn(
+    figures,
+    'the store is full, and nothing in it can be spared: it is pinned, in use, or kept for others; more is refused until there is space'
+  )
+}
