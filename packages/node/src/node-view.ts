@@ -128,7 +128,7 @@ export class LiveView implements NodeView {
   /** Length of a manifest and all that it names, each counted once, and whether all of it is here. */
   private async parts(digest: Digest, seen: Set<Digest>): Promise<{ size: number; complete: boolean }> {
     const { content } = this.#components
-    const reader = await content.blobs.open(digest)
+    const reader = await content.blobs.open(digest, { use: false })
     if (!reader?.complete) return { size: 0, complete: false }
     const manifest = parseManifest(await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS)))
     let { size } = reader

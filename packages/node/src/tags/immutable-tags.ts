@@ -67,7 +67,7 @@ async function isIn(content: ContentStore, root: Digest, wanted: Digest, seen: S
   if (root === wanted) return true
   if (seen.has(root)) return false
   seen.add(root)
-  const reader = await content.blobs.open(root)
+  const reader = await content.blobs.open(root, { use: false })
   if (!reader?.complete) return false
   const manifest = parseManifest(await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS)))
   for (const { digest } of referencedDescriptors(manifest)) {
