@@ -28,6 +28,7 @@ describe('a quota', () => {
     await store.blobs.open(a)
     clock.now += LEASE_MS
     const e = await bring(store, 300 * KIB, 5)
+    await expect.poll(() => removed.length).toBe(3)
     expect(removed).toEqual([b, c, d].map((digest) => ({ digest, bytes: 200 * KIB, reason: 'quota', whole: true })))
     expect(await isHere(store, a)).toBe(true)
     expect(await isHere(store, e)).toBe(true)
