@@ -1,4 +1,5 @@
 import type { RemovalReason } from '@layermesh/content'
+import { REQUEST_OUTCOMES } from '@layermesh/upstream'
 import { REFUSAL_REASONS } from './tags/refusals.ts'
 
 /** One metric as Prometheus shows it. The documents and the dashboard follow from {@link METRICS}. */
@@ -67,6 +68,24 @@ export const METRICS = Object.freeze({
     type: 'counter',
     help: 'Signed statements about tags that were refused: replayed, rolled back, for another tag, expired, from the future, badly signed, or signed by who may not.',
     labels: { reason: REFUSAL_REASONS }
+  },
+  upstreamRequests: {
+    name: 'layermesh_upstream_requests_total',
+    type: 'counter',
+    help: 'Questions to other registries, by how they went. Registries that are not listed in upstreams count as other.',
+    labels: { registry: undefined, outcome: REQUEST_OUTCOMES }
+  },
+  upstreamRateLimit: {
+    name: 'layermesh_upstream_rate_limit',
+    type: 'gauge',
+    help: 'Pulls that another registry allows this node in a window of time, by what it last said.',
+    labels: { registry: undefined }
+  },
+  upstreamRateLimitRemaining: {
+    name: 'layermesh_upstream_rate_limit_remaining',
+    type: 'gauge',
+    help: 'Pulls that are left of those, by what it last said.',
+    labels: { registry: undefined }
   },
   pieceFailures: {
     name: 'layermesh_piece_failures_total',

@@ -1,4 +1,5 @@
 import type { Removal, StoreSpace } from '@layermesh/content'
+import type { RequestOutcome } from '@layermesh/upstream'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import {
   type ByteSource,
@@ -57,6 +58,9 @@ export class NodeMetrics {
   readonly #pulls = this.counter(METRICS.pulls)
   readonly #tagResolutions = this.counter(METRICS.tagResolutions)
   readonly #tagRecordsRefused = this.counter(METRICS.tagRecordsRefused)
+  readonly #upstreamRequests = this.counter(METRICS.upstreamRequests)
+  readonly #upstreamRateLimit = this.labelledGauge(METRICS.upstreamRateLimit)
+  readonly #upstreamRateLimitRemaining = this.labelledGauge(METRICS.upstreamRateLimitRemaining)
   readonly #pieceFailures = this.counter(METRICS.pieceFailures)
   readonly #peersBanned = this.counter(METRICS.peersBanned)
   readonly #connectionsRefused = this.counter(METRICS.connectionsRefused)
@@ -109,6 +113,15 @@ export class NodeMetrics {
 
   tagRecordRefused(reason: RefusalReason): void {
     this.#tagRecordsRefused.inc({ reason })
+  }
+
+  upstreamAsked(registry: string, outcome: RequestOutcome): void {
+    this.#upstreamRequests.inc({ registry, outcome })
+  }
+
+  upstreamRateLimit(registry: string, limit: number | undefined, remaining: number): void {
+    if (limit !== undefined) this.#upstreamRateLimit.set({ registry }, limit)
+    this.#upstreamRateLimitRemaining.set({ registry }, remaining)
   }
 
   pieceFailure(reason: string): void {
@@ -205,6 +218,11 @@ export class NodeMetrics {
         this.set(await read())
       }
     })
+  }
+
+  /** Shows what it was last set to, and nothing before. */
+  private labelledGauge({ name, help, labels }: MetricDefinition): Gauge {
+    return new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.#registry] })
   }
 
   /** Each combination of labels that is known starts at 0, so that rates are right from the first event on. */

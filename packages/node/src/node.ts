@@ -18,6 +18,7 @@ import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { openStore } from './store/open-store.ts'
 import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
+import { checkUpstreamFiles } from './upstreams/check-upstream-files.ts'
 import { openNodeUpstreams } from './upstreams/open-node-upstreams.ts'
 import { VERSION } from './version.ts'
 
@@ -70,7 +71,8 @@ async function startParts(config: NodeConfig, log: Logger, started: Teardown): P
 async function startMesh(config: NodeConfig, log: Logger, started: Teardown, faces: Faces) {
   const { role, zone } = config
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  const upstreams = openNodeUpstreams({ log }, config)
+  await checkUpstreamFiles(config)
+  const upstreams = openNodeUpstreams({ log, metrics: () => metrics }, config)
   started.add(() => upstreams.close())
   const mirrors = await openMirrors({ upstreams, log, started }, config)
   const identity = await openIdentity(config, (host) => upstreams.get(host) !== undefined)

@@ -1,5 +1,7 @@
 export type { CredentialSettings } from './credentials/settings.ts'
 export { isUpstreamError, UpstreamError, type UpstreamErrorCode } from './errors.ts'
+export { readCertificates } from './http/certificates.ts'
 export type * from './interfaces.ts'
+export { REQUEST_OUTCOMES, type RequestOutcome, type UpstreamObserver } from './observer.ts'
 export type { RegistrySettings, UpstreamsSettings } from './settings.ts'
 export { openUpstreams, originOfRegistry } from './upstreams.ts'

@@ -12,10 +12,21 @@ export interface UpstreamLimits {
   readonly bodyTimeoutMs: number
   /** For fetching one token. */
   readonly tokenTimeoutMs: number
-  /** Requests at one time, blobs among them, as long as they come. */
+  /** Blobs that come at one time. */
+  readonly maxBlobs: number
+  /** Other requests at one time. */
   readonly maxRequests: number
-  /** To one origin at one time. */
-  readonly maxConnections: number
+  /** How long what can't be reached is left alone, doubled with each probe that fails. */
+  readonly unreachablePauseMs: number
+  readonly maxUnreachablePauseMs: number
+  /** How long a registry that answers 429 is left alone when it does not say for how long. */
+  readonly rateLimitPauseMs: number
+  /** The most that it can ask for. */
+  readonly maxRateLimitPauseMs: number
+  /** Before each attempt to go on with a blob that broke off. */
+  readonly resumeDelaysMs: readonly number[]
+  /** After that time the connection of a blob that nobody reads is let go of, to be resumed when somebody does. */
+  readonly unclaimedMs: number
 }
 
 export const DEFAULT_LIMITS: UpstreamLimits = Object.freeze({
@@ -25,6 +36,12 @@ export const DEFAULT_LIMITS: UpstreamLimits = Object.freeze({
   answerTimeoutMs: 20_000,
   bodyTimeoutMs: 25_000,
   tokenTimeoutMs: 10_000,
-  maxRequests: 64,
-  maxConnections: 64
+  maxBlobs: 64,
+  maxRequests: 32,
+  unreachablePauseMs: 10_000,
+  maxUnreachablePauseMs: 120_000,
+  rateLimitPauseMs: 60_000,
+  maxRateLimitPauseMs: 900_000,
+  resumeDelaysMs: [0, 250, 1_000, 3_000, 6_000],
+  unclaimedMs: 10_000
 })

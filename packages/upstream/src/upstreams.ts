@@ -1,16 +1,13 @@
 import { lookup } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
-import type { CredentialComponents } from './credentials/components.ts'
+import { UpstreamError } from './errors.ts'
 import type { UpstreamRegistry, Upstreams } from './interfaces.ts'
 import { DEFAULT_LIMITS, type UpstreamLimits } from './limits.ts'
-import type { OpenedRegistry } from './registry/open-registry.ts'
+import { OTHER_REGISTRIES } from './observer.ts'
+import type { OpenedRegistry, OpenRegistryComponents } from './registry/open-registry.ts'
 import type { RegistrySettings, UpstreamsSettings } from './settings.ts'
 
-export interface UpstreamsComponents {
-  readonly log: CredentialComponents['log']
-  /** The environment, for sources of credentials. */
-  readonly env: CredentialComponents['env']
-}
+export type UpstreamsComponents = Omit<OpenRegistryComponents, 'resolve' | 'now'>
 
 export interface UpstreamsOptions {
   readonly userAgent: string
@@ -43,8 +40,10 @@ class UpstreamSet implements Upstreams {
   readonly #excluded: ReadonlySet<string>
   readonly #others = new LRUCache<string, LazyRegistry>({
     max: MAX_OTHERS,
-    dispose: (registry) => void registry.close()
+    dispose: (registry) => void registry.retire()
   })
+
+  #closed = false
 
   constructor(components: UpstreamsComponents, settings: UpstreamsSettings, options: UpstreamsOptions) {
     this.#components = components
@@ -69,17 +68,21 @@ class UpstreamSet implements Upstreams {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     const open = [...this.#listed.values(), ...this.#others.values()]
     await Promise.all(open.map((registry) => registry.close()))
   }
 
   #open(settings: RegistrySettings, listed: boolean): LazyRegistry {
     const { userAgent, limits } = this.#options
-    return new LazyRegistry(settings.host, async () => {
+    const { host } = settings
+    const label = listed || host === this.#settings.defaultHost ? host : OTHER_REGISTRIES
+    return new LazyRegistry(host, async () => {
+      if (this.#closed) throw new UpstreamError('UNREACHABLE', host, `${host} is not asked any more: the node stops`)
       const { openRegistry } = await import('./registry/open-registry.ts')
       const resolve = (host: string) => lookup(host, { all: true })
       const components = { ...this.#components, resolve, now: () => performance.now() }
-      return openRegistry(components, settings, { listed, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
+      return openRegistry(components, settings, { listed, label, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
     })
   }
 }
@@ -102,6 +105,13 @@ class LazyRegistry implements UpstreamRegistry {
   readonly openBlob: UpstreamRegistry['openBlob'] = async (...asked) => (await this.#get()).openBlob(...asked)
   readonly referrers: UpstreamRegistry['referrers'] = async (...asked) => (await this.#get()).referrers(...asked)
   readonly listTags: UpstreamRegistry['listTags'] = async (...asked) => (await this.#get()).listTags(...asked)
+
+  /** Lets go of what is open once it is done; who goes on asking opens it anew. */
+  async retire(): Promise<void> {
+    const opened = this.#opened
+    this.#opened = undefined
+    await (await opened?.catch(() => undefined))?.retire()
+  }
 
   async close(): Promise<void> {
     await (await this.#opened?.catch(() => undefined))?.close()

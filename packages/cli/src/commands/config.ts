@@ -52,9 +52,12 @@ export function addConfigCommands(program: Command, context: CommandContext): vo
 
 /** What the settings name must be usable too. */
 async function checkFiles({ config }: LoadedConfig): Promise<void> {
-  const { checkAccessFiles, checkWebhookFiles, readClusterSecrets, readTicketFile } = await import('@layermesh/node')
+  const { checkAccessFiles, checkUpstreamFiles, checkWebhookFiles, readClusterSecrets, readTicketFile } = await import(
+    '@layermesh/node'
+  )
   if (config.mesh.secretFile !== undefined) await readClusterSecrets(config.mesh.secretFile)
   if (config.mesh.ticketFile !== undefined) await readTicketFile(config.mesh.ticketFile)
   await checkWebhookFiles(config)
+  await checkUpstreamFiles(config)
   await checkAccessFiles(config)
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { UpstreamError } from '../errors.ts'
+import { isUpstreamError, UpstreamError } from '../errors.ts'
 import { discard, type HttpAnswer, type HttpRequest } from '../http/answer.ts'
 import type { Credential, CredentialSource, UpstreamIdentity } from '../interfaces.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
@@ -12,6 +12,7 @@ export interface AuthorizerComponents {
   readonly tokens: TokenCache
   /** Where the node's own credentials come from; undefined when it has none. */
   readonly credentials: CredentialSource | undefined
+  readonly log: { warn(fields: object, message: string): void }
   /** One request to the registry; redirects are not followed. @throws {UpstreamError} */
   send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer>
 }
@@ -56,6 +57,8 @@ export class Authorizer {
   readonly #options: AuthorizerOptions
   /** As the registry last asked. Of some answers it is missing, though they are 401 (Google). */
   #way: Way | undefined
+  /** That there are no credentials is logged once, until there are some. */
+  #complained = false
   /** What tokens have to grant, by repository, where the registry said so. */
   readonly #scopes = new LRUCache<string, readonly string[]>({ max: MAX_REPOSITORIES })
 
@@ -69,57 +72,91 @@ export class Authorizer {
    * @throws {UpstreamError}; the reason of `signal`
    */
   async *attempts(asked: Asked, signal: AbortSignal): AsyncGenerator<Shown, undefined, Refusal> {
-    for await (const credential of this.#credentials(asked, signal)) {
-      try {
-        yield* this.#attemptsWith(credential, asked, signal)
-      } catch (error) {
-        if (!(error instanceof CredentialRefused)) throw error
-        if (credential === undefined) throw this.#unauthorized(error.message)
-      }
-      if (credential !== undefined && asked.as === 'node') this.#components.credentials?.refused(credential)
+    let unavailable: UpstreamError | undefined
+    const onUnavailable = (error: UpstreamError) => {
+      unavailable = error
     }
+    for await (const credential of this.#credentials(asked, signal, onUnavailable)) {
+      const isRefused = yield* this.#attemptsWith(credential, asked, signal)
+      if (isRefused) this.#refused(credential, asked)
+    }
+    if (unavailable !== undefined) throw unavailable
   }
 
   /** The credentials to try; undefined, the last one, stands for asking anonymously. */
-  async *#credentials({ name, as }: Asked, signal: AbortSignal): AsyncGenerator<Credential | undefined, undefined> {
-    if (as === 'node') yield* this.#ownCredentials(name, signal)
-    else if (as !== 'anonymous') {
+  async *#credentials(
+    { name, as }: Asked,
+    signal: AbortSignal,
+    onUnavailable: (error: UpstreamError) => void
+  ): AsyncGenerator<Credential | undefined, undefined> {
+    if (as === 'node') {
+      const first = await this.#ownCredential(name, signal, onUnavailable)
+      if (first !== undefined) yield first
+      // The source may have another one after the first was refused.
+      const second = first && (await this.#ownCredential(name, signal, onUnavailable))
+      if (second !== undefined && !isSame(first, second)) yield second
+    } else if (as !== 'anonymous') {
       const shown = parseAuthorization(as.authorization)
       if (shown !== undefined) yield shown
     }
     yield undefined
   }
 
-  /** That of the source, and another one if it has one after the first was refused. */
-  async *#ownCredentials(name: string, signal: AbortSignal): AsyncGenerator<Credential, undefined> {
-    const { credentials } = this.#components
+  async #ownCredential(
+    name: string,
+    signal: AbortSignal,
+    onUnavailable: (error: UpstreamError) => void
+  ): Promise<Credential | undefined> {
+    const { credentials, log } = this.#components
     const { registry } = this.#options
-    const first = await credentials?.get(registry, name, signal)
-    if (first === undefined) return
-    yield first.credential
-    const second = await credentials?.get(registry, name, signal)
-    if (second !== undefined && !isSame(first.credential, second.credential)) yield second.credential
+    try {
+      const issued = await credentials?.get(registry, name, signal)
+      this.#complained = false
+      return issued?.credential
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!isUpstreamError(error)) throw error
+      if (!this.#complained) log.warn({ registry, reason: error.message }, 'no credentials; asking anonymously')
+      this.#complained = true
+      onUnavailable(error)
+      return undefined
+    }
   }
 
+  #refused(credential: Credential | undefined, { as }: Asked): void {
+    if (credential !== undefined && as === 'node') this.#components.credentials?.refused(credential)
+  }
+
+  /** @returns whether the credential itself is refused, rather than what was asked with it */
   async *#attemptsWith(
     credential: Credential | undefined,
     { name }: Asked,
     signal: AbortSignal
-  ): AsyncGenerator<Shown, undefined, Refusal> {
-    const before = this.#way
-    const scopes = this.#scopes.get(name) ?? [`repository:${name}:pull`]
-    const early = await this.#shown(before, scopes, credential, signal)
-    const refusal = yield early
-    if (refusal.status !== 401) return
-    const challenge = chooseChallenge(parseChallenges(refusal.headers.all('www-authenticate')))
-    const way = challenge === undefined ? (before ?? (await this.#ask(signal))) : await this.#wayOf(challenge)
-    if (way === undefined) return
-    this.#way = way
-    if (early !== undefined) this.#drop(before, scopes, credential, early)
-    const wanted = scopesOf(challenge)
-    if (wanted !== undefined) this.#scopes.set(name, wanted)
-    const late = await this.#shown(way, wanted ?? scopes, credential, signal)
-    if (late !== early) yield late
+  ): AsyncGenerator<Shown, boolean, Refusal> {
+    try {
+      const before = this.#way
+      const scopes = this.#scopes.get(name) ?? [`repository:${name}:pull`]
+      const early = await this.#shown(before, scopes, credential, signal)
+      const refusal = yield early
+      if (refusal.status !== 401) return isLapsed(before, early)
+      const challenge = chooseChallenge(parseChallenges(refusal.headers.all('www-authenticate')))
+      const way = challenge === undefined ? (before ?? (await this.#ask(signal))) : await this.#wayOf(challenge)
+      if (way === undefined) return early !== undefined
+      this.#way = way
+      if (early !== undefined) this.#drop(before, scopes, credential, early)
+      const wanted = scopesOf(challenge)
+      if (wanted !== undefined) this.#scopes.set(name, wanted)
+      const late = await this.#shown(way, wanted ?? scopes, credential, signal)
+      if (late === early) return true
+      const again = yield late
+      if (again.status !== 401) return isLapsed(way, late)
+      if (late !== undefined) this.#drop(way, wanted ?? scopes, credential, late)
+      return true
+    } catch (error) {
+      if (!(error instanceof CredentialRefused)) throw error
+      if (credential === undefined) throw this.#unauthorized(error.message)
+      return true
+    }
   }
 
   async #shown(
@@ -185,6 +222,11 @@ function scopesOf(challenge: Challenge | undefined): readonly string[] | undefin
   return scope.trim().split(/ +/).slice(0, MAX_SCOPES)
 }
 
-function isSame(one: Credential, other: Credential): boolean {
+/** ECR answers 403 to a password that has expired. */
+function isLapsed(way: Way | undefined, shown: Shown): boolean {
+  return way?.scheme === 'basic' && shown !== undefined
+}
+
+function isSame(one: Credential | undefined, other: Credential): boolean {
   return JSON.stringify(one) === JSON.stringify(other)
 }

@@ -1,11 +1,12 @@
-import { createHmac, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Credential } from '../interfaces.ts'
+import type { Fingerprint } from './fingerprint.ts'
 import type { AccessToken, TokenRequest } from './token-service.ts'
 
 export interface TokenCacheComponents {
   /** @throws {CredentialRefused}, {UpstreamError} */
   fetch(request: TokenRequest, signal: AbortSignal): Promise<AccessToken>
+  readonly fingerprint: Fingerprint
   /** Milliseconds of a clock that never goes back. */
   now(): number
 }
@@ -24,15 +25,14 @@ interface Held {
 }
 
 /**
- * Tokens by realm, service, scopes and account, each fetched once however many wait for it. The account is an HMAC of the
- * credential under a key of this process: tokens of different credentials never mix, and none can be told from a key.
+ * Tokens by realm, service, scopes and account, each fetched once however many wait for it. The account is a fingerprint of
+ * the credential: tokens of different credentials never mix.
  */
 export class TokenCache {
   readonly #components: TokenCacheComponents
   readonly #options: TokenCacheOptions
   readonly #held: LRUCache<string, Held>
   readonly #fetching = new Map<string, Promise<string>>()
-  readonly #secret = randomBytes(32)
 
   constructor(components: TokenCacheComponents, options: TokenCacheOptions) {
     this.#components = components
@@ -75,10 +75,9 @@ export class TokenCache {
 
   #accountOf(credential: Credential | undefined): string | null {
     if (credential === undefined) return null
-    const parts = credential.kind === 'password' ? [credential.username, credential.password] : [credential.token]
-    return createHmac('sha256', this.#secret)
-      .update(JSON.stringify([credential.kind, ...parts]))
-      .digest('base64')
+    const { fingerprint } = this.#components
+    if (credential.kind !== 'password') return fingerprint.of(credential.kind, credential.token)
+    return fingerprint.of(credential.kind, credential.username, credential.password)
   }
 }
 

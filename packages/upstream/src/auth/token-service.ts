@@ -1,7 +1,8 @@
-import { UpstreamError } from '../errors.ts'
+import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { discard, type HttpAnswer, type HttpRequest } from '../http/answer.ts'
 import { readBody } from '../http/read-body.ts'
 import type { Credential } from '../interfaces.ts'
+import { readRetryAfter } from '../pace/rate-limit.ts'
 import { basicAuthorization } from './credential-header.ts'
 
 /** What a token is asked for. */
@@ -27,6 +28,8 @@ export class CredentialRefused extends Error {
 export interface TokenServiceComponents {
   /** One request; redirects are not followed. @throws {UpstreamError} */
   send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer>
+  /** Milliseconds since 1970. */
+  now(): number
 }
 
 /** A token names all that it grants, which can be much. */
@@ -100,6 +103,10 @@ export class TokenService {
     const { status } = answer
     if (status === 200) return this.#parse(await readBody(answer, MAX_ANSWER_BYTES, this.#registry))
     discard(answer)
+    if (status === 429) {
+      const retryAfterMs = readRetryAfter(answer.headers, this.#components.now())
+      throw this.#error('RATE_LIMITED', `its token service answered ${status}`, retryAfterMs)
+    }
     if (status >= 400 && status < 500) throw new CredentialRefused(`the token service answered ${status}`)
     throw this.#error('UNAVAILABLE', `its token service answered ${status}`)
   }
@@ -115,8 +122,9 @@ export class TokenService {
     return { token, validForMs: Math.min(MAX_VALIDITY_S, Math.max(MIN_VALIDITY_S, validity)) * 1000 }
   }
 
-  #error(code: 'UNAVAILABLE' | 'MALFORMED', message: string): UpstreamError {
-    return new UpstreamError(code, this.#registry, `${this.#registry}: ${message}`)
+  #error(code: UpstreamErrorCode, message: string, retryAfterMs?: number): UpstreamError {
+    const details = retryAfterMs === undefined ? {} : { retryAfterMs }
+    return new UpstreamError(code, this.#registry, `${this.#registry}: ${message}`, details)
   }
 }
 

@@ -1,15 +1,17 @@
 import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
+import type { LeftAlone } from '../pace/left-alone.ts'
 import { discard, type HttpAnswer, type HttpRequest } from './answer.ts'
 import { ConnectFailure, errorCode, UnsafeTarget } from './failures.ts'
 
 export interface ExchangeComponents {
   readonly transport: { send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> }
+  /** By origin: the registry, its token service, the stores to which it redirects. */
+  readonly unreachable: LeftAlone
 }
 
 export interface ExchangeOptions {
   /** As repositories name it, for messages. */
   readonly registry: string
-  readonly origin: URL
 }
 
 const MAX_REDIRECTS = 5
@@ -20,6 +22,9 @@ const BROKEN_PROTOCOL =
   /^(HPE_|UND_ERR_HEADERS_OVERFLOW$|UND_ERR_RES_CONTENT_LENGTH_MISMATCH$|UND_ERR_RES_EXCEEDED_MAX_SIZE$)/
 /** A connection that was at rest may end at the very moment when it is used again. */
 const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+/** It took the request and said nothing; so many in a row may be due to what was asked for. */
+const NO_HEAD = 'UND_ERR_HEADERS_TIMEOUT'
+const TOLERATED_NO_HEADS = 2
 
 /** HTTP with one registry and what it leads to: redirects, and what failures mean. */
 export class Exchange {
@@ -50,14 +55,32 @@ export class Exchange {
 
   /** Sends one request. @throws {UpstreamError} UNREACHABLE, UNAVAILABLE, UNSAFE, MALFORMED; the reason of `signal` */
   async send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#components.transport.send(request, signal)
-      } catch (error) {
-        if (signal.aborted) throw signal.reason
-        if (attempt === 1 && request.method !== 'POST' && LOST_CONNECTION.has(errorCode(error) ?? '')) continue
-        throw this.failure(error)
-      }
+    const pass = this.#components.unreachable.enter(request.url.origin)
+    if (typeof pass === 'number') {
+      throw this.#error('UNREACHABLE', 'it could not be reached and is left alone', { retryAfterMs: pass })
+    }
+    try {
+      const answer = await this.#sendAgainOnce(request, signal)
+      pass.succeeded()
+      return answer
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof ConnectFailure && !isUnsafe(error)) pass.failed()
+      else if (errorCode(error) === NO_HEAD) pass.failed({ tolerated: TOLERATED_NO_HEADS })
+      throw this.failure(error)
+    } finally {
+      pass.end()
+    }
+  }
+
+  async #sendAgainOnce(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    const { transport } = this.#components
+    try {
+      return await transport.send(request, signal)
+    } catch (error) {
+      const isLost = !(error instanceof ConnectFailure) && LOST_CONNECTION.has(errorCode(error) ?? '')
+      if (!isLost || request.method === 'POST' || signal.aborted) throw error
+      return await transport.send(request, signal)
     }
   }
 
@@ -66,25 +89,26 @@ export class Exchange {
     if (error instanceof UpstreamError) return error
     const code = errorCode(error) ?? 'no code'
     if (isUnsafe(error)) return this.#error('UNSAFE', 'it is, or leads to, an address that may not be reached')
-    if (error instanceof ConnectFailure) return this.#error('UNREACHABLE', `no connection (${code})`, error)
-    if (BROKEN_PROTOCOL.test(code)) return this.#error('MALFORMED', `its answer breaks the protocol (${code})`, error)
-    return this.#error('UNAVAILABLE', `no answer, or none in time (${code})`, error)
+    if (error instanceof ConnectFailure) return this.#error('UNREACHABLE', `no connection (${code})`, { cause: error })
+    if (BROKEN_PROTOCOL.test(code))
+      return this.#error('MALFORMED', `its answer breaks the protocol (${code})`, { cause: error })
+    return this.#error('UNAVAILABLE', `no answer, or none in time (${code})`, { cause: error })
   }
 
   #target(answer: HttpAnswer): URL {
     const location = answer.headers.get('location') ?? ''
     const url = location.length > MAX_LOCATION_LENGTH ? null : URL.parse(location, answer.url.href)
     if (location === '' || url === null) throw this.#error('MALFORMED', 'it redirected to no URL that can be read')
-    const { origin } = this.#options
-    const plain = url.protocol === 'http:' && origin.protocol === 'http:'
-    if (url.protocol !== 'https:' && !plain) throw this.#error('UNSAFE', `it redirected from https to ${url.protocol}`)
+    const isPlain = url.protocol === 'http:' && answer.url.protocol === 'http:'
+    if (url.protocol !== 'https:' && !isPlain)
+      throw this.#error('UNSAFE', `it redirected from https to ${url.protocol}`)
     if (url.username + url.password !== '') throw this.#error('UNSAFE', 'it redirected to a URL with credentials')
     return url
   }
 
-  #error(code: UpstreamErrorCode, message: string, cause?: unknown): UpstreamError {
+  #error(code: UpstreamErrorCode, message: string, details: { retryAfterMs?: number; cause?: unknown } = {}) {
     const { registry } = this.#options
-    return new UpstreamError(code, registry, `${registry}: ${message}`, cause === undefined ? {} : { cause })
+    return new UpstreamError(code, registry, `${registry}: ${message}`, details)
   }
 }
 

@@ -9,6 +9,8 @@ export type Reach = 'public' | 'private' | 'loopback' | 'special'
 
 /** What the internet routes; all other IPv6 addresses are local, or carry an IPv4 address. */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3')
+/** RFC 6052 §2.1. */
+const NAT64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96')
 /** Agents of clouds with credentials of the machine, at addresses that look like any other (AWS, Google, Alibaba, Azure). */
 const METADATA = new Set(['fd00:ec2::254', 'fd20:ce::254', '100.100.100.200', '168.63.129.16'])
 
@@ -42,12 +44,14 @@ function reachOfV6(address: ipaddr.IPv6): Reach {
       return 'private'
     case 'loopback':
       return 'loopback'
-    case 'rfc6052':
-      // NAT64: how a network without IPv4 reaches all of the internet that has nothing else.
-      return reachOf(address.toByteArray().slice(-4).join('.')) === 'public' ? 'public' : 'special'
     default:
-      return 'special'
+      return isPublicByNat64(address) ? 'public' : 'special'
   }
+}
+
+/** NAT64 with its well-known prefix: how a network without IPv4 reaches what has nothing else. */
+function isPublicByNat64(address: ipaddr.IPv6): boolean {
+  return address.match(NAT64) && reachOf(address.toByteArray().slice(-4).join('.')) === 'public'
 }
 
 const NEARNESS = { public: 0, private: 1, loopback: 2 } as const

@@ -61,9 +61,16 @@ export class Transport {
       path: `${pathname}${search}`,
       headers: { ...headers, 'user-agent': this.#userAgent, 'accept-encoding': 'identity' },
       ...(body === undefined ? {} : { body }),
+      // Else connections would end with each HEAD, for servers that send a body after it: what these send is refused.
+      reset: false,
       signal
     })
     return { status: answer.statusCode, url, headers: new AnswerHeaders(answer.headers), body: answer.body }
+  }
+
+  /** Takes no more requests, and lets go of the connections once those before are answered. */
+  async retire(): Promise<void> {
+    await this.#agent.close()
   }
 
   /** Ends all connections. */

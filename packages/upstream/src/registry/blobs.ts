@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '@layermesh/oci'
 import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { discard } from '../http/answer.ts'
@@ -11,33 +12,54 @@ export interface UpstreamBlobsComponents {
   readonly exchange: Exchange
 }
 
+export interface UpstreamBlobsOptions {
+  /** As repositories name it, for messages. */
+  readonly registry: string
+  /** Before each attempt to go on with a blob that broke off. */
+  readonly resumeDelaysMs: readonly number[]
+  /** After that time the connection of a blob that nobody reads is let go of. */
+  readonly unclaimedMs: number
+}
+
+/** Which blob, and who asks for it. */
+interface Wanted {
+  readonly name: string
+  readonly digest: Digest
+  readonly request: UpstreamRequest
+}
+
 /** A blob as it begins to come. */
 interface OpenPart {
   /** Offset of its first byte. */
   readonly start: number
+  /** Of the whole blob. */
   readonly size: number
   /** Undefined when there are no more bytes. */
   readonly answer: OpenAnswer | undefined
 }
 
+/** So many bytes more than at the last attempt are progress, so that attempts are counted anew. */
+const PROGRESS_BYTES = 1024 * 1024
+/** Of these it may be that the next attempt goes well. */
+const PASSING: ReadonlySet<UpstreamErrorCode> = new Set(['UNAVAILABLE', 'UNREACHABLE'])
+
 /** The blobs of a registry. */
 export class UpstreamBlobs {
   readonly #components: UpstreamBlobsComponents
-  readonly #registry: string
+  readonly #options: UpstreamBlobsOptions
 
-  /** @param registry for messages */
-  constructor(components: UpstreamBlobsComponents, registry: string) {
+  constructor(components: UpstreamBlobsComponents, options: UpstreamBlobsOptions) {
     this.#components = components
-    this.#registry = registry
+    this.#options = options
   }
 
   /** @throws {UpstreamError} */
   async head(name: string, digest: Digest, request: UpstreamRequest): Promise<number | undefined> {
-    const answer = await this.#components.requests.ask(questionFor('HEAD', name, digest), request)
-    discard(answer)
-    answer.release()
+    const { requests } = this.#components
+    const answer = await requests.ask(questionFor('HEAD', name, digest), request)
+    letGo(answer)
     if (answer.status === 404) return undefined
-    if (answer.status !== 200) throw this.#components.requests.unexpected(answer)
+    if (answer.status !== 200) throw requests.unexpected(answer)
     const { length } = answer.headers
     if (length === undefined) throw this.#error('MALFORMED', 'does not tell the length of a blob')
     return length
@@ -45,61 +67,153 @@ export class UpstreamBlobs {
 
   /** @throws {UpstreamError} */
   async open(name: string, digest: Digest, start: number, request: UpstreamRequest): Promise<FetchedBlob | undefined> {
-    const part = await this.#openPart(name, digest, start, request)
-    return part && { size: part.size, body: this.#body(part, start) }
+    const wanted = { name, digest, request }
+    const part = await this.#openPart(wanted, start)
+    if (part === undefined) return undefined
+    return { size: part.size, body: this.#resuming(wanted, part, start, this.#letGoUnclaimed(part)) }
   }
 
-  async #openPart(
-    name: string,
-    digest: Digest,
-    start: number,
-    request: UpstreamRequest
-  ): Promise<OpenPart | undefined> {
+  /** Who asked may have gone away before it read anything. */
+  #letGoUnclaimed({ answer }: OpenPart): () => void {
+    const timer = setTimeout(() => answer && letGo(answer), this.#options.unclaimedMs)
+    return () => clearTimeout(timer)
+  }
+
+  /** @returns the part that begins at `start` or before */
+  async #openPart({ name, digest, request }: Wanted, start: number): Promise<OpenPart | undefined> {
     const answer = await this.#components.requests.ask(questionFor('GET', name, digest, start), request)
-    const part = this.#partOf(answer, start)
-    if (part?.answer === undefined) {
-      discard(answer)
-      answer.release()
+    let part: OpenPart | undefined
+    try {
+      part = this.#partOf(answer, digest, start)
+      return part
+    } finally {
+      if (part?.answer === undefined) letGo(answer)
     }
-    return part
   }
 
-  #partOf(answer: OpenAnswer, start: number): OpenPart | undefined {
+  #partOf(answer: OpenAnswer, digest: Digest, start: number): OpenPart | undefined {
     const { status, headers } = answer
     if (status === 404) return undefined
-    const size = status === 416 ? sizeOfUnsatisfied(headers) : undefined
-    if (size === start) return { start, size, answer: undefined }
+    if (status === 416 && sizeOfUnsatisfied(headers) === start) return { start, size: start, answer: undefined }
+    const told = headers.get('docker-content-digest')
+    if (told !== undefined && told !== digest) throw this.#error('MALFORMED', 'gave another blob than it was asked for')
     const part = status === 200 ? wholeOf(headers) : status === 206 ? partOf(headers) : undefined
     if (part !== undefined && part.start <= start && start <= part.size) return { ...part, answer }
-    discard(answer)
-    answer.release()
-    throw this.#error('MALFORMED', `answered ${status} to a blob without a length or range that fits`)
+    throw this.#error('MALFORMED', `answered ${status} to a question for a blob, without a length and range that fit`)
   }
 
-  async *#body({ start, size, answer }: OpenPart, wanted: number): AsyncGenerator<Uint8Array, undefined> {
-    if (answer === undefined) return
+  /** The bytes from `start`, over as many connections as it takes. */
+  async *#resuming(
+    wanted: Wanted,
+    first: OpenPart,
+    start: number,
+    claim: () => void
+  ): AsyncGenerator<Uint8Array, undefined> {
+    claim()
+    const attempts = new ResumeAttempts(start, this.#options.resumeDelaysMs)
+    let part = first
     let at = start
+    for (;;) {
+      try {
+        for await (const chunk of this.#bytesOf(part, at)) {
+          at += chunk.length
+          yield chunk
+        }
+        return
+      } catch (error) {
+        part = await this.#resume(wanted, first, at, attempts, error)
+      }
+    }
+  }
+
+  /** @param error why it can't go on by itself @throws {UpstreamError} when it is not to be had any more */
+  async #resume(
+    wanted: Wanted,
+    first: OpenPart,
+    at: number,
+    attempts: ResumeAttempts,
+    error: unknown
+  ): Promise<OpenPart> {
+    const { signal } = wanted.request
+    for (let failed = error; ; ) {
+      signal.throwIfAborted()
+      const failure = this.#components.exchange.failure(failed)
+      const delayMs = PASSING.has(failure.code) ? attempts.next(at) : undefined
+      if (delayMs === undefined) throw failure
+      await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted())
+      try {
+        return await this.#reopen(wanted, first, at)
+      } catch (again) {
+        failed = again
+      }
+    }
+  }
+
+  async #reopen(wanted: Wanted, first: OpenPart, at: number): Promise<OpenPart> {
+    const part = await this.#openPart(wanted, at)
+    if (part === undefined) throw this.#error('UNAVAILABLE', 'has a blob no more that it began to give')
+    if (part.size === first.size && !isOtherEntity(first, part)) return part
+    if (part.answer !== undefined) letGo(part.answer)
+    throw this.#error('MALFORMED', 'changed a blob while it gave it')
+  }
+
+  /** What comes over one connection, from `start`; leaving the loop ends that. */
+  async *#bytesOf({ answer, start: first, size }: OpenPart, start: number): AsyncGenerator<Uint8Array, undefined> {
+    if (answer === undefined) return
+    let at = first
     try {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-        const skipped = Math.max(0, wanted - at)
+        const skipped = Math.max(0, start - at)
         at += chunk.length
         if (at > size) throw this.#error('MALFORMED', 'sent more of a blob than it said')
         if (skipped < chunk.length) yield chunk.subarray(skipped)
       }
-      if (at < size) throw this.#error('UNAVAILABLE', 'broke off in a blob')
-    } catch (error) {
-      throw this.#components.exchange.failure(error)
     } finally {
       answer.release()
     }
+    if (at < size) throw this.#error('UNAVAILABLE', 'broke off in a blob')
   }
 
   #error(code: UpstreamErrorCode, message: string): UpstreamError {
-    return new UpstreamError(code, this.#registry, `${this.#registry} ${message}`)
+    const { registry } = this.#options
+    return new UpstreamError(code, registry, `${registry} ${message}`)
   }
+}
+
+/** How often a blob that broke off may be asked for anew: as often again once some more of it has come. */
+class ResumeAttempts {
+  readonly #delaysMs: readonly number[]
+  #from: number
+  #count = 0
+
+  constructor(start: number, delaysMs: readonly number[]) {
+    this.#from = start
+    this.#delaysMs = delaysMs
+  }
+
+  /** How long to wait before the next; undefined when there is none. */
+  next(at: number): number | undefined {
+    if (at - this.#from >= PROGRESS_BYTES) {
+      this.#from = at
+      this.#count = 0
+    }
+    return this.#delaysMs[this.#count++]
+  }
+}
+
+/** Other stores than the one before may name the same bytes in another way. */
+function isOtherEntity({ answer: one }: OpenPart, { answer: other }: OpenPart): boolean {
+  if (one === undefined || other === undefined || one.url.host !== other.url.host) return false
+  const [before, after] = [one.headers.get('etag'), other.headers.get('etag')]
+  return before !== undefined && after !== undefined && before !== after
+}
+
+function letGo(answer: OpenAnswer): void {
+  discard(answer)
+  answer.release()
 }
 
 function questionFor(method: Question['method'], name: string, digest: Digest, start = 0): Question {
   const range = start === 0 ? {} : { range: `bytes=${start}-` }
-  return { method, name, path: `blobs/${digest}`, headers: { accept: '*/*', ...range } }
+  return { method, kind: 'blob', name, path: `blobs/${digest}`, headers: { accept: '*/*', ...range } }
 }

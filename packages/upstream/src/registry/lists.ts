@@ -75,7 +75,8 @@ export class UpstreamLists {
 
   #ask(name: string, path: string, request: UpstreamRequest) {
     const headers = { accept: 'application/json, application/vnd.oci.image.index.v1+json' }
-    return this.#components.requests.askForBytes({ method: 'GET', name, path, headers }, request, MAX_LIST_BYTES)
+    const question = { method: 'GET', kind: 'list', name, path, headers } as const
+    return this.#components.requests.askForBytes(question, request, MAX_LIST_BYTES)
   }
 
   async #fallback(name: string, subject: Digest, request: UpstreamRequest): Promise<Descriptor[] | undefined> {

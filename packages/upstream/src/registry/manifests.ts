@@ -95,7 +95,7 @@ export class UpstreamManifests {
 }
 
 function questionFor(method: Question['method'], name: string, reference: string): Question {
-  return { method, name, path: `manifests/${reference}`, headers: { accept: ACCEPT } }
+  return { method, kind: 'manifest', name, path: `manifests/${reference}`, headers: { accept: ACCEPT } }
 }
 
 /** A media type without its parameters. */

@@ -1,25 +1,31 @@
-import { readFile } from 'node:fs/promises'
-import { Authorizer } from '../auth/authorizer.ts'
-import { TokenCache } from '../auth/token-cache.ts'
-import { TokenService } from '../auth/token-service.ts'
+import { Fingerprint } from '../auth/fingerprint.ts'
+import { openAuthorizer } from '../auth/open-authorizer.ts'
 import type { CredentialComponents } from '../credentials/components.ts'
-import { createCredentialSource } from '../credentials/create-credential-source.ts'
-import { UpstreamError } from '../errors.ts'
+import { readCertificates } from '../http/certificates.ts'
 import type { Resolve } from '../http/connector.ts'
 import { Exchange } from '../http/exchange.ts'
 import { Transport } from '../http/transport.ts'
 import type { UpstreamRegistry } from '../interfaces.ts'
 import type { UpstreamLimits } from '../limits.ts'
+import type { UpstreamObserver } from '../observer.ts'
+import { pauseForRateLimit, pauseForUnreachable } from '../pace/pauses.ts'
+import { Slots } from '../pace/slots.ts'
 import type { RegistrySettings } from '../settings.ts'
 import { UpstreamBlobs } from './blobs.ts'
 import { UpstreamLists } from './lists.ts'
 import { UpstreamManifests } from './manifests.ts'
 import { Requests } from './requests.ts'
-import { Slots } from './slots.ts'
+
+export interface UpstreamLog {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
 
 export interface OpenRegistryComponents {
   readonly resolve: Resolve
-  readonly log: CredentialComponents['log']
+  readonly log: UpstreamLog
+  readonly observer: UpstreamObserver
   /** The environment, for sources of credentials. */
   readonly env: CredentialComponents['env']
   /** Milliseconds of a clock that never goes back. */
@@ -29,40 +35,61 @@ export interface OpenRegistryComponents {
 export interface OpenRegistryOptions {
   /** Whether the operator listed it. */
   readonly listed: boolean
+  /** As what it is counted. */
+  readonly label: string
   readonly userAgent: string
   readonly limits: UpstreamLimits
 }
 
 /** A registry whose connections are open, or will be. */
 export interface OpenedRegistry extends Omit<UpstreamRegistry, 'host'> {
+  /** Takes no more questions, and lets go of the connections once those before are answered. */
+  retire(): Promise<void>
+  /** Ends all connections. */
   close(): Promise<void>
 }
 
-/** Puts together the client of one registry. @throws {UpstreamError} CREDENTIALS_UNAVAILABLE for a file that can't be read */
+/** Puts together the client of one registry. @throws {UpstreamError} UNREACHABLE for a caFile that can't be used */
 export async function openRegistry(
-  { resolve, log, env, now }: OpenRegistryComponents,
-  { host: registry, url, caFile, realmHosts, credentials: source }: RegistrySettings,
-  { listed, userAgent, limits }: OpenRegistryOptions
+  components: OpenRegistryComponents,
+  settings: RegistrySettings,
+  options: OpenRegistryOptions
 ): Promise<OpenedRegistry> {
-  const origin = new URL(url)
+  const { host: registry, caFile } = settings
+  const { listed, label, userAgent, limits } = options
+  const origin = new URL(settings.url)
   const ca = caFile === undefined ? {} : { ca: await readCertificates(registry, caFile) }
-  const transport = new Transport({ resolve }, { ...limits, origin, listed, userAgent, ...ca })
-  const exchange = new Exchange({ transport }, { registry, origin })
-  const send: Exchange['send'] = (request, signal) => exchange.send(request, signal)
-  const service = new TokenService({ send }, registry)
-  const fetch: TokenService['fetch'] = (request, signal) => service.fetch(request, signal)
-  const tokens = new TokenCache(
-    { fetch, now },
-    { maxTokens: 500, fetchTimeoutMs: limits.tokenTimeoutMs, marginMs: 5_000 }
-  )
   const stopping = new AbortController()
-  const credentials =
-    source && (await createCredentialSource(source, { log, env, ...ca, clock: Date.now, stopped: stopping.signal }))
-  const authorizer = new Authorizer({ tokens, credentials, send }, { registry, origin, realmHosts })
-  const slots = new Slots(limits.maxRequests)
-  const requests = new Requests({ exchange, authorizer, slots }, { ...limits, registry, origin })
+  const transport = new Transport(components, {
+    ...limits,
+    origin,
+    listed,
+    userAgent,
+    maxConnections: connections(limits),
+    ...ca
+  })
+  const exchange = new Exchange(
+    { transport, unreachable: pauseForUnreachable(components, { ...limits, registry }) },
+    { registry }
+  )
+  const fingerprint = new Fingerprint()
+  const authorizer = await openAuthorizer(
+    { ...components, exchange, fingerprint, stopped: stopping.signal, ...ca },
+    { ...settings, tokenTimeoutMs: limits.tokenTimeoutMs }
+  )
+  const requests = new Requests(
+    {
+      exchange,
+      authorizer,
+      fingerprint,
+      observer: components.observer,
+      limited: pauseForRateLimit(components, { ...limits, registry }),
+      slots: { blobs: new Slots(limits.maxBlobs), others: new Slots(limits.maxRequests) }
+    },
+    { ...limits, registry, label, origin }
+  )
   const manifests = new UpstreamManifests(requests, registry)
-  const blobs = new UpstreamBlobs({ requests, exchange }, registry)
+  const blobs = new UpstreamBlobs({ requests, exchange }, { ...limits, registry })
   const lists = new UpstreamLists({ requests, manifests }, registry)
   return {
     headManifest: (name, reference, request) => manifests.head(name, reference, request),
@@ -71,6 +98,7 @@ export async function openRegistry(
     openBlob: (name, digest, start, request) => blobs.open(name, digest, start, request),
     referrers: (name, subject, request) => lists.referrers(name, subject, request),
     listTags: (name, page, request) => lists.tags(name, page, request),
+    retire: () => transport.retire(),
     close: () => {
       stopping.abort()
       return transport.close()
@@ -78,12 +106,7 @@ export async function openRegistry(
   }
 }
 
-async function readCertificates(registry: string, path: string): Promise<string> {
-  try {
-    const text = await readFile(path, 'utf8')
-    if (text.includes('-----BEGIN CERTIFICATE-----')) return text
-  } catch (cause) {
-    throw new UpstreamError('UNREACHABLE', registry, `${registry}: its caFile ${path} can not be read`, { cause })
-  }
-  throw new UpstreamError('UNREACHABLE', registry, `${registry}: its caFile ${path} holds no certificate in PEM`)
+/** Blobs, other requests, and tokens of the same service beside them. */
+function connections({ maxBlobs, maxRequests }: UpstreamLimits): number {
+  return maxBlobs + 2 * maxRequests
 }

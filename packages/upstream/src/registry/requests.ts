@@ -1,20 +1,32 @@
 import type { Authorizer, Shown } from '../auth/authorizer.ts'
-import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
+import type { Fingerprint } from '../auth/fingerprint.ts'
+import { isUpstreamError, UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { discard, type HttpAnswer } from '../http/answer.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { readBody } from '../http/read-body.ts'
-import type { UpstreamRequest } from '../interfaces.ts'
-import type { Slots } from './slots.ts'
+import type { UpstreamIdentity, UpstreamRequest } from '../interfaces.ts'
+import { outcomeOf, type UpstreamObserver } from '../observer.ts'
+import type { LeftAlone, Pass } from '../pace/left-alone.ts'
+import { rateLimitKey } from '../pace/pauses.ts'
+import { readRateLimit, readRetryAfter } from '../pace/rate-limit.ts'
+import type { Slots } from '../pace/slots.ts'
+import { Deadline } from './deadline.ts'
 
 export interface RequestsComponents {
   readonly exchange: Exchange
   readonly authorizer: Authorizer
-  readonly slots: Slots
+  readonly fingerprint: Fingerprint
+  readonly observer: UpstreamObserver
+  /** What the registry has too many of: by kind of question and who asks. */
+  readonly limited: LeftAlone
+  readonly slots: { readonly blobs: Slots; readonly others: Slots }
 }
 
 export interface RequestsOptions {
   /** As repositories name it. */
   readonly registry: string
+  /** As what it is counted. */
+  readonly label: string
   readonly origin: URL
   /** From the request to the head of the last answer: waiting, tokens and redirects together. */
   readonly answerTimeoutMs: number
@@ -25,6 +37,8 @@ export interface RequestsOptions {
 /** A question to the registry about a repository. */
 export interface Question {
   readonly method: 'GET' | 'HEAD'
+  /** Registries count them apart. */
+  readonly kind: 'manifest' | 'blob' | 'list'
   /** Name of the repository at the registry. */
   readonly name: string
   /** Below the repository, such as `manifests/latest`, with its query. */
@@ -59,21 +73,20 @@ export class Requests {
    * @throws {UpstreamError} for 401, 403, 429, 408 and 5xx, and when there is no answer; the reason of the signal
    */
   async ask(question: Question, { signal, as = 'node' }: UpstreamRequest): Promise<OpenAnswer> {
-    const deadline = new Deadline(signal, this.#options.answerTimeoutMs)
-    let release = () => {}
+    const { observer, exchange } = this.#components
+    const { label, answerTimeoutMs } = this.#options
+    const deadline = new Deadline(signal, answerTimeoutMs)
     try {
-      release = await this.#components.slots.take(deadline.signal)
-      const answer = await this.#attempt(question, as, deadline.signal)
-      this.#refuseFailure(answer)
-      this.#refuseEncoding(answer)
-      return { ...answer, release }
+      const answer = await this.#askInTurn(question, as, deadline.signal)
+      observer.asked(label, answer.status === 404 ? 'missing' : 'ok')
+      return answer
     } catch (error) {
-      release()
-      if (signal.aborted) throw signal.reason
-      if (deadline.expired) throw this.#error('UNAVAILABLE', 'it did not answer in time')
-      throw this.#components.exchange.failure(error)
+      signal.throwIfAborted()
+      const failure = deadline.expired ? this.#error('UNAVAILABLE', 'did not answer in time') : exchange.failure(error)
+      observer.asked(label, outcomeOf(failure.code))
+      throw failure
     } finally {
-      deadline.end()
+      deadline.lift()
     }
   }
 
@@ -83,50 +96,82 @@ export class Requests {
    * @throws {UpstreamError} MALFORMED for a body of more than `maxBytes` and for any other status
    */
   async askForBytes(question: Question, request: UpstreamRequest, maxBytes: number): Promise<ReadAnswer | undefined> {
-    const { exchange } = this.#components
     const deadline = new Deadline(request.signal, this.#options.bodyTimeoutMs)
     try {
       const answer = await this.ask(question, { ...request, signal: deadline.signal })
       try {
-        if (answer.status === 200) {
-          const bytes = await readBody(answer, maxBytes, this.#options.registry)
-          return { headers: answer.headers, bytes }
-        }
-        discard(answer)
-        if (answer.status === 404) return undefined
-        throw this.unexpected(answer)
+        return await this.#read(answer, maxBytes)
       } finally {
         answer.release()
       }
     } catch (error) {
       request.signal.throwIfAborted()
-      if (deadline.expired) throw this.#error('UNAVAILABLE', 'it did not answer in time')
-      throw exchange.failure(error)
+      if (deadline.expired) throw this.#error('UNAVAILABLE', 'did not answer in time')
+      throw this.#components.exchange.failure(error)
     } finally {
-      deadline.end()
+      deadline.lift()
     }
   }
 
   /** An answer that no rule of the protocol allows for. */
   unexpected({ status }: HttpAnswer): UpstreamError {
-    return this.#error('MALFORMED', `it answered ${status}`)
+    return this.#error('MALFORMED', `answered ${status}`)
   }
 
-  async #attempt(question: Question, as: NonNullable<UpstreamRequest['as']>, signal: AbortSignal): Promise<HttpAnswer> {
-    const { authorizer } = this.#components
-    const attempts = authorizer.attempts({ name: question.name, as }, signal)
-    let attempt = await attempts.next(undefined as never)
+  async #read(answer: OpenAnswer, maxBytes: number): Promise<ReadAnswer | undefined> {
+    if (answer.status === 200) {
+      return { headers: answer.headers, bytes: await readBody(answer, maxBytes, this.#options.registry) }
+    }
+    discard(answer)
+    if (answer.status === 404) return undefined
+    throw this.unexpected(answer)
+  }
+
+  /** Waits for a slot, unless the registry wants to be left alone. */
+  async #askInTurn(question: Question, as: UpstreamIdentity, signal: AbortSignal): Promise<OpenAnswer> {
+    const { limited, slots } = this.#components
+    const pass = limited.enter(this.#whoAsks(question, as))
+    if (typeof pass === 'number') {
+      throw this.#error('RATE_LIMITED', 'has answered too many requests for now, and is left alone', pass)
+    }
+    let release = () => {}
+    try {
+      release = await (question.kind === 'blob' ? slots.blobs : slots.others).take(signal)
+      const answer = await this.#attempt(question, as, signal)
+      this.#note(answer, as)
+      this.#refuseFailure(answer)
+      if (pass.isProbe) pass.succeeded()
+      this.#refuseEncoding(answer)
+      return { ...answer, release }
+    } catch (error) {
+      release()
+      noteLimit(pass, error)
+      throw error
+    } finally {
+      pass.end()
+    }
+  }
+
+  /** Shows one thing after the other, until the registry takes one. */
+  async #attempt(question: Question, as: UpstreamIdentity, signal: AbortSignal): Promise<HttpAnswer> {
+    const attempts = this.#components.authorizer.attempts({ name: question.name, as }, signal)
+    let attempt = await attempts.next(NOTHING_REFUSED)
     for (;;) {
-      if (attempt.done) throw this.#error('UNAUTHORIZED', 'nothing could be shown to it')
+      if (attempt.done) throw this.#error('UNAUTHORIZED', 'wants a credential that there is not')
       const answer = await this.#send(question, attempt.value, signal)
-      if (answer.status !== 401 && answer.status !== 403) {
+      if (!this.#refuses(answer)) {
         await attempts.return(undefined)
         return answer
       }
+      discard(answer)
       attempt = await attempts.next(answer)
       if (attempt.done) return answer
-      discard(answer)
     }
+  }
+
+  /** Whether another credential might help; what an object store says of it is no word of the registry. */
+  #refuses({ status, url }: HttpAnswer): boolean {
+    return (status === 401 || status === 403) && url.origin === this.#options.origin.origin
   }
 
   #send({ method, name, path, headers }: Question, shown: Shown, signal: AbortSignal): Promise<HttpAnswer> {
@@ -135,12 +180,24 @@ export class Requests {
     return this.#components.exchange.follow({ method, url, headers: { ...headers, ...authorization } }, signal)
   }
 
+  #whoAsks({ kind, method }: Question, as: UpstreamIdentity): string {
+    const isOwn = typeof as === 'string'
+    const name = isOwn ? as : this.#components.fingerprint.of(as.authorization)
+    return rateLimitKey(`${method} ${kind}`, { own: isOwn, name })
+  }
+
+  /** What a client's own account has left is nobody else's concern. */
+  #note({ headers }: HttpAnswer, as: UpstreamIdentity): void {
+    const told = typeof as === 'string' ? readRateLimit(headers) : undefined
+    if (told !== undefined) this.#components.observer.rateLimit(this.#options.label, told)
+  }
+
   #refuseFailure(answer: HttpAnswer): void {
-    const { status, url } = answer
+    const { status, url, headers } = answer
     const code = failureOf(status, url.origin === this.#options.origin.origin)
     if (code === undefined) return
     discard(answer)
-    throw this.#error(code, `it answered ${status}`)
+    throw this.#error(code, `answered ${status}`, readRetryAfter(headers, Date.now()))
   }
 
   /** What was compressed on the way has another length and another digest. */
@@ -148,40 +205,37 @@ export class Requests {
     const encodings = [...answer.headers.all('content-encoding'), ...answer.headers.all('transfer-encoding')]
     if (encodings.every((encoding) => /^(identity|chunked)$/i.test(encoding.trim()))) return
     discard(answer)
-    throw this.#error('MALFORMED', 'it encoded its answer, which it was asked not to do')
+    throw this.#error('MALFORMED', 'encoded its answer, which it was asked not to do')
   }
 
-  #error(code: UpstreamErrorCode, message: string): UpstreamError {
+  #error(code: UpstreamErrorCode, message: string, retryAfterMs?: number): UpstreamError {
     const { registry } = this.#options
-    return new UpstreamError(code, registry, `${registry}: ${message}`)
+    return new UpstreamError(
+      code,
+      registry,
+      `${registry} ${message}`,
+      retryAfterMs === undefined ? {} : { retryAfterMs }
+    )
   }
 }
+
+/** What a generator is begun with is looked at by nobody. */
+const NOTHING_REFUSED = undefined as never
+
+function noteLimit(pass: Pass, error: unknown): void {
+  if (isUpstreamError(error, 'RATE_LIMITED')) pass.failed({ pauseMs: error.retryAfterMs })
+  else if (isUpstreamError(error) && pass.isProbe && ANSWERED.has(error.code)) pass.succeeded()
+}
+
+/** Failures that a registry tells of, which it would not do if it had too many requests. */
+const ANSWERED: ReadonlySet<UpstreamErrorCode> = new Set(['UNAUTHORIZED', 'DENIED'])
 
 /** What a status means; an object store refuses what it was not asked rightly, which is no word of the registry. */
 function failureOf(status: number, fromRegistry: boolean): UpstreamErrorCode | undefined {
   if (status === 429) return 'RATE_LIMITED'
-  if (status === 401 || status === 403)
-    return fromRegistry ? (status === 401 ? 'UNAUTHORIZED' : 'DENIED') : 'UNAVAILABLE'
+  if (status === 401 || status === 403) {
+    if (!fromRegistry) return 'UNAVAILABLE'
+    return status === 401 ? 'UNAUTHORIZED' : 'DENIED'
+  }
   return status >= 500 || status === 408 ? 'UNAVAILABLE' : undefined
-}
-
-/** A time limit that can be lifted, beside a signal that goes on counting. */
-class Deadline {
-  readonly signal: AbortSignal
-  readonly #limit = new AbortController()
-  readonly #timer: NodeJS.Timeout
-
-  constructor(outer: AbortSignal, ms: number) {
-    this.signal = AbortSignal.any([outer, this.#limit.signal])
-    this.#timer = setTimeout(() => this.#limit.abort(new DOMException('the time is up', 'TimeoutError')), ms)
-  }
-
-  get expired(): boolean {
-    return this.#limit.signal.aborted
-  }
-
-  /** Lifts the time limit. */
-  end(): void {
-    clearTimeout(this.#timer)
-  }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
 import { onTestFinished } from 'vitest'
 
@@ -15,15 +16,19 @@ export interface LocalServer {
 export interface LocalServerOptions {
   /** @default '127.0.0.1' */
   readonly host?: string
+  /** Certificate and key in PEM, to speak TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string }
 }
 
 /** An HTTP server on loopback that ends with the test. */
 export async function startServer(
   answer: (request: IncomingMessage, response: ServerResponse) => unknown,
-  { host = '127.0.0.1' }: LocalServerOptions = {}
+  { host = '127.0.0.1', tls }: LocalServerOptions = {}
 ): Promise<LocalServer> {
   const listener: RequestListener = (request, response) => void answer(request, response)
-  const server = createServer({ keepAliveTimeout: 60_000 }, listener).listen(0, host)
+  const options = { keepAliveTimeout: 60_000 }
+  const server = tls ? createSecureServer({ ...options, ...tls }, listener) : createServer(options, listener)
+  server.listen(0, host)
   await once(server, 'listening')
   const stop = async () => {
     if (!server.listening) return
@@ -38,7 +43,7 @@ export async function startServer(
     new Promise<number>((resolve, reject) =>
       server.getConnections((error, count) => (error ? reject(error) : resolve(count)))
     )
-  return { url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, stop, connections }
+  return { url: `http${tls ? 's' : ''}://${host.includes(':') ? `[${host}]` : host}:${port}`, stop, connections }
 }
 
 /** `http://127.0.0.1:PORT` where nothing listens. */

@@ -1,7 +1,6 @@
 import { onTestFinished } from 'vitest'
-import type { UpstreamRegistry } from '../interfaces.ts'
 import { DEFAULT_LIMITS, type UpstreamLimits } from '../limits.ts'
-import { openRegistry } from '../registry/open-registry.ts'
+import { type OpenedRegistry, type OpenRegistryComponents, openRegistry } from '../registry/open-registry.ts'
 import type { RegistrySettings } from '../settings.ts'
 
 export interface OpenFakeOptions {
@@ -11,19 +10,27 @@ export interface OpenFakeOptions {
   /** Addresses of names. @default all are at 127.0.0.1 */
   readonly addresses?: Readonly<Record<string, readonly string[]>>
   readonly settings?: Partial<RegistrySettings>
+  readonly components?: Partial<OpenRegistryComponents>
 }
 
 /** The client of a registry at `url`, known as `registry.example`. */
-export async function openFake(url: string, options: OpenFakeOptions = {}): Promise<Omit<UpstreamRegistry, 'host'>> {
-  const { listed = true, addresses, limits, settings } = options
+export async function openFake(url: string, options: OpenFakeOptions = {}): Promise<OpenedRegistry> {
+  const { listed = true, addresses, limits, settings, components } = options
   const resolve = async (host: string) => {
     const known = addresses === undefined ? ['127.0.0.1'] : (addresses[host] ?? [])
     return known.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
   }
   const registry = await openRegistry(
-    { resolve, log: { debug: () => {}, warn: () => {} }, env: {}, now: () => performance.now() },
+    {
+      resolve,
+      log: { debug: () => {}, info: () => {}, warn: () => {} },
+      observer: { asked: () => {}, rateLimit: () => {} },
+      env: {},
+      now: () => performance.now(),
+      ...components
+    },
     { host: 'registry.example', url, realmHosts: [], ...settings },
-    { listed, userAgent: 'test', limits: { ...DEFAULT_LIMITS, ...limits } }
+    { listed, label: 'registry.example', userAgent: 'test', limits: { ...DEFAULT_LIMITS, ...limits } }
   )
   onTestFinished(() => registry.close())
   return registry
