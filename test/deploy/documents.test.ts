@@ -84,7 +84,7 @@ test('name only files of the repository that are there', () => {
 /** A command of layermesh where a command stands in a line of shell, up to where the command ends. */
 const COMMAND = /(?:^|[(;] ?|-- |\.bin\/|exec layermesh )layermesh ([a-z][^|>);]*)/
 /** Commands that are named with a second word. */
-const GROUPS = ['config', 'keys', 'peer', 'secret', 'seeds', 'setup', 'ticket', 'token', 'user', 'webhook']
+const GROUPS = ['config', 'keys', 'peer', 'retention', 'secret', 'seeds', 'setup', 'ticket', 'token', 'user', 'webhook']
 
 test('show only commands and flags of layermesh that there are', async () => {
   const wrong: string[] = []

@@ -8,6 +8,7 @@ import { addMembershipCommands } from './commands/membership.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPrefetchCommand } from './commands/prefetch.ts'
 import { addPullCommand } from './commands/pull.ts'
+import { addRetentionCommands } from './commands/retention.ts'
 import { addSeedsCommands } from './commands/seeds.ts'
 import { addSetupCommands } from './commands/setup.ts'
 import { addStoreCommands } from './commands/store.ts'
@@ -48,6 +49,7 @@ export function createProgram(context: CommandContext): Command {
   addPrefetchCommand(program, context)
   addSetupCommands(program, context)
   addHistoryCommands(program, context)
+  addRetentionCommands(program, context)
   addIdentityCommands(program, context)
   addSeedsCommands(program, context)
   addUserCommands(program, context)

@@ -188,6 +188,8 @@ export interface ManifestEntry {
   readonly subject?: Digest
   readonly artifactType?: string
   readonly annotations?: Readonly<Record<string, string>>
+  /** When it was put here last, in ms since 1970; undefined when that is not known. */
+  readonly at?: number
 }
 
 /** A page of a sorted list: at most `limit` names that sort after `after`. */
@@ -283,6 +285,8 @@ export interface Tags {
   list(repository: Repository, page: PageRequest): Promise<Tag[]>
   /** The tags that mean this digest. */
   pointingAt(repository: Repository, digest: Digest): Promise<Tag[]>
+  /** All entries of a repository, tombstones too, in ASCII order of their tags. */
+  of(repository: Repository): AsyncIterable<TagEntry & { tag: Tag }>
   /** All entries, tombstones too, of all repositories. */
   all(): AsyncIterable<TagEntry & { repository: Repository; tag: Tag }>
 }

@@ -1,4 +1,4 @@
-import { type Digest, OciError } from '@layermesh/oci'
+import { type Digest, OciError, type Repository } from '@layermesh/oci'
 import type { RegistryEvent, RegistryListener, RegistryRefusal } from '@layermesh/registry'
 import type { WebhookEvent, Webhooks } from '@layermesh/webhooks'
 import type { AdminActionEvent } from './admin/action.ts'
@@ -76,6 +76,13 @@ export class NodeEvents implements RegistryListener {
     const event = toTagEvent(change, peerId)
     audit?.write(recordOfTagChange(event))
     await this.#tell(event)
+  }
+
+  /** Retention removed a manifest of this seed. @throws {OciError} UNAVAILABLE when it could not be recorded */
+  async manifestExpired(repository: Repository, digest: Digest): Promise<void> {
+    const actor = 'retention'
+    this.#components.audit?.write({ action: 'delete', result: 'allowed', repository, reference: digest, digest, actor })
+    await this.#tell({ name: 'manifest.deleted', data: { repository, digest, actor } })
   }
 
   /** Somebody proved who they are, or could not. */

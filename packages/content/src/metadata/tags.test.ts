@@ -170,6 +170,10 @@ describe('tags', () => {
           const all = new Map<string, TagEntry>()
           for await (const { repository, tag, ...rest } of store.tags.all()) all.set(`${repository} ${tag}`, rest)
           expect(all).toEqual(model)
+          const apart = new Map<string, TagEntry>()
+          for (const repository of repositories)
+            for await (const { tag, ...rest } of store.tags.of(repository)) apart.set(`${repository} ${tag}`, rest)
+          expect(apart).toEqual(model)
           await store.close()
         }
       ),

@@ -85,6 +85,10 @@ export class StoredTags implements Tags {
     return tags
   }
 
+  async *of(repository: Repository): AsyncGenerator<TagEntry & { tag: Tag }> {
+    for await (const [[tag], row] of this.#tables.tags.range([repository])) yield { ...entryOf(row), tag: tag as Tag }
+  }
+
   async *all(): AsyncGenerator<TagEntry & { repository: Repository; tag: Tag }> {
     for await (const [[repository, tag], row] of this.#tables.tags.range([])) {
       yield { ...entryOf(row), repository: repository as Repository, tag: tag as Tag }

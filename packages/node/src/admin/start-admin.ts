@@ -13,6 +13,7 @@ import { createAdmin } from './admin.ts'
 import { loadOrCreateAdminToken } from './admin-token.ts'
 import { membershipActions } from './membership-actions.ts'
 import { prefetchAction } from './prefetch-action.ts'
+import { retentionActions } from './retention-actions.ts'
 import { seedActions } from './seed-actions.ts'
 import { storeActions } from './store-actions.ts'
 import { tagActions } from './tag-actions.ts'
@@ -66,6 +67,7 @@ function actionsOf({ identity, trusted, backend, webhooks }: StartAdminComponent
     ...webhookActions(webhooks),
     ...tagActions(backend.history),
     ...storeActions(backend),
+    ...retentionActions(backend.retention),
     ...seedActions({ seedSets, board }),
     ...apiKeyActions({ peerId, rosters, authority: rosterAuthority, now: Date.now }),
     ...membershipActions({ rosters, bySecret: membership.admission !== 'ticket', seed })

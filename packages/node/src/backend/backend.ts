@@ -11,6 +11,8 @@ import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import type { OpenedMirrors } from '../mirror/open-mirrors.ts'
 import type { NodeEvents } from '../node-events.ts'
+import { Retention } from '../retention/retention.ts'
+import { RetentionRules } from '../retention/retention-rules.ts'
 import { Garbage } from '../store/garbage.ts'
 import { ImagePins } from '../store/image-pins.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
@@ -52,7 +54,10 @@ export interface BackendComponents {
   /** The registries that are mirrored; without it none are. */
   readonly mirrors?: OpenedMirrors
   /** Told of what this node does for clients of others, and of the tags that it signs. */
-  readonly events: Pick<NodeEvents, 'passedOn' | 'tagChanged' | 'imageDistributed' | 'wantsDistributions'>
+  readonly events: Pick<
+    NodeEvents,
+    'passedOn' | 'tagChanged' | 'manifestExpired' | 'imageDistributed' | 'wantsDistributions'
+  >
 }
 
 /** What stands between the registry's API and the mesh. */
@@ -68,6 +73,8 @@ export interface NodeBackend {
   readonly images: ImageWatch | undefined
   readonly garbage: Garbage
   readonly pins: ImagePins
+  /** Only on a seed with rules. */
+  readonly retention: Retention | undefined
 }
 
 const MINUTE_MS = 60_000
@@ -105,7 +112,12 @@ export function createBackend({
     isMirrored,
     keepsHistory: (repository) => config.role === 'seed' && trust.maySign(peerId, repository)
   })
-  const immutable = new ImmutableTags(config.tags.immutable)
+  const rules = new RetentionRules(config.retention.rules)
+  // A manifest that is about to expire must not be pushed anew, or named by an index, at that moment.
+  const immutable = new ImmutableTags(
+    config.tags.immutable,
+    (repository) => rules.untaggedAfterMs(repository) !== undefined
+  )
   const others = new OtherSeeds({ peerId, trust, client: mesh.tags, records, connected })
   const publisher = new TagPublisher({ client: mesh.tags, directory: mesh.tagDirectory, log })
   const authority =
@@ -272,6 +284,13 @@ export function createBackend({
     history: new TagHistory({ peerId, content, authority, immutable, trust }),
     images,
     garbage: new Garbage({ content, log, metrics }, config.store.garbage),
-    pins: new ImagePins({ content, tags, manifests, now: Date.now })
+    pins: new ImagePins({ content, tags, manifests, now: Date.now }),
+    retention:
+      authority === undefined || config.retention.rules.length === 0
+        ? undefined
+        : new Retention(
+            { peerId, content, authority, deletions, immutable, rules, events, log, now: Date.now },
+            config.retention
+          )
   }
 }

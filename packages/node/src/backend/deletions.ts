@@ -68,6 +68,25 @@ export class Deletions {
     return (await content.repositories.unlinkBlob(repository, digest)) || there
   }
 
+  /**
+   * Removes manifests of this seed that no tag means. Which ones is asked while nothing is pushed to the repository or
+   * deleted there; that takes that pushes there take turns ({@link ImmutableTags.turn}).
+   * @returns those that were removed
+   * @throws {OciError} DENIED when this node is no seed for the repository
+   */
+  async untagged(repository: Repository, choose: () => Promise<readonly Digest[]>): Promise<Digest[]> {
+    const { content } = this.#components
+    const authority = this.requireAuthority(repository)
+    return await authority.exclusively(repository, async () => {
+      const removed: Digest[] = []
+      for (const digest of await choose()) {
+        if ((await content.tags.pointingAt(repository, digest)).length > 0) continue
+        if (await dropManifest(content, repository, digest)) removed.push(digest)
+      }
+      return removed
+    })
+  }
+
   /** A node passed on a deletion to this seed. @throws {OciError} DENIED, UNAUTHORIZED, UNSUPPORTED */
   async take(from: string, request: DeleteRequest, caller: Caller, signal: AbortSignal): Promise<boolean> {
     const here = await this.remove(from, request, caller)
@@ -79,9 +98,7 @@ export class Deletions {
   private async remove(from: string, { repository, kind, reference }: DeleteRequest, caller: Caller): Promise<boolean> {
     if (!this.#components.permitted) throw new OciError('UNSUPPORTED', 'the seed deletes nothing')
     requireOwn(this.#components.mirroredFrom?.(repository), repository)
-    const authority = this.authorityFor(repository)
-    if (!authority)
-      throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
+    const authority = this.requireAuthority(repository)
     const author = { caller, node: from }
     if (kind === 'tag') return await this.removeTag(authority, repository, parseTag(reference), author)
     if (kind === 'manifest') return await this.removeManifest(authority, repository, parseDigest(reference), author)
@@ -136,6 +153,12 @@ export class Deletions {
     throw new OciError('DENIED', `the image of the immutable tag ${tag} needs it: it can not be deleted`, {
       detail: { repository, tag, digest }
     })
+  }
+
+  private requireAuthority(repository: Repository): TagAuthority {
+    const authority = this.authorityFor(repository)
+    if (authority) return authority
+    throw new OciError('DENIED', 'this node does not sign for the repository', { detail: { repository } })
   }
 
   private authorityFor(repository: Repository): TagAuthority | undefined {

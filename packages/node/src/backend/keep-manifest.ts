@@ -28,7 +28,8 @@ export async function keepManifest(
     size: bytes.byteLength,
     ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
     ...(referrer.artifactType === undefined ? {} : { artifactType: referrer.artifactType }),
-    ...(referrer.annotations === undefined ? {} : { annotations: referrer.annotations })
+    ...(referrer.annotations === undefined ? {} : { annotations: referrer.annotations }),
+    at: Date.now()
   }
   await content.repositories.putManifest(
     repository,

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import type { AccessRule, CertificateName, OidcSettings } from '@layermesh/access'
 import type { SpaceLimit } from '@layermesh/content'
+import type { RetentionRule } from '../retention/retention-rules.ts'
 import { type ListenAddress, parseListenAddress } from './addresses.ts'
 import type { Settings } from './schema.ts'
 import { parseDuration, parseRate, parseShare, parseSize, parseSpace } from './units.ts'
@@ -85,6 +86,7 @@ export interface NodeConfig {
     /** `everyMs` is 0 where it is only done when asked to. */
     readonly garbage: { readonly everyMs: number; readonly graceMs: number; readonly unfinishedAfterMs: number }
   }
+  readonly retention: RetentionConfig
   readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
   readonly pull: { readonly deadlineMs: number }
   readonly upstreams: UpstreamsConfig
@@ -104,6 +106,13 @@ export interface NodeConfig {
     readonly keep: number
   }
   readonly log: Settings['log']
+}
+
+/** What a seed removes of its own repositories. */
+export interface RetentionConfig {
+  /** 0 for only when asked. */
+  readonly everyMs: number
+  readonly rules: readonly RetentionRule[]
 }
 
 /** One receiver of events; its files are absolute. */
@@ -142,6 +151,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
       maxStaleMs: must(parseDuration(maxStale))
     })),
     store: toStore(store),
+    retention: toRetention(settings.retention),
     uploads: { maxSessions: uploads.maxSessions, idleTimeoutMs: must(parseDuration(uploads.idleTimeout)) },
     pull: { deadlineMs: must(parseDuration(pull.deadline)) },
     upstreams: toUpstreams(upstreams),
@@ -175,6 +185,19 @@ function toStore({
       graceMs: must(parseDuration(garbage.grace)),
       unfinishedAfterMs: must(parseDuration(garbage.unfinishedAfter))
     }
+  }
+}
+
+function toRetention({ every, rules }: Settings['retention']): RetentionConfig {
+  return {
+    everyMs: must(parseDuration(every)),
+    rules: rules.map(({ repositories, tags, keepLast, keepYoungerThan, untagged }) => ({
+      repositories,
+      tags,
+      ...(keepLast === undefined ? {} : { keepLast }),
+      ...(keepYoungerThan === undefined ? {} : { keepYoungerThanMs: must(parseDuration(keepYoungerThan)) }),
+      ...(untagged === undefined ? {} : { untaggedAfterMs: must(parseDuration(untagged.olderThan)) })
+    }))
   }
 }
 

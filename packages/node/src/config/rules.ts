@@ -20,8 +20,11 @@ export function findRuleBreak(config: NodeConfig): RuleBreak | undefined {
 }
 
 /** What an operator should know of a configuration that works. */
-export function warningsOf({ role, trust, seedSet, registry, access, webhooks }: NodeConfig): string[] {
+export function warningsOf({ role, trust, seedSet, registry, access, webhooks, retention }: NodeConfig): string[] {
   const warnings: string[] = []
+  if (role === 'node' && retention.rules.length > 0) {
+    warnings.push('retention.rules do nothing on a node that is no seed')
+  }
   if (role === 'node' && trust.length === 0 && seedSet.root === undefined) {
     warnings.push('no seed is trusted, so that images can be pulled by digest only; name one with --trust PEER_ID')
   }

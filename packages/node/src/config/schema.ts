@@ -4,6 +4,7 @@ import { access } from './access-settings.ts'
 import { audit, webhooks } from './event-settings.ts'
 import { freshness, mesh, seedSet, trust } from './mesh-settings.ts'
 import { admin, registry } from './registry-settings.ts'
+import { retention } from './retention-settings.ts'
 import { count, path, positiveDuration, rate, repositories, shaped } from './shapes.ts'
 import { store } from './store-settings.ts'
 import { upstreams } from './upstream-settings.ts'
@@ -56,6 +57,7 @@ export const settingsSchema = z
       .describe('Signed tags.'),
     freshness,
     store: store.prefault({}).describe('The content store.'),
+    retention: retention.prefault({}).describe('Which tags and manifests of its own repositories a seed removes.'),
     uploads: z
       .strictObject({
         maxSessions: count(1_000_000).default(1_000).describe('Pushes of blobs open at one time.'),

@@ -17,9 +17,17 @@ const READ_DEADLINE_MS = 10_000
 /** The tags that, once set, can be neither moved nor deleted. */
 export class ImmutableTags {
   readonly #rules: readonly { readonly pattern: RepositoryPattern; readonly tags: RegExp }[]
+  readonly #takesTurns: (repository: Repository) => boolean
 
-  /** @throws {TrustError} POLICY_INVALID */
-  constructor(rules: readonly { readonly repositories: string; readonly tags: string }[]) {
+  /**
+   * @param takesTurns whether pushes and deletions in a repository take turns for other reasons too
+   * @throws {TrustError} POLICY_INVALID
+   */
+  constructor(
+    rules: readonly { readonly repositories: string; readonly tags: string }[],
+    takesTurns: (repository: Repository) => boolean = () => false
+  ) {
+    this.#takesTurns = takesTurns
     this.#rules = rules.map(({ repositories, tags }) => ({
       pattern: new RepositoryPattern(repositories),
       tags: tagPattern(tags)
@@ -35,9 +43,9 @@ export class ImmutableTags {
     return this.#rules.some(({ pattern }) => pattern.matches(repository))
   }
 
-  /** What pushes and deletions of a manifest take turns by; where tags are immutable, those of the whole repository. */
+  /** What pushes and deletions of a manifest take turns by; where tags are immutable or manifests expire, those of the whole repository. */
   turn(repository: Repository, digest: Digest): string {
-    return this.areIn(repository) ? repository : `${repository}@${digest}`
+    return this.areIn(repository) || this.#takesTurns(repository) ? repository : `${repository}@${digest}`
   }
 
   /** An immutable tag of the repository whose image has this manifest or blob in it; undefined when there is none. */

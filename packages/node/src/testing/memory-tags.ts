@@ -48,6 +48,10 @@ export class MemoryTags implements Tags {
       .map(({ tag }) => tag)
   }
 
+  async *of(repository: Repository): AsyncIterable<TagEntry & { tag: Tag }> {
+    for (const entry of this.#entries.values()) if (entry.repository === repository) yield entry
+  }
+
   async *all(): AsyncIterable<TagEntry & { repository: Repository; tag: Tag }> {
     yield* this.#entries.values()
   }
