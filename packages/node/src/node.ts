@@ -75,7 +75,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   const upstreams = openNodeUpstreams({ log, metrics: () => metrics }, config)
   started.add(() => upstreams.close())
   const mirrors = await openMirrors({ upstreams, log, started }, config)
-  const identity = await openIdentity(config, (host) => upstreams.get(host) !== undefined)
+  const identity = await openIdentity(config, (host) => mirrors.mirrors.mirrors(host))
   const { peerId, privateKey, trust, seedSets } = identity
   const content = await openStore(config, {
     log,

@@ -274,8 +274,8 @@ export function createBackend({
       tags,
       manifests,
       fetch: (repository, digest, size, signal) => {
-        const origin = mirroring?.originOf(repository)
-        return mesh.fetch(digest, { size, ...(origin && { origin }) }, signal)
+        if (mirroring?.blobs.covers(repository)) return mirroring.blobs.open(repository, digest, signal)
+        return mesh.fetch(digest, { size }, signal)
       },
       transferOf: (digest) => mesh.transferOf(digest),
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }

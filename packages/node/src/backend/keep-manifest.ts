@@ -13,13 +13,17 @@ import {
 import type { StoredManifest } from '@layermesh/registry'
 import { readWhole } from './resuming-blob.ts'
 
-/** Puts a manifest whose bytes are in the store into a repository, and links what it names. */
+/**
+ * Puts a manifest whose bytes are in the store into a repository, and links what it names.
+ * @param links false links the manifest alone: its word is no proof that what it names is in the repository
+ */
 export async function keepManifest(
   content: ContentStore,
   repository: Repository,
   digest: Digest,
   bytes: Uint8Array,
-  manifest: Manifest
+  manifest: Manifest,
+  links = true
 ): Promise<void> {
   const referrer = referrerOf(manifest, digest, bytes.byteLength)
   const entry: ManifestEntry = {
@@ -34,7 +38,7 @@ export async function keepManifest(
   await content.repositories.putManifest(
     repository,
     entry,
-    [digest, ...referencedDescriptors(manifest).map((descriptor) => descriptor.digest)],
+    [digest, ...(links ? referencedDescriptors(manifest).map((descriptor) => descriptor.digest) : [])],
     namedDescriptors(manifest).map((descriptor) => descriptor.digest)
   )
 }
@@ -42,6 +46,7 @@ export async function keepManifest(
 /**
  * Reads a manifest that came from the mesh, and puts it into the repository that it was asked for in.
  * @param expect tells the mesh that whoever holds `like` holds these too, most likely
+ * @param links as for {@link keepManifest}
  * @returns undefined when it is no manifest
  */
 export async function keepFetched(
@@ -49,13 +54,14 @@ export async function keepFetched(
   repository: Repository,
   reader: BlobReader,
   expect: (digests: readonly Digest[], like: Digest) => void,
-  signal: AbortSignal
+  signal: AbortSignal,
+  links = true
 ): Promise<StoredManifest | undefined> {
   const { digest } = reader
   const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, signal)
   const manifest = parseFetched(bytes)
   if (!manifest) return undefined
-  await keepManifest(content, repository, digest, bytes, manifest)
+  await keepManifest(content, repository, digest, bytes, manifest, links)
   expect(
     referencedDescriptors(manifest).map((descriptor) => descriptor.digest),
     digest

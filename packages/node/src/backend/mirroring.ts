@@ -1,6 +1,6 @@
 import type { ContentStore } from '@layermesh/content'
 import type { Mesh } from '@layermesh/mesh'
-import type { Digest, Repository } from '@layermesh/oci'
+import type { Repository } from '@layermesh/oci'
 import type { RegistryMirrors } from '@layermesh/registry'
 import type { FreshnessPolicy, TrustPolicy } from '@layermesh/trust'
 import type { Logger } from '../log.ts'
@@ -66,15 +66,7 @@ export function createMirroring({
     directTags: new DirectTags({ mirrors, kept: directTags, log, now: Date.now }),
     manifests: new MirroredManifests({ ...shared, expect: (digests, like) => mesh.expect(digests, like) }),
     blobs: new MirroredBlobs(shared),
-    lists: new MirroredLists({
-      mirrors,
-      link: (repository, digests) => linkMissing(content, repository, digests),
-      log
-    }),
-    originOf: (repository: Repository) => {
-      const mirrored = mirrors.find(repository)
-      return mirrored && origins.origin(mirrored, 'blob')
-    }
+    lists: new MirroredLists({ mirrors, log })
   }
 }
 
@@ -91,9 +83,3 @@ async function isAtSeeds(
 }
 
 const SEEDS_DEADLINE_MS = 1_000
-
-async function linkMissing(content: ContentStore, repository: Repository, digests: readonly Digest[]): Promise<void> {
-  const missing: Digest[] = []
-  for (const digest of digests) if (!(await content.repositories.hasBlob(repository, digest))) missing.push(digest)
-  if (missing.length > 0) await content.repositories.linkBlobs(repository, missing)
-}

@@ -44,7 +44,7 @@ const DEFAULTS: ClientRightsOptions = Object.freeze({
   allowedMs: 5 * 60_000,
   refusedMs: 30_000,
   deadlineMs: 12_000,
-  maxVerdicts: 16_384
+  maxVerdicts: 4_096
 })
 
 /**

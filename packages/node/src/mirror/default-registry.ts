@@ -23,7 +23,7 @@ export interface DefaultRegistryComponents {
 }
 
 const OFFICIAL = 'library/'
-const REMEMBERED = 4_096
+const REMEMBERED = 1_024
 const PRESENT_MS = 30_000
 const UNSURE_MS = 2_000
 

@@ -73,8 +73,8 @@ async function fromOrigin(digest: Digest, { origin }: BlobRequest, stop: AbortSi
   return Buffer.concat(chunks)
 }
 
-function makeMirror() {
-  const mirrors = mirrorsOf(upstream)
+function makeMirror(isolates = false) {
+  const mirrors = mirrorsOf(upstream, { isolates })
   const origins = new MirroredContent({ log: { debug: () => {} } })
   const router = { confirm: async (_: unknown, digest: Digest) => (peers.has(digest) ? ['peer'] : []) }
   const shared = { mirrors, origins, content, router: router as unknown as SeedRouter, fetch: fetchBlob }
@@ -172,5 +172,51 @@ describe('a blob of another registry', () => {
     await manifests.find(repository, digestOf(manifest), signal())
     upstream.failing = 'UNAVAILABLE'
     expect(await blobs.open(repository, digestOf(layer), signal())).toBeUndefined()
+  })
+})
+
+describe('where not all clients may see all that a node holds', () => {
+  /** Somebody who may push to another repository names what he may not see, and knows by its digest alone. */
+  const names = (text: object) => upstream.add(Buffer.from(JSON.stringify({ schemaVersion: 2, ...text })))
+
+  it('what a manifest names is shown only if the registry says that it is in the repository', async () => {
+    const { manifests, blobs } = makeMirror(true)
+    await manifests.find(repository, digestOf(manifest), signal())
+    await read(await blobs.open(repository, digestOf(layer), signal()))
+    const layers = [describeBlob(MEDIA_TYPE.ociLayerGzip, layer)]
+    const theirs = names({
+      mediaType: MEDIA_TYPE.ociManifest,
+      config: describeBlob(MEDIA_TYPE.ociConfig, config),
+      layers
+    })
+    expect(await manifests.find(another, theirs, signal())).toBeDefined()
+    const head = upstream.headBlob.bind(upstream)
+    upstream.headBlob = async (name, digest, request) =>
+      name === 'library/another' ? undefined : await head(name, digest, request)
+    expect(await blobs.open(another, digestOf(layer), signal())).toBeUndefined()
+    expect(await blobs.stat(another, digestOf(layer), signal())).toBeUndefined()
+    expect(await blobs.open(repository, digestOf(layer), signal())).toMatchObject({ complete: true })
+  })
+
+  it('an index brings no other image into its repository', async () => {
+    const { manifests } = makeMirror(true)
+    await manifests.find(repository, digestOf(manifest), signal())
+    const theirs = names({
+      mediaType: MEDIA_TYPE.ociIndex,
+      manifests: [describeBlob(MEDIA_TYPE.ociManifest, manifest)]
+    })
+    expect(await manifests.find(another, theirs, signal())).toBeDefined()
+    const head = upstream.headManifest.bind(upstream)
+    upstream.headManifest = async (name, digest, request) =>
+      name === 'library/another' ? undefined : await head(name, digest, request)
+    expect(await manifests.find(another, digestOf(manifest), signal())).toBeUndefined()
+  })
+
+  it('what was proved once needs no proof again, with the registry gone', async () => {
+    const { manifests, blobs } = makeMirror(true)
+    await manifests.find(repository, digestOf(manifest), signal())
+    await read(await blobs.open(repository, digestOf(layer), signal()))
+    upstream.failing = 'UNREACHABLE'
+    expect(await read(await makeMirror(true).blobs.open(repository, digestOf(layer), signal()))).toEqual(layer)
   })
 })

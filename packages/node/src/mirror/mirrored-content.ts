@@ -24,7 +24,7 @@ const DEFAULTS: MirroredContentOptions = Object.freeze({
   deadlineMs: 12_000,
   presentMs: 60_000,
   absentMs: 5_000,
-  maxRemembered: 8_192
+  maxRemembered: 2_048
 })
 
 /** Length in bytes; undefined when the registry does not have it, or does not answer. */

@@ -5,8 +5,6 @@ import type { MirroredRepository, Mirrors } from './mirrors.ts'
 
 export interface MirroredListsComponents {
   readonly mirrors: Pick<Mirrors, 'find'>
-  /** Has digests count as being in a repository, since its registry said so. */
-  link(repository: Repository, digests: readonly Digest[]): Promise<void>
   readonly log: { debug(fields: object, message: string): void }
 }
 
@@ -56,10 +54,6 @@ export class MirroredLists {
     )
     if (!descriptors) return known?.descriptors
     this.#referrers.set(key, { descriptors, askedAt: performance.now() })
-    await this.#components.link(
-      repository,
-      descriptors.map(({ digest }) => digest)
-    )
     return descriptors
   }
 

@@ -85,7 +85,7 @@ export class MirroredManifests {
     digest: Digest,
     signal: AbortSignal
   ): Promise<FoundManifest | undefined> {
-    const { content, origins, fetch, expect } = this.#components
+    const { content, origins, fetch, expect, mirrors } = this.#components
     const { repository } = mirrored
     const isLinked = await content.repositories.hasBlob(repository, digest)
     const proof = isLinked ? { candidates: [] } : await prove(this.proving, mirrored, digest, 'manifest', signal)
@@ -93,7 +93,7 @@ export class MirroredManifests {
     const origin = origins.origin(mirrored, 'manifest')
     const { candidates } = proof
     const reader = await fetch(digest, { candidates, maxBytes: MAX_MANIFEST_BYTES, origin }, signal)
-    const manifest = reader && (await keepFetched(content, repository, reader, expect, signal))
+    const manifest = reader && (await keepFetched(content, repository, reader, expect, signal, !mirrors.isolates))
     if (!manifest) return undefined
     origins.learnSizes(referencedDescriptors(parseManifest(manifest.bytes)))
     return { manifest, result: this.resultOf(reader) }

@@ -6,7 +6,7 @@ import type { Logger } from '../log.ts'
 import { type DirectTag, isDirectTag } from '../tags/direct-tags.ts'
 import type { Teardown } from '../teardown.ts'
 import { isPublicRepository, type PublicRepository } from './client-rights.ts'
-import { type MirrorPolicy, Mirrors } from './mirrors.ts'
+import { type MirrorPolicy, Mirrors, type MirrorsOptions } from './mirrors.ts'
 import { Remembered } from './remembered.ts'
 
 /** Which registries are mirrored, and what is remembered of them over a restart. */
@@ -17,8 +17,6 @@ export interface OpenedMirrors {
   readonly directTags: Remembered<DirectTag>
   readonly publicRepositories: Remembered<PublicRepository>
 }
-
-const UNLISTED: MirrorPolicy = Object.freeze({ direct: true, judgesClients: false })
 
 /** Opens what `DIR/mirror` holds. @throws system errors when the directory can't be made */
 export async function openMirrors(
@@ -32,7 +30,7 @@ export async function openMirrors(
   const publicRepositories = await Remembered.open(join(directory, 'public.json'), isPublicRepository, onFailure)
   started.add(() => Promise.all([directTags.close(), publicRepositories.close()]))
   return {
-    mirrors: new Mirrors(upstreams, mirrorPolicies(config)),
+    mirrors: new Mirrors(upstreams, mirrorsOptions(config, log)),
     defaultHost: upstreams.defaultHost,
     directTags,
     publicRepositories
@@ -40,12 +38,17 @@ export async function openMirrors(
 }
 
 /** Without credentials of its own the node can pull no more than anybody, so that no client is to be judged. */
-function mirrorPolicies({ upstreams }: NodeConfig): (host: string) => MirrorPolicy {
-  const listed = new Map<string, MirrorPolicy>(
-    upstreams.registries.map(({ host, direct, clients, credentials }) => [
-      host,
-      { direct, judgesClients: clients === 'own' && credentials !== undefined }
-    ])
-  )
-  return (host) => listed.get(host) ?? UNLISTED
+function mirrorsOptions({ upstreams, access }: NodeConfig, log: Logger): MirrorsOptions {
+  const named = new Map<string, MirrorPolicy>()
+  if (upstreams.defaultHost !== undefined) named.set(upstreams.defaultHost, { direct: true, judgesClients: false })
+  for (const { host, direct, clients, credentials } of upstreams.registries)
+    named.set(host, { direct, judgesClients: clients === 'own' && credentials !== undefined })
+  const judges = [...named.values()].some(({ judgesClients }) => judgesClients)
+  // The rules of access control name the registries that clients may pull from.
+  if (judges && upstreams.others === 'public')
+    log.info(
+      {},
+      'registries that upstreams does not list are not mirrored, since not all clients may pull all that this node may'
+    )
+  return { named, isolates: judges || access !== undefined, others: !judges }
 }

@@ -2,13 +2,13 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 
 export interface RememberedOptions {
-  /** Entries that are kept; beyond, those go that were not used for the longest. @default 4 096 */
+  /** Entries that are kept; beyond, those go that were not used for the longest. @default 2 048 */
   readonly max: number
   /** Changes are written together after so long, in ms. @default 1 000 */
   readonly writeAfterMs: number
 }
 
-const DEFAULTS: RememberedOptions = Object.freeze({ max: 4_096, writeAfterMs: 1_000 })
+const DEFAULTS: RememberedOptions = Object.freeze({ max: 2_048, writeAfterMs: 1_000 })
 
 /**
  * What a node learnt of other registries and goes by when they can't be asked, also after a restart. It is no more than

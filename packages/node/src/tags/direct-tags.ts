@@ -1,6 +1,6 @@
 import { type Descriptor, isDigest, type Repository, type Tag } from '@layermesh/oci'
 import { LRUCache } from 'lru-cache'
-import type { Mirrors } from '../mirror/mirrors.ts'
+import type { MirroredRepository, Mirrors } from '../mirror/mirrors.ts'
 import type { Remembered } from '../mirror/remembered.ts'
 
 /** What a registry said to this node that a tag means. Nobody signed it: it counts here alone. */
@@ -25,7 +25,7 @@ export interface DirectTagsOptions {
   readonly maxPaused: number
 }
 
-const DEFAULTS: DirectTagsOptions = Object.freeze({ deadlineMs: 15_000, pauseMs: 3_000, maxPaused: 4_096 })
+const DEFAULTS: DirectTagsOptions = Object.freeze({ deadlineMs: 15_000, pauseMs: 3_000, maxPaused: 1_024 })
 
 /** What a registry answered: `tag` is undefined when it has none. */
 export interface DirectAnswer {
@@ -36,6 +36,7 @@ export interface DirectAnswer {
 export class DirectTags {
   readonly #components: DirectTagsComponents
   readonly #options: DirectTagsOptions
+  readonly #asking = new Map<string, Promise<DirectAnswer | undefined>>()
   readonly #paused: LRUCache<string, DirectAnswer | { readonly failed: true }>
 
   constructor(components: DirectTagsComponents, options: Partial<DirectTagsOptions> = {}) {
@@ -50,18 +51,30 @@ export class DirectTags {
     return this.#components.kept.get(`${repository}:${tag}`)
   }
 
-  /** Asks the registry. Undefined when it may not be asked, or does not answer. Never rejects. */
+  /**
+   * Asks the registry. Undefined when it may not be asked, or does not answer. All who ask for one tag at the same time
+   * share the question, which goes on when nobody waits for it any more. Never rejects.
+   */
   async ask(repository: Repository, tag: Tag): Promise<DirectAnswer | undefined> {
     const mirrored = this.#components.mirrors.find(repository)
     if (!mirrored?.direct) return undefined
     const key = `${repository}:${tag}`
     const paused = this.#paused.get(key)
     if (paused) return 'failed' in paused ? undefined : paused
+    let asking = this.#asking.get(key)
+    if (!asking) {
+      asking = this.askNow(mirrored, tag, key).finally(() => this.#asking.delete(key))
+      this.#asking.set(key, asking)
+    }
+    return await asking
+  }
+
+  private async askNow(mirrored: MirroredRepository, tag: Tag, key: string): Promise<DirectAnswer | undefined> {
     const { kept, now, log } = this.#components
+    const { repository, registry, name, host } = mirrored
     const confirmedAt = now()
     try {
-      const signal = AbortSignal.timeout(this.#options.deadlineMs)
-      const head = await mirrored.registry.headManifest(mirrored.name, tag, { signal })
+      const head = await registry.headManifest(name, tag, { signal: AbortSignal.timeout(this.#options.deadlineMs) })
       if (head === undefined) {
         kept.delete(key)
         this.#paused.set(key, { tag: undefined })
@@ -72,7 +85,7 @@ export class DirectTags {
       kept.set(key, found)
       return { tag: found }
     } catch (error) {
-      log.debug({ repository, tag, host: mirrored.host, err: error }, 'a registry did not say what a tag means')
+      log.debug({ repository, tag, host, err: error }, 'a registry did not say what a tag means')
       this.#paused.set(key, { failed: true })
       return undefined
     }

@@ -5,6 +5,7 @@ import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type Trus
 import { LRUCache } from 'lru-cache'
 import type { DirectTags } from './direct-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
+import { type SeedAnswer, SeedAsking, type SeedAskingOptions } from './seed-asking.ts'
 import type { TagAuthority } from './tag-authority.ts'
 import type { AcceptedTag, TagRecords } from './tag-records.ts'
 import type { UpstreamTags } from './upstream-tags.ts'
@@ -45,17 +46,15 @@ export interface TagResolverComponents {
   now(): number
 }
 
-export interface TagResolverOptions {
+export interface TagResolverOptions extends Partial<Pick<SeedAskingOptions, 'seedPauseMs' | 'maxSeedPauseMs'>> {
   /** A connected seed has so long to answer before others are asked too, in ms. */
   readonly seedDeadlineMs: number
   /** When no seed has answered: time for it, for finding one, for peers and for the DHT, all at once, in ms. */
   readonly searchDeadlineMs: number
   readonly peersAsked: number
-  /** A seed that did not answer is not asked again for so long, in ms; twice as long each time that it fails again. */
-  readonly seedPauseMs: number
-  readonly maxSeedPauseMs: number
-  /** A seed's own clients wait so long for the registry that a tag is mirrored from, in ms. */
+  /** How long the registry is waited for that a tag is mirrored from, in ms; shorter when an older answer will do. */
   readonly upstreamDeadlineMs: number
+  readonly upstreamPatienceMs: number
   /** A mirrored tag means the same for so long at least, so that a client that asks twice gets one image, in ms. */
   readonly pinMs: number
 }
@@ -64,20 +63,13 @@ const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
   seedDeadlineMs: 1_500,
   searchDeadlineMs: 700,
   peersAsked: 8,
-  seedPauseMs: 3_000,
-  maxSeedPauseMs: 30_000,
   upstreamDeadlineMs: 15_000,
+  upstreamPatienceMs: 1_500,
   pinMs: 3_000
 })
 
-const MAX_PAUSED_SEEDS = 64
-const MAX_PINNED = 4_096
+const MAX_PINNED = 1_024
 const BELIEVABLE: ReadonlySet<string> = new Set(['fresh', 'stale-but-allowed'])
-
-/** What a seed said: `tag` is undefined when it knows none. */
-interface SeedAnswer {
-  readonly tag: AcceptedTag | undefined
-}
 
 /**
  * Finds out what a tag means (DESIGN §3, Tags): a fresh signed record that is here; else the word of a seed; when none
@@ -87,14 +79,13 @@ export class TagResolver {
   readonly #components: TagResolverComponents
   readonly #options: TagResolverOptions
   readonly #resolving = new Map<string, Promise<TagResolution | undefined>>()
-  readonly #pausedSeeds = new LRUCache<string, true>({ max: MAX_PAUSED_SEEDS })
-  /** How long those that failed last were paused. */
-  readonly #lastPauses = new LRUCache<string, number>({ max: MAX_PAUSED_SEEDS })
+  readonly #seeds: SeedAsking
   readonly #pinned: LRUCache<string, TagResolution>
 
   constructor(components: TagResolverComponents, options: Partial<TagResolverOptions> = {}) {
     this.#components = components
     this.#options = { ...TAG_RESOLVER_DEFAULTS, ...options }
+    this.#seeds = new SeedAsking(components, { ...options, slowAfterMs: this.#options.seedDeadlineMs })
     this.#pinned = new LRUCache({
       max: MAX_PINNED,
       ttl: this.#options.pinMs,
@@ -138,7 +129,7 @@ export class TagResolver {
       return await this.askDirectly(repository, tag, here)
     const connected = new Set(this.#components.connected())
     const { seedDeadlineMs, searchDeadlineMs } = this.#options
-    const asking = this.askSeeds(
+    const asking = this.#seeds.ask(
       seeds.filter((seed) => connected.has(seed)),
       repository,
       tag,
@@ -158,9 +149,11 @@ export class TagResolver {
     repository: Repository,
     tag: Tag
   ): Promise<TagResolution | undefined> {
-    const { others, mirrored, now } = this.#components
+    const { others, mirrored, now, records } = this.#components
     await others.refresh(repository, tag)
-    const word = await mirrored?.upstream?.current(repository, tag, this.#options.upstreamDeadlineMs)
+    const known = mirrored?.upstream && (await records.get(repository, tag))
+    const waitMs = this.waitFor(known && BELIEVABLE.has(this.judge(known, false)))
+    const word = await mirrored?.upstream?.current(repository, tag, waitMs)
     if (word) return this.answer(word.tag, word.asked ? 'upstream' : 'local', word.heard, repository)
     const current = await authority.current(repository, tag)
     return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
@@ -183,12 +176,13 @@ export class TagResolver {
       onResolved('local', 'ok')
       return { record: kept }
     }
-    const answer = await mirrored?.direct.ask(repository, tag)
+    const willDo = kept && age !== undefined && age <= maxStaleMs && kept.confirmedAt >= (signed?.confirmedAt ?? 0)
+    const answer = mirrored && (await answerWithin(this.waitFor(willDo), mirrored.direct.ask(repository, tag)))
     if (answer) {
       onResolved('upstream', answer.tag ? 'ok' : 'unknown')
       return answer.tag && { record: answer.tag }
     }
-    if (kept && age !== undefined && age <= maxStaleMs && kept.confirmedAt >= (signed?.confirmedAt ?? 0)) {
+    if (willDo) {
       onResolved('local', 'stale')
       return { record: kept, warning: this.warningOf(repository, kept.confirmedAt) }
     }
@@ -205,7 +199,7 @@ export class TagResolver {
     { away, asking, here }: { away: string[]; asking: Promise<SeedAnswer | undefined>; here: AcceptedTag | undefined }
   ): Promise<TagResolution | undefined> {
     const deadline = AbortSignal.timeout(this.#options.searchDeadlineMs)
-    const found = this.askSeeds(away, repository, tag, this.#options.searchDeadlineMs)
+    const found = this.#seeds.ask(away, repository, tag, this.#options.searchDeadlineMs)
     const [late, fromFound, fromPeers, fromDht] = await Promise.all([
       asking,
       found,
@@ -221,55 +215,6 @@ export class TagResolver {
     if (isMirrored && !(newest && BELIEVABLE.has(this.judge(newest, false))))
       return await this.askDirectly(repository, tag, newest)
     return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
-  }
-
-  /** Undefined when no seed answered. */
-  private async askSeeds(
-    seeds: readonly string[],
-    repository: Repository,
-    tag: Tag,
-    deadlineMs: number
-  ): Promise<SeedAnswer | undefined> {
-    const deadline = AbortSignal.timeout(deadlineMs)
-    const connected = new Set(this.#components.connected())
-    const pauseKey = (seed: string) => (connected.has(seed) ? seed : `away ${seed}`)
-    const asked = seeds.filter((seed) => !this.#pausedSeeds.has(pauseKey(seed)))
-    const answers = await Promise.all(
-      asked.map(async (seed) => {
-        const answer = await this.askSeed(seed, pauseKey(seed), { repository, tag }, deadline)
-        if (!answer?.authoritative) return undefined
-        if (answer.envelope === undefined) return { tag: undefined }
-        const { envelope, confirmedAt } = answer
-        const taken = await this.#components.records.take(envelope, seed, 'authority', { repository, tag }, confirmedAt)
-        return taken && { tag: taken }
-      })
-    )
-    const heard = answers.filter((answer) => answer !== undefined)
-    return heard.sort(
-      ({ tag: a }, { tag: b }) =>
-        (b?.record.sequence ?? -1) - (a?.record.sequence ?? -1) || (b?.confirmedAt ?? 0) - (a?.confirmedAt ?? 0)
-    )[0]
-  }
-
-  /** Asks one seed; while it is slow to answer, it is not asked by others. One that is connected anew is asked again. */
-  private async askSeed(
-    seed: string,
-    pauseKey: string,
-    { repository, tag }: { repository: Repository; tag: Tag },
-    signal: AbortSignal
-  ): Promise<TagAnswer | undefined> {
-    const { seedPauseMs, maxSeedPauseMs, seedDeadlineMs } = this.#options
-    const ttl = Math.min((this.#lastPauses.get(pauseKey) ?? seedPauseMs / 2) * 2, maxSeedPauseMs)
-    const pause = () => {
-      this.#pausedSeeds.set(pauseKey, true, { ttl })
-      this.#lastPauses.set(pauseKey, ttl)
-    }
-    const slow = setTimeout(pause, seedDeadlineMs)
-    const answer = await this.ask(seed, repository, tag, signal)
-    clearTimeout(slow)
-    if (!answer) pause()
-    else for (const paused of [this.#pausedSeeds, this.#lastPauses]) paused.delete(pauseKey)
-    return answer
   }
 
   private async askPeers(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
@@ -345,6 +290,11 @@ export class TagResolver {
     return this.#components.now() - confirmedAt <= maxAgeMs + clockSkewMs
   }
 
+  private waitFor(olderWillDo: boolean | undefined): number {
+    const { upstreamPatienceMs, upstreamDeadlineMs } = this.#options
+    return olderWillDo ? upstreamPatienceMs : upstreamDeadlineMs
+  }
+
   private mirroredFrom(repository: Repository): string | undefined {
     return this.#components.mirrored?.hostOf(repository)
   }
@@ -356,8 +306,8 @@ export class TagResolver {
   }
 }
 
-/** What the seeds answer in that time; undefined when they need longer. */
-async function answerWithin(ms: number, asking: Promise<SeedAnswer | undefined>): Promise<SeedAnswer | undefined> {
+/** What is answered in that time; undefined when it takes longer. */
+async function answerWithin<T>(ms: number, asking: Promise<T | undefined>): Promise<T | undefined> {
   const timer = new AbortController()
   try {
     return await Promise.race([asking, sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)])

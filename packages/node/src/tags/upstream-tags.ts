@@ -46,7 +46,7 @@ export interface UpstreamTagsOptions {
   readonly maxPaused: number
 }
 
-const DEFAULTS: UpstreamTagsOptions = Object.freeze({ checkDeadlineMs: 20_000, pauseMs: 3_000, maxPaused: 4_096 })
+const DEFAULTS: UpstreamTagsOptions = Object.freeze({ checkDeadlineMs: 20_000, pauseMs: 3_000, maxPaused: 1_024 })
 
 /**
  * Tags of other registries at the seed that may sign for them. It signs what they say, when they say it: a record that

@@ -103,9 +103,13 @@ export class FakeUpstream implements UpstreamRegistry {
 }
 
 /** Mirrors of that registry alone. */
-export function mirrorsOf(upstream: FakeUpstream, policy: Partial<MirrorPolicy> = {}): Mirrors {
+export function mirrorsOf(
+  upstream: FakeUpstream,
+  { isolates = false, ...policy }: Partial<MirrorPolicy> & { isolates?: boolean } = {}
+): Mirrors {
   const get = (host: string) => (host === upstream.host ? upstream : undefined)
-  return new Mirrors({ get }, () => ({ direct: true, judgesClients: false, ...policy }))
+  const named = new Map([[upstream.host, { direct: true, judgesClients: false, ...policy }]])
+  return new Mirrors({ get }, { named, isolates, others: false })
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
