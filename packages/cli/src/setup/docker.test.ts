@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { fakeHost } from '../testing/fake-host.ts'
 import { type DockerOptions, planDocker } from './docker.ts'
-import { RELOAD_DOCKER } from './wish.ts'
+import { RELOAD_DOCKER, RESTART_DOCKER } from './wish.ts'
 
 const CONFIG = '/etc/docker/daemon.json'
 const HOSTS = '/etc/docker/certs.d/_default/hosts.toml'
@@ -31,6 +31,12 @@ test('a daemon of which nobody knows where it keeps images is pointed there in b
     [HOSTS, undefined]
   ])
   expect(notes.join()).toContain('both ways')
+})
+
+test('a daemon forgets a list that was made for it only when it starts again', async () => {
+  const { wishes } = await planDocker(fakeHost({}), { ...OPTIONS, store: 'classic' })
+  expect(wishes[0]?.apply(undefined)?.undoRenewal).toBe(RESTART_DOCKER)
+  expect(wishes[0]?.apply('{"registry-mirrors": ["https://other"]}')?.undoRenewal).toBeUndefined()
 })
 
 test('a list of mirrors that was there is not taken for ours', async () => {

@@ -2,7 +2,7 @@ import { CliFailure } from '../failure.ts'
 import { parseObject, withItem } from './daemon-json.ts'
 import { planHosts } from './hosts-toml.ts'
 import { tableOf } from './toml-text.ts'
-import { type HostView, type MirrorOptions, type Plan, RELOAD_DOCKER, type Wish } from './wish.ts'
+import { type HostView, type MirrorOptions, type Plan, RELOAD_DOCKER, RESTART_DOCKER, type Wish } from './wish.ts'
 
 const MIRRORS = 'registry-mirrors'
 const HUB = 'docker.io'
@@ -95,5 +95,10 @@ function addMirror(base: string | undefined, path: string, mirror: string) {
   const text = withItem(base ?? '', path, MIRRORS, mirror)
   if (text === undefined) return undefined
   const madeKey = base === undefined || base.trim() === '' || !Object.hasOwn(parseObject(base, path), MIRRORS)
-  return { text, contribution: { kind: 'item', key: MIRRORS, item: mirror, madeKey } as const }
+  return {
+    text,
+    contribution: { kind: 'item', key: MIRRORS, item: mirror, madeKey } as const,
+    // moby, daemon/reload.go: a key that is not in the file any more keeps its value.
+    ...(madeKey && { undoRenewal: RESTART_DOCKER })
+  }
 }

@@ -21,7 +21,7 @@ export interface FileRecord {
   readonly path: string
   /** SHA-256 of the file without anything of layermesh, of which a backup is kept; null when there was none. */
   readonly before: string | null
-  /** The command by which the client comes to go by a change of the file. */
+  /** The command by which the client comes to go by the file without what was put in. */
   readonly renewal?: string
   /** Directories that were made for it, outermost first. */
   readonly madeDirectories: readonly string[]

@@ -28,10 +28,11 @@ export async function report(
   const changed = prepared.files.filter(isChange)
   const changes = changed.map(describe)
   const commands = [...new Set(changed.flatMap(({ renewal }) => renewal ?? []))]
-  const reloads = flags.reload === true && !flags.dryRun
+  const done = flags.reload === true && !flags.dryRun ? commands.filter((command) => RENEWALS.has(command)) : []
+  const left = commands.filter((command) => !done.includes(command))
   const { notes } = prepared
   if (flags.json) {
-    const json = { setup: title, dryRun: flags.dryRun === true, changes, notes, commands, reloaded: reloads }
+    const json = { setup: title, dryRun: flags.dryRun === true, changes, notes, commands: left, done }
     context.out.write(`${JSON.stringify(json, null, 2)}\n`)
   } else {
     if (changes.length === 0) context.out.write(`${title}: nothing to change\n`)
@@ -40,15 +41,16 @@ export async function report(
       context.out.write(`${title}: ${would}${action} ${printable(path)}\n${diff}`)
     }
     for (const note of notes) context.err.write(`note: ${printable(note)}\n`)
-    for (const command of reloads ? [] : commands) context.out.write(`${title}: to go by it: ${command}\n`)
+    for (const command of left) context.out.write(`${title}: to go by it: ${command}\n`)
   }
-  for (const command of reloads ? commands : []) await reload(command, flags)
+  for (const command of done) await RENEWALS.get(command)?.(flags)
 }
 
-async function reload(command: string, { pidFile = '' }: ReportFlags): Promise<void> {
-  if (command === RELOAD_DOCKER) await reloadDocker(pidFile)
-  if (command === RESTART_CONTAINERD) await restartContainerd()
-}
+/** What is done for those who ask for it; a restart of Docker would stop containers. */
+const RENEWALS: ReadonlyMap<string, (flags: ReportFlags) => Promise<void>> = new Map([
+  [RELOAD_DOCKER, ({ pidFile = '' }) => reloadDocker(pidFile)],
+  [RESTART_CONTAINERD, () => restartContainerd()]
+])
 
 /** A change as people and programs are told of it. */
 interface DescribedChange {

@@ -6,7 +6,7 @@ import { baseOf, decode, originalOf, viewFor } from './base.ts'
 import type { Access } from './disk.ts'
 import type { HostRoot } from './host-root.ts'
 import { type FileRecord, type Journal, sha256Of, type Version } from './journal.ts'
-import type { Client, HostView, Plan, Wish } from './wish.ts'
+import type { Applied, Client, HostView, Plan, Wish } from './wish.ts'
 
 /** A file with what it is and what it is to be. */
 export interface FileChange {
@@ -135,7 +135,7 @@ export class Setup {
       client,
       path,
       before: base === undefined ? null : sha256Of(base),
-      ...(renewal !== undefined && { renewal }),
+      ...undoRenewalOf(wish, applied),
       madeDirectories: [...new Set([...(old?.madeDirectories ?? []), ...(await this.#missingAbove(path))])],
       versions: [{ sha256: sha256Of(after), contribution: applied.contribution }]
     }
@@ -200,6 +200,10 @@ export class Setup {
     }
     return missing
   }
+}
+
+function undoRenewalOf({ renewal }: Wish, { undoRenewal = renewal }: Applied): Pick<FileRecord, 'renewal'> {
+  return undoRenewal === undefined ? {} : { renewal: undoRenewal }
 }
 
 /** Whether a file will be another one. */

@@ -8,6 +8,8 @@ export type Client = (typeof CLIENTS)[number]
 export interface Applied {
   readonly text: string
   readonly contribution: Contribution
+  /** The command by which the client comes to go by the file without it. @default `renewal` of the wish */
+  readonly undoRenewal?: string
 }
 
 /** A file that has to be changed for a client. */
@@ -35,6 +37,7 @@ export const TAGS = ['mesh', 'upstream'] as const
 
 /** The commands by which daemons come to go by changed files. */
 export const RELOAD_DOCKER = 'systemctl reload docker'
+export const RESTART_DOCKER = 'systemctl restart docker'
 export const RESTART_CONTAINERD = 'systemctl restart containerd'
 
 /** What all clients are told. */
