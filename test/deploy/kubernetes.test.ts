@@ -1,6 +1,11 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { loadConfig } from '@layermesh/node'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { runCommandLine } from '../../packages/cli/src/run.ts'
+import { fakeContext } from '../../packages/cli/src/testing/fake-context.ts'
 import { flagsIn, readTop, unknownFlags } from './support.ts'
 
 const PEER = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
@@ -177,6 +182,32 @@ describe('the set-up of hosts', () => {
     expect(await unknownFlags(['setup', 'undo'], flagsIn(undo.command.join(' ')))).toEqual([])
     expect(undo.mounts).toEqual(setup.mounts.filter(({ readOnly }) => !readOnly))
     expect((await undoPod()).tolerations).toEqual(podOf('DaemonSet').pod.tolerations)
+  })
+
+  test('does on a host what its commands say, and takes it back', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lm-host-'))
+    const onHost = async (command: readonly string[]) => {
+      const context = fakeContext()
+      const args = command.slice(1).map((arg) => (arg === '--root=/host' ? `--root=${root}` : arg))
+      expect(await runCommandLine(args, context)).toBe(0)
+      return context.err.text
+    }
+    try {
+      for (const path of ['etc/containerd/certs.d', 'var/lib/layermesh-setup'])
+        await mkdir(join(root, path), { recursive: true })
+      await writeFile(join(root, 'etc/containerd/config.toml'), 'version = 2\n')
+      const before = await readdir(root, { recursive: true })
+      const notes = await onHost(initOf(podOf('DaemonSet').pod, 'setup').command)
+      expect(notes).toContain('until /etc/containerd/config.toml has it as config_path')
+      expect(await readdir(join(root, 'etc/containerd/certs.d'))).toEqual(['_default'])
+      expect(await readFile(join(root, 'etc/containerd/config.toml'), 'utf8')).toBe('version = 2\n')
+      await onHost(initOf(await undoPod(), 'undo').command)
+      expect(await readdir(root, { recursive: true })).toEqual(
+        before.filter((path) => !path.endsWith('layermesh-setup'))
+      )
+    } finally {
+      await rm(root, { recursive: true })
+    }
   })
 
   test('sees of a host only what it needs, and has no capabilities', async () => {

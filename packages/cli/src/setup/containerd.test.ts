@@ -98,7 +98,8 @@ describe('imports', () => {
   test('are followed: a section that comes last is the one that counts', async () => {
     const imported = '[plugins."io.containerd.grpc.v1.cri"]\n  enable_selinux = true\n'
     const path = '/etc/containerd/conf.d/cri.toml'
-    const { wishes } = await plan({ [CONFIG]: main, [path]: imported, '/etc/containerd/conf.d/README': '' })
+    const earlier = `${main}[plugins."io.containerd.grpc.v1.cri".registry]\n`
+    const { wishes } = await plan({ [CONFIG]: earlier, [path]: imported, '/etc/containerd/conf.d/README': '' })
     expect(wishes.map((wish) => wish.path)).toEqual([HOSTS, path])
     expect(new TomlText(wishes[1]?.apply(imported)?.text ?? '', '').get(VERSION_2)).toBe(ROOT)
   })

@@ -39,6 +39,12 @@ test('a daemon forgets a list that was made for it only when it starts again', a
   expect(wishes[0]?.apply('{"registry-mirrors": ["https://other"]}')?.undoRenewal).toBeUndefined()
 })
 
+test('mirrors that a daemon asks no more because of hosts.toml are told of', async () => {
+  const host = fakeHost({ [CONFIG]: '{"registry-mirrors": ["https://cache"]}' })
+  expect((await planDocker(host, { ...OPTIONS, store: 'containerd' })).notes.join()).toMatch(/^https:\/\/cache of/)
+  expect((await planDocker(host, { ...OPTIONS, store: 'classic' })).notes.join()).not.toContain('https://cache')
+})
+
 test('a list of mirrors that was there is not taken for ours', async () => {
   const { wishes } = await planDocker(fakeHost({}), { ...OPTIONS, store: 'classic' })
   expect(wishes[0]?.apply('{"registry-mirrors": []}')?.contribution).toMatchObject({ madeKey: false })

@@ -44,7 +44,7 @@ export async function planDocker(host: HostView, options: DockerOptions): Promis
   if (store !== 'classic') {
     const hosts = await planHosts(host, { ...options, client: 'docker', roots: [certsDir] })
     wishes.push(...hosts.wishes)
-    notes.push(...hosts.notes)
+    notes.push(...hosts.notes, ...aboutOtherMirrors(text, options))
   } else if (registries.length === 0) {
     notes.push(
       'this daemon asks mirrors for images of Docker Hub alone; it keeps images in its own store, not in containerd'
@@ -81,6 +81,16 @@ function refuseForClassic(
       `${mirrorFlagIn} gives --registry-mirror to dockerd, which does not start with registry-mirrors in daemon.json as well; add --registry-mirror=${mirror} there, before the others, or take them all into daemon.json`
     )
   }
+}
+
+/** moby, daemon/hosts.go: they are taken only while hosts.toml names none. */
+function aboutOtherMirrors(text: string | undefined, { config, mirror }: DockerOptions): string[] {
+  const { [MIRRORS]: list } = text === undefined || text.trim() === '' ? {} : parseObject(text, config)
+  const others = Array.isArray(list) ? list.filter((one) => one !== mirror) : []
+  if (others.length === 0) return []
+  return [
+    `${others.join(', ')} of ${MIRRORS}: a daemon that keeps images in containerd asks them no more once hosts.toml names the node; name them in hosts.toml too`
+  ]
 }
 
 function storeIn(text: string | undefined, path: string): DockerStore | undefined {

@@ -42,11 +42,11 @@ async function write(path: string, text: string): Promise<void> {
 const read = (path: string) => readFile(join(root, path), 'utf8')
 
 /** All that is below the root but the journal. */
-async function everything(): Promise<Record<string, string | undefined>> {
+async function everything(): Promise<Record<string, string>> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true })
   const pairs = entries.map(async (entry) => {
     const path = join(entry.parentPath, entry.name)
-    return [path.slice(root.length), entry.isFile() ? await readFile(path, 'utf8') : undefined] as const
+    return [path.slice(root.length), entry.isFile() ? await readFile(path, 'utf8') : 'no file'] as const
   })
   return Object.fromEntries((await Promise.all(pairs)).filter(([path]) => !path.startsWith('/state')))
 }
@@ -147,6 +147,15 @@ describe('what was set up', () => {
     expect(await everything()).toEqual(before)
   })
 
+  test('is not brought back from a backup that is not what was kept', async () => {
+    await setUp('docker')
+    const after = await read(DAEMON)
+    const backups = join(root, 'state/backups')
+    for (const name of await readdir(backups)) await writeFile(join(backups, name), '{"hosts": ["tcp://0.0.0.0"]}')
+    expect((await undo()).refusals[0]?.message).toMatch(/^the backup .* is not what was kept/)
+    expect(await read(DAEMON)).toBe(after)
+  })
+
   test('is kept from others: backups may hold passwords', async () => {
     await setUp('docker')
     expect((await stat(join(root, 'state'))).mode & 0o777).toBe(0o700)
@@ -240,9 +249,9 @@ describe('a process that dies', () => {
   }
 
   /** Each file is as it was, or as it is to be. */
-  async function expectOneOf(olds: readonly Record<string, string | undefined>[], step: number) {
+  async function expectOneOf(olds: readonly Record<string, string>[], step: number) {
     const now = await everything()
-    for (const path of new Set(olds.flatMap(Object.keys))) {
+    for (const path of new Set(olds.flatMap((old) => Object.keys(old)))) {
       expect(
         olds.map((old) => old[path]),
         `${path} after ${step} steps`
@@ -250,7 +259,7 @@ describe('a process that dies', () => {
     }
   }
 
-  async function filesAfter(act: () => Promise<unknown>): Promise<Record<string, string | undefined>> {
+  async function filesAfter(act: () => Promise<unknown>): Promise<Record<string, string>> {
     await act()
     return everything()
   }
