@@ -73,9 +73,15 @@ export const freshness = z
   .array(
     z.strictObject({
       repositories,
-      maxAge: duration.default('10s').describe('Age up to which a tag is answered without asking the seed.'),
+      maxAge: duration
+        .default('10s')
+        .describe(
+          'Age up to which a tag is answered without asking the seed, and a mirrored one by the seed without asking its registry.'
+        ),
       maxStale: duration.default('24h').describe('Age up to which it is answered while no seed can be reached.')
     })
   )
   .default([])
-  .describe('How old a tag may be, by repository; the first pattern that fits counts.')
+  .describe(
+    'How old a tag may be, by repository; the first pattern that fits counts. Without one it is as below, but 30s for maxAge of what is mirrored.'
+  )

@@ -156,6 +156,15 @@ describe('what a node pulls by credentials of its own', () => {
     expect(await admits()).toBe(true)
   })
 
+  it('is given no more when the registry begins to hide it', async () => {
+    upstream.allowed = everybody
+    const { admits } = makeRights()
+    expect(await admits()).toBe(true)
+    upstream.untag('team/app:1')
+    now += 6 * MINUTE
+    expect(await admits()).toBe(false)
+  })
+
   it('is asked about once by all who ask at one time', async () => {
     upstream.allowed = bobOnly
     const { admits } = makeRights()
