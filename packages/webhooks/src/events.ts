@@ -41,7 +41,7 @@ export const FIELD_MEANINGS: Readonly<Record<keyof EventFields, string>> = Objec
   from: 'The repository that a blob was mounted from.',
   previousDigest: 'What the tag meant before.',
   tagSequence: 'Sequence number of the signed record of the tag.',
-  actor: 'Name of the user who did it; not there for the anonymous.',
+  actor: 'Name of the user who did it, or `upstream:docker.io` of a mirrored tag; not there for the anonymous.',
   via: 'Peer id of the node that passed it on to the seed for its client.',
   request: 'The client’s request: `id`, `method`, `address` (IP), and `host` and `userAgent` as the client told them.',
   peerId: 'Peer id of the node that it is about.',
