@@ -2,8 +2,10 @@ import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import { addConfigCommands } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
+import { addExportCommand } from './commands/export.ts'
 import { addHistoryCommands } from './commands/history.ts'
 import { addIdentityCommands } from './commands/identity.ts'
+import { addImportCommand } from './commands/import.ts'
 import { addMembershipCommands } from './commands/membership.ts'
 import { addNodeCommand } from './commands/node.ts'
 import { addPrefetchCommand } from './commands/prefetch.ts'
@@ -48,6 +50,8 @@ export function createProgram(context: CommandContext): Command {
   addPullCommand(program, context)
   addPrefetchCommand(program, context)
   addSetupCommands(program, context)
+  addImportCommand(program, context)
+  addExportCommand(program, context)
   addHistoryCommands(program, context)
   addRetentionCommands(program, context)
   addIdentityCommands(program, context)

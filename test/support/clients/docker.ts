@@ -73,6 +73,11 @@ export class Docker {
     await this.#docker('load', '--quiet', '--input', archive)
   }
 
+  /** Writes images into an archive. */
+  async save(archive: string, ...references: string[]): Promise<void> {
+    await this.#docker('save', '--output', archive, ...references)
+  }
+
   async tag(reference: string, another: string): Promise<void> {
     await this.#docker('tag', reference, another)
   }

@@ -45,6 +45,20 @@ export class Skopeo {
     return readFile(join(directory, 'manifest.json'))
   }
 
+  /** Reads an image from any place that skopeo knows, such as `oci-archive:FILE`, and gives its manifest. */
+  async read(source: string): Promise<Buffer> {
+    const directory = join(this.#home.directory, `read-${this.#nextDirectory()}`)
+    await this.#skopeo('copy', '--all', source, `dir:${directory}`)
+    return readFile(join(directory, 'manifest.json'))
+  }
+
+  /** Writes an image to any place that skopeo knows, byte for byte. */
+  async write(image: BuiltImage, destination: string): Promise<void> {
+    const directory = join(this.#home.directory, `write-${this.#nextDirectory()}`)
+    await writeSkopeoDirectory(image, directory)
+    await this.#skopeo('copy', '--all', '--preserve-digests', `dir:${directory}`, destination)
+  }
+
   /** The manifest as it came over the wire. */
   async inspectRaw(reference: string): Promise<Buffer> {
     return Buffer.from(await this.#skopeo('inspect', '--raw', this.#tls('--'), `docker://${reference}`))
