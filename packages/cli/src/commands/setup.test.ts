@@ -63,7 +63,8 @@ test('programs get JSON', async () => {
     changes: [{ path: '/etc/containers/registries.conf.d/50-layermesh.conf', action: 'make' }],
     notes: [],
     commands: [],
-    done: []
+    done: [],
+    refusals: []
   })
   expect(JSON.parse(out).changes[0].diff).toContain('+location = "10.0.0.1/quay.io"')
 })

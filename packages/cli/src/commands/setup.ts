@@ -5,7 +5,16 @@ import type { HostRoot } from '../setup/host-root.ts'
 import { DEFAULT_MIRROR, mirrorOfNode, readMirror, readRegistry } from '../setup/mirror.ts'
 import type { ReportFlags } from '../setup/report.ts'
 import type { Prepared, Setup } from '../setup/setup.ts'
-import { CLIENTS, type Client, type HostView, type MirrorOptions, type Plan, TAGS } from '../setup/wish.ts'
+import {
+  CLIENTS,
+  type Client,
+  DOCKER_STORES,
+  type DockerStore,
+  type HostView,
+  type MirrorOptions,
+  type Plan,
+  TAGS
+} from '../setup/wish.ts'
 
 /**
  * Not below the data of a node: a node runs as a user of its own, and whoever may write here says what `undo`, run by
@@ -14,7 +23,6 @@ import { CLIENTS, type Client, type HostView, type MirrorOptions, type Plan, TAG
 const STATE_DIRECTORY = '/var/lib/layermesh-setup'
 const SERVICE_DATA = '/var/lib/layermesh'
 const DOCKER_PID_FILE = '/var/run/docker.pid'
-const STORES = ['classic', 'containerd'] as const
 
 interface PlaceFlags {
   readonly root: string
@@ -33,7 +41,7 @@ interface MirrorFlags extends PlaceFlags {
 
 interface DockerFlags extends MirrorFlags {
   readonly certsDir: string
-  readonly store?: (typeof STORES)[number]
+  readonly store?: DockerStore
   readonly reload?: true
   readonly pidFile: string
 }
@@ -66,7 +74,9 @@ function addDocker(setup: Command, context: CommandContext): void {
     .description('daemon.json, and certs.d where images are kept in containerd')
     .option('--config <FILE>', 'its daemon.json', '/etc/docker/daemon.json')
     .option('--certs-dir <DIR>', 'its certs.d', '/etc/docker/certs.d')
-    .addOption(new Option('--store <STORE>', 'where it keeps images (default: as the daemon says)').choices(STORES))
+    .addOption(
+      new Option('--store <STORE>', 'where it keeps images (default: as the daemon says)').choices(DOCKER_STORES)
+    )
     .option('--reload', 'have the daemon read daemon.json again (SIGHUP)')
     .option('--pid-file <FILE>', 'where the pid of the daemon is', DOCKER_PID_FILE)
   addMirrorFlags(command).action((flags: DockerFlags) =>
@@ -251,8 +261,8 @@ async function withSetup(
 }
 
 function checkReload({ reload }: { readonly reload?: true }, host: HostRoot): void {
-  if (reload && !host.isThisHost)
-    throw new CliFailure('USAGE', '--reload is for daemons of this host, not of another --root')
+  if (!reload || host.isThisHost) return
+  throw new CliFailure('USAGE', '--reload is for daemons of this host, not of another --root')
 }
 
 /** Where the node of this host is: by its data directory, by that of the settings, or by that of the service. */

@@ -116,7 +116,7 @@ function refuseOlderMirrors(files: readonly ConfigFile[]): void {
 
 function wishFor({ path, file, version, missing }: ConfigFile, root: string, major: number | undefined): Wish {
   const now = JSON.stringify(root)
-  if (/^#.*DO NOT EDIT/m.test(file.text)) {
+  if (file.isGenerated) {
     throw new CliFailure(
       'FAILED',
       `${path} is written anew by another program (it says DO NOT EDIT), and sets no config_path; set it in the template of that program and add --keep-config`

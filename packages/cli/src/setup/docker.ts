@@ -2,14 +2,19 @@ import { CliFailure } from '../failure.ts'
 import { parseObject, withItem } from './daemon-json.ts'
 import { planHosts } from './hosts-toml.ts'
 import { tableOf } from './toml-text.ts'
-import { type HostView, type MirrorOptions, type Plan, RELOAD_DOCKER, RESTART_DOCKER, type Wish } from './wish.ts'
+import {
+  DOCKER_STORES,
+  type DockerStore,
+  type HostView,
+  type MirrorOptions,
+  type Plan,
+  RELOAD_DOCKER,
+  RESTART_DOCKER,
+  type Wish
+} from './wish.ts'
 
 const MIRRORS = 'registry-mirrors'
 const HUB = 'docker.io'
-
-/** Where a daemon keeps images: in its own graph drivers, or in containerd (the default of a fresh Engine 29). */
-export const STORES = ['classic', 'containerd'] as const
-export type DockerStore = (typeof STORES)[number]
 
 export interface DockerOptions extends MirrorOptions {
   /** Its daemon.json. */
@@ -52,7 +57,7 @@ export async function planDocker(host: HostView, options: DockerOptions): Promis
   }
   if (store === undefined) {
     notes.push(
-      `the daemon could not be asked where it keeps images, so both ways were taken; say it with --store ${STORES.join('|')} for one`
+      `the daemon could not be asked where it keeps images, so both ways were taken; say it with --store ${DOCKER_STORES.join('|')} for one`
     )
   }
   return { wishes, notes }

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { CliFailure } from '../failure.ts'
-import type { DockerStore } from './docker.ts'
+import type { DockerStore } from './wish.ts'
 
 const run = promisify(execFile)
 

@@ -122,6 +122,12 @@ function wishFor(path: string, options: HostsOptions): Wish {
           `${path} names ${mirror} already, in another way than it would be written here; take that out first, or leave it`
         )
       }
+      if (file.isGenerated) {
+        throw new CliFailure(
+          'FAILED',
+          `${path} is written anew by another program (it says DO NOT EDIT); name ${mirror} in the settings of that program, such as registries.yaml of k3s`
+        )
+      }
       const at = file.firstTableAt
       const before = base.slice(0, at)
       const text = `${before === '' || before.endsWith('\n') ? '' : '\n'}${lines}${at === base.length ? '' : '\n'}`

@@ -10,10 +10,11 @@ import { CliFailure } from '../failure.ts'
  */
 export async function withLock<Result>(directory: string, act: () => Promise<Result>): Promise<Result> {
   if (process.platform !== 'linux') return act()
-  const { dev, ino } = await stat(directory)
   const server = createServer((socket) => socket.destroy())
-  server.listen(`\0layermesh-setup-${dev}-${ino}`)
   try {
+    // One that is done removes the directory when nothing is left to be undone.
+    const { dev, ino } = await stat(directory)
+    server.listen(`\0layermesh-setup-${dev}-${ino}`)
     await once(server, 'listening')
   } catch (cause) {
     throw new CliFailure('FAILED', 'another `layermesh setup` is at work on this host; do it again when that is done', {

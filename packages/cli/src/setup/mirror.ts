@@ -41,5 +41,5 @@ export function mirrorOfNode(
   if (!isAlive(pid)) return undefined
   const url = new URL(mirror ?? registry)
   if (['0.0.0.0', '[::]'].includes(url.hostname)) url.hostname = '127.0.0.1'
-  return `${url.protocol}//${url.host}`
+  return readMirror(url.origin)
 }

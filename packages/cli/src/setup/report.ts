@@ -31,8 +31,9 @@ export async function report(
   const done = flags.reload === true && !flags.dryRun ? commands.filter((command) => RENEWALS.has(command)) : []
   const left = commands.filter((command) => !done.includes(command))
   const { notes } = prepared
+  const refusals = prepared.refusals.map(({ message }) => message)
   if (flags.json) {
-    const json = { setup: title, dryRun: flags.dryRun === true, changes, notes, commands: left, done }
+    const json = { setup: title, dryRun: flags.dryRun === true, changes, notes, commands: left, done, refusals }
     context.out.write(`${JSON.stringify(json, null, 2)}\n`)
   } else {
     if (changes.length === 0) context.out.write(`${title}: nothing to change\n`)

@@ -69,9 +69,11 @@ export class Setup {
     for (const wish of wishes) {
       const path = await this.#host.resolve(wish.path)
       const other = this.#journal.find(path)
-      if (other !== undefined && other.client !== client)
+      if (other !== undefined && other.client !== client) {
         elsewhere.push(`${path} was set for ${other.client} already, and is left so`)
-      else if (!files.some((file) => file.path === path)) files.push(await this.#prepareWish(client, path, wish))
+      } else if (!files.some((file) => file.path === path)) {
+        files.push(await this.#prepareWish(client, path, wish))
+      }
     }
     const stale = this.#journal.records.filter(
       (record) => record.client === client && !files.some(({ path }) => path === record.path)
@@ -114,8 +116,9 @@ export class Setup {
     const final = [...others, ...records]
     const changed = files.filter(isChange)
     if (changed.length > 0 || !isDeepStrictEqual(final, this.#journal.records)) {
-      for (const { base, record } of files)
+      for (const { base, record } of files) {
         if (base !== undefined && record !== undefined) await this.#journal.keep(base)
+      }
       await this.#journal.save([...others, ...files.flatMap((file) => this.#transitionOf(file) ?? [])])
       for (const file of files) await this.#write(file)
     }

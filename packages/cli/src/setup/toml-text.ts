@@ -28,6 +28,11 @@ export class TomlText {
     this.value = getStaticTOMLValue(program)
   }
 
+  /** Whether a comment says so: another program writes it anew, such as k3s when it starts. */
+  get isGenerated(): boolean {
+    return this.#comments.some(({ value }) => value.includes('DO NOT EDIT'))
+  }
+
   get isEmpty(): boolean {
     return this.#top.body.length === 0
   }

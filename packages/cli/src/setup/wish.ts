@@ -32,6 +32,10 @@ export interface Plan {
   readonly notes: readonly string[]
 }
 
+/** Where Docker keeps images: in its own graph drivers, or in containerd (the default of a fresh Engine 29). */
+export const DOCKER_STORES = ['classic', 'containerd'] as const
+export type DockerStore = (typeof DOCKER_STORES)[number]
+
 /** Where tags are asked: from the mesh first, or always from the registry itself. */
 export const TAGS = ['mesh', 'upstream'] as const
 
