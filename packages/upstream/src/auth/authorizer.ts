@@ -49,8 +49,8 @@ const MAX_REPOSITORIES = 500
 
 /**
  * Finds what to show to a registry. Each request is an own sequence of attempts, which ends: with the credential that there is,
- * first as it was last taken, then by what the registry now asks for; then with another credential of the source; then
- * anonymously, since registries refuse with a credential that has lapsed what they give to everybody.
+ * first as it was last taken, then by what the registry now asks for; for the node then with another credential of its source,
+ * and at last anonymously, since registries refuse with a credential that has lapsed what they give to everybody.
  */
 export class Authorizer {
   readonly #components: AuthorizerComponents
@@ -83,7 +83,7 @@ export class Authorizer {
     if (unavailable !== undefined) throw unavailable
   }
 
-  /** The credentials to try; undefined, the last one, stands for asking anonymously. */
+  /** The credentials to try; undefined stands for asking anonymously. */
   async *#credentials(
     { name, as }: Asked,
     signal: AbortSignal,
@@ -96,8 +96,9 @@ export class Authorizer {
       const second = first && (await this.#ownCredential(name, signal, onUnavailable))
       if (second !== undefined && !isSame(first, second)) yield second
     } else if (as !== 'anonymous') {
+      // What everybody gets is not what the registry gives to this one.
       const shown = parseAuthorization(as.authorization)
-      if (shown !== undefined) yield shown
+      if (shown !== undefined) return yield shown
     }
     yield undefined
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { digestOf } from '@layermesh/oci'
 import { expect, it } from 'vitest'
-import type { FetchedBlob } from '../interfaces.ts'
+import type { FetchedBlob, UpstreamIdentity } from '../interfaces.ts'
 import type { UpstreamLimits } from '../limits.ts'
 import { FakeRegistry } from '../testing/fake-registry.ts'
 import { openFake } from '../testing/open-fake.ts'
@@ -15,7 +15,8 @@ async function start(limits: Partial<UpstreamLimits> = QUICK) {
   const digest = server.addBlob(BYTES)
   const registry = await openFake(server.url, { limits })
   const { signal } = new AbortController()
-  const open = (from = 0, by = signal) => registry.openBlob('a', digest, from, { signal: by })
+  const open = (from = 0, by = signal, as: UpstreamIdentity = 'node') =>
+    registry.openBlob('a', digest, from, { signal: by, as })
   const ranges = () => server.seen.map(({ headers }) => headers.range)
   return { server, digest, registry, open, ranges }
 }
@@ -291,6 +292,22 @@ it('asks a store anew that a redirect has led to, and takes its refusal for no w
     ['signature=2', 'bytes=1000-'],
     ['signature=3', 'bytes=1000-']
   ])
+})
+
+it('shows the registry nothing that a store asks for', async () => {
+  const { open, server, digest } = await start()
+  const store = await FakeRegistry.start()
+  store.intercept = (_, response) => {
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="store"' }).end()
+    return true
+  }
+  server.intercept = (_, response) => {
+    response.writeHead(307, { location: `${store.url}/v2/a/blobs/${digest}` }).end()
+    return true
+  }
+  const authorization = `Basic ${Buffer.from('alice:secret').toString('base64')}`
+  expect(await codeOf(open(0, undefined, { authorization }))).toBe('UNAVAILABLE')
+  expect([...server.seen, ...store.seen].map(({ headers }) => headers.authorization)).toEqual([undefined, undefined])
 })
 
 it('tells the length of a blob', async () => {
