@@ -1,5 +1,3 @@
-import { isIP } from 'node:net'
-
 /** Of the registry whose token service it is. */
 export interface RealmRules {
   /** The registry itself. */
@@ -25,9 +23,8 @@ export async function safeRealm(text: string, { origin, realmHosts }: RealmRules
   return (await haveSameOwner(realm.hostname, origin.hostname)) ? realm : undefined
 }
 
-/** Whether two names are below one that somebody registered; those that hosters give to their customers are apart. */
+/** Whether two names are below one that somebody registered, as no address is; those that hosters give away are apart. */
 async function haveSameOwner(one: string, other: string): Promise<boolean> {
-  if ([one, other].some((host) => host.startsWith('[') || isIP(host) !== 0)) return false
   const { getDomain } = await import('tldts')
   const domain = getDomain(one, { allowPrivateDomains: true })
   return domain !== null && domain === getDomain(other, { allowPrivateDomains: true })

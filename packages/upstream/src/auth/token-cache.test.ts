@@ -12,12 +12,12 @@ const REQUEST: TokenRequest = {
   credential: password('u', 'p') as TokenRequest['credential']
 }
 
-function start(fetch: (request: TokenRequest, count: number) => Promise<AccessToken>) {
+function start(fetch: (request: TokenRequest, count: number) => Promise<AccessToken>, maxTokens = 100) {
   const clock = { now: 0 }
   let count = 0
   const cache = new TokenCache(
     { fetch: (request) => fetch(request, ++count), fingerprint: new Fingerprint(), now: () => clock.now },
-    { maxTokens: 3, fetchTimeoutMs: 1_000, marginMs: 10_000 }
+    { maxTokens, fetchTimeoutMs: 1_000, marginMs: 10_000 }
   )
   const get = (request: Partial<TokenRequest> = {}, by = signal) => cache.get({ ...REQUEST, ...request }, by)
   return { clock, cache, get }
@@ -77,7 +77,7 @@ it('drops a token that was refused, and none that came after it', async () => {
 })
 
 it('forgets tokens rather than to grow', async () => {
-  const { get } = start(counted)
+  const { get } = start(counted, 3)
   for (const service of ['a', 'b', 'c', 'd']) await get({ service })
   expect(await get({ service: 'd' })).toBe('t4')
   expect(await get({ service: 'a' })).toBe('t5')

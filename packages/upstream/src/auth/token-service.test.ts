@@ -10,7 +10,7 @@ async function start() {
   const [server, tokens] = [await FakeRegistry.start(), await FakeTokenService.start()]
   server.intercept = tokens.guard('repository:a:pull')
   server.addManifest({ schemaVersion: 2 }, 'latest')
-  const registry = await openFake(server.url, { limits: { tokenTimeoutMs: 500 } })
+  const registry = await openFake(server.url, { limits: { tokenTimeoutMs: 500, answerTimeoutMs: 100_000 } })
   const ask = (authorization?: string) =>
     registry.headManifest('a', 'latest', { signal, as: authorization === undefined ? 'anonymous' : { authorization } })
   const codeOf = async (authorization?: string) => {

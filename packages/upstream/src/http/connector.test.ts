@@ -145,7 +145,7 @@ it('trusts a registry by its own authorities in place of the usual ones', async 
 it('reads no head without end', async () => {
   const server = await startServer((_, response) => {
     for (let field = 0; field < 60; field++) response.setHeader(`x-${field}`, 'a'.repeat(1_000))
-    response.end()
+    response.writeHead(404).end()
   })
   expect(await codeOf(server.url, {})).toBe('MALFORMED')
 })
