@@ -40,17 +40,18 @@ export async function makeDisk(sandbox: Sandbox, name: string): Promise<string> 
   return directory
 }
 
-/** Starts a seed and nodes with a cluster secret, and waits until they know each other. */
+/** Starts a seed and nodes with a cluster secret, and waits until they know each other. @param settings of all of them */
 export async function startCluster(
   sandbox: Sandbox,
   seedAt: PlacedNode,
-  nodesAt: readonly PlacedNode[]
+  nodesAt: readonly PlacedNode[],
+  settings: Readonly<Record<string, unknown>> = {}
 ): Promise<Cluster> {
   const secretFile = await makeSecret(sandbox)
   const start = async ({ host, zone }: PlacedNode, seed?: MeshNode): Promise<Station> => {
     const flags = ['--secret-file', secretFile, '--zone', zone]
     const options = seed === undefined ? { role: 'seed' as const } : { join: [seed], seed }
-    const base = { name: host.name, place: host, flags, startTimeoutMs: START_TIMEOUT_MS }
+    const base = { name: host.name, place: host, settings, flags, startTimeoutMs: START_TIMEOUT_MS }
     await makeDisk(sandbox, host.name)
     const node = await MeshNode.start(sandbox, { ...base, ...options })
     return { host, node, client: await startClient(sandbox, host) }

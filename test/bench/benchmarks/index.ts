@@ -9,6 +9,7 @@ import { notFound } from './not-found.ts'
 import { oneToOne } from './one-to-one.ts'
 import { push } from './push.ts'
 import { twoZones } from './two-zones.ts'
+import { upstream } from './upstream.ts'
 
 /** All benchmarks, in the order in which `all` runs them. */
 export const BENCHMARKS: readonly Benchmark[] = [
@@ -17,6 +18,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   push,
   fanOut,
   twoZones,
+  upstream,
   firstByte,
   memory,
   idle,

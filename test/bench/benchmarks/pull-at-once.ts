@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sumOf } from '../../support/metrics.ts'
 import { monotonicMs } from '../clients/clock.ts'
+import type { PullTimes } from '../clients/host-client.ts'
 import type { Layer } from '../clients/layer.ts'
 import type { Cluster, HostClient, Station } from '../cluster.ts'
 import { type CpuUse, withCpu } from '../measure/cpu.ts'
@@ -35,7 +36,7 @@ export interface NodeBytes {
 }
 
 /** What was done to make the layer ready keeps a node busy for a moment. */
-const SETTLE_MS = 2_000
+export const SETTLE_MS = 2_000
 
 /** Pulls through every node of a cluster at once. */
 export async function pullEverywhere({ seed, stations }: Cluster, layer: Layer): Promise<ClusterPull> {
@@ -71,6 +72,11 @@ export async function pullAtOnce(
 ): Promise<PullAtOnce> {
   const begun = monotonicMs()
   const times = await Promise.all(pullers.map(({ client, registryUrl }) => client.call('pull', registryUrl, layer)))
+  return summarize(begun, times)
+}
+
+/** @param begun time of {@link monotonicMs} at which all were told to pull */
+export function summarize(begun: number, times: readonly PullTimes[]): PullAtOnce {
   const seconds = (at: number) => (at - begun) / 1000
   const endSeconds = times.map(({ endedMs }) => seconds(endedMs))
   return {

@@ -30,6 +30,14 @@ export const GOALS = Object.freeze({
   fanOut: goal('cold fan-out, all hosts at once', 'size ÷ link rate', 'at most', 1.15, '×'),
   fanOutSeed: goal('the same, bytes that left the seed', 'image bytes', 'at most', 2, '×'),
   twoZones: goal('two zones, cold, all at once: bytes over the link between', 'image bytes', 'at most', 1.05, '×'),
+  upstream: goal(
+    'cold pull from upstream, all hosts at once: bytes that upstream gave',
+    'image bytes',
+    'at most',
+    1.05,
+    '×'
+  ),
+  upstreamGatewayLost: goal('the same, with the gateway killed in mid-blob', 'image bytes', 'at most', 1.2, '×'),
   firstByte: goal(
     'first byte to the client of a cold layer: had arrived by then',
     'first piece, not the blob',

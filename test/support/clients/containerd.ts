@@ -9,16 +9,23 @@ const START_TIMEOUT_MS = 30_000
 export class Containerd {
   readonly socket: string
   readonly #hostsDirectory: string
+  readonly #env: Readonly<Record<string, string>>
   #containers = 0
 
-  private constructor(directory: string) {
+  private constructor(directory: string, env: Readonly<Record<string, string>>) {
+    this.#env = env
     this.socket = join(directory, 'containerd.sock')
     this.#hostsDirectory = join(directory, 'certs.d')
   }
 
-  static async start(sandbox: Sandbox, name = 'containerd'): Promise<Containerd> {
+  /** @param env added to the environment of ctr, which is what asks registries */
+  static async start(
+    sandbox: Sandbox,
+    name = 'containerd',
+    env: Readonly<Record<string, string>> = {}
+  ): Promise<Containerd> {
     const directory = await sandbox.makeDirectory(name)
-    const containerd = new Containerd(directory)
+    const containerd = new Containerd(directory, env)
     const config = [
       'version = 2',
       `root = "${directory}/root"`,
@@ -78,6 +85,6 @@ export class Containerd {
   }
 
   #ctr(...args: string[]): Promise<string> {
-    return runOk('ctr', ['--address', this.socket, '--namespace', 'test', ...args])
+    return runOk('ctr', ['--address', this.socket, '--namespace', 'test', ...args], { env: this.#env })
   }
 }

@@ -13,6 +13,8 @@ export interface PrefixMirror {
 export interface ContainersHome {
   readonly directory: string
   readonly policyFile: string
+  /** Which the environment names for podman and buildah; skopeo has to be told. */
+  readonly registriesFile: string
   readonly env: Readonly<Record<string, string>>
 }
 
@@ -23,7 +25,8 @@ export interface ContainersHome {
 export async function createContainersHome(
   sandbox: Sandbox,
   name: string,
-  mirrors: readonly PrefixMirror[] = []
+  mirrors: readonly PrefixMirror[] = [],
+  moreEnv: Readonly<Record<string, string>> = {}
 ): Promise<ContainersHome> {
   const directory = await sandbox.makeDirectory(name)
   const write = async (file: string, text: string) => {
@@ -48,16 +51,18 @@ export async function createContainersHome(
     '[network]',
     `network_config_dir = "${directory}/network"`
   ]
+  const registriesFile = await write('registries.conf', mirrors.map(registriesConfEntry).join('\n'))
   const env = {
+    ...moreEnv,
     HOME: directory,
     TMPDIR: directory,
     XDG_RUNTIME_DIR: directory,
     CONTAINERS_CONF: await write('containers.conf', containers.join('\n')),
     CONTAINERS_STORAGE_CONF: await write('storage.conf', storage.join('\n')),
-    CONTAINERS_REGISTRIES_CONF: await write('registries.conf', mirrors.map(registriesConfEntry).join('\n'))
+    CONTAINERS_REGISTRIES_CONF: registriesFile
   }
   const policyFile = await write('policy.json', JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
-  return { directory, policyFile, env }
+  return { directory, policyFile, registriesFile, env }
 }
 
 function registriesConfEntry({ prefix, mirror }: PrefixMirror): string {

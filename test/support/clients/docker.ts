@@ -11,6 +11,8 @@ export interface DockerOptions {
   readonly name?: string
   /** URL that stands in for Docker Hub, as `registry-mirrors` in daemon.json says it. */
   readonly registryMirror?: string
+  /** Added to the daemon's environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A Docker daemon of the test's own, without a network for its containers, and the client that talks to it. */
@@ -23,14 +25,14 @@ export class Docker {
     this.#env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
   }
 
-  static async start(sandbox: Sandbox, { name = 'docker', registryMirror }: DockerOptions = {}): Promise<Docker> {
+  static async start(sandbox: Sandbox, { name = 'docker', registryMirror, env }: DockerOptions = {}): Promise<Docker> {
     const directory = await sandbox.makeDirectory(name)
     const containerd = await Containerd.start(sandbox, `${name}-containerd`)
     const configFile = join(directory, 'daemon.json')
     await writeFile(configFile, JSON.stringify(registryMirror ? { 'registry-mirrors': [registryMirror] } : {}))
 
     const socket = join(directory, 'docker.sock')
-    const daemon = sandbox.start(name, 'dockerd', [
+    const flags = [
       `--config-file=${configFile}`,
       `--containerd=${containerd.socket}`,
       `--data-root=${directory}/data`,
@@ -40,7 +42,8 @@ export class Docker {
       '--bridge=none',
       '--iptables=false',
       '--ip6tables=false'
-    ])
+    ]
+    const daemon = sandbox.start(name, 'dockerd', flags, { ...(env && { env }) })
     await daemon.waitForLine(/API listen on/, START_TIMEOUT_MS)
     return new Docker(socket, directory)
   }

@@ -12,14 +12,18 @@ export class Podman {
     this.#certificates = certificates
   }
 
-  /** @param certificates directory of what it trusts and shows; without one, registries on this machine speak plain HTTP */
+  /**
+   * @param certificates directory of what it trusts and shows; without one, registries on this machine speak plain HTTP
+   * @param env added to its environment
+   */
   static async create(
     sandbox: Sandbox,
     name = 'podman',
     mirrors: readonly PrefixMirror[] = [],
-    certificates?: string
+    certificates?: string,
+    env: Readonly<Record<string, string>> = {}
   ): Promise<Podman> {
-    return new Podman(await createContainersHome(sandbox, name, mirrors), certificates)
+    return new Podman(await createContainersHome(sandbox, name, mirrors, env), certificates)
   }
 
   /** @throws when the registry does not take the password */
@@ -49,6 +53,18 @@ export class Podman {
   /** Takes an image from an archive as `docker save` writes it. */
   async load(archive: string): Promise<void> {
     await this.#podman('load', '--quiet', '--signature-policy', this.#home.policyFile, '--input', archive)
+  }
+
+  /** Forgets an image, so that it has to be pulled again. */
+  async remove(reference: string): Promise<void> {
+    await this.#podman('image', 'rm', '--force', reference)
+  }
+
+  /** The digests under which registries know an image that is here: `name@sha256:…`. */
+  async repositoryDigests(reference: string): Promise<string[]> {
+    return JSON.parse(
+      await this.#podman('image', 'inspect', '--format', '{{json .RepoDigests}}', reference)
+    ) as string[]
   }
 
   /** Runs a container of an image that is here, and gives what it printed. */

@@ -4,15 +4,17 @@ import type { BuiltImage } from '../images/image.ts'
 import { writeSkopeoDirectory } from '../images/skopeo-directory.ts'
 import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
-import { type ContainersHome, createContainersHome } from './containers-home.ts'
+import { type ContainersHome, createContainersHome, type PrefixMirror } from './containers-home.ts'
+
+const SYSTEM_CERTIFICATES: unique symbol = Symbol('those of the system')
 
 /** skopeo, copying images in all their platforms. */
 export class Skopeo {
   readonly #home: ContainersHome
-  readonly #certificates: string | undefined
+  readonly #certificates: string | typeof SYSTEM_CERTIFICATES | undefined
   #directories = 0
 
-  private constructor(home: ContainersHome, certificates: string | undefined) {
+  private constructor(home: ContainersHome, certificates: string | typeof SYSTEM_CERTIFICATES | undefined) {
     this.#home = home
     this.#certificates = certificates
   }
@@ -22,9 +24,19 @@ export class Skopeo {
     return new Skopeo(await createContainersHome(sandbox, name), certificates)
   }
 
+  /** One that asks these mirrors first, and of registries what they are named. @param env added to its environment */
+  static async withMirrors(
+    sandbox: Sandbox,
+    name: string,
+    mirrors: readonly PrefixMirror[],
+    env: Readonly<Record<string, string>>
+  ): Promise<Skopeo> {
+    return new Skopeo(await createContainersHome(sandbox, name, mirrors, env), SYSTEM_CERTIFICATES)
+  }
+
   /** @throws when the registry does not take the password */
   async login(host: string, user: string, password: string): Promise<void> {
-    await this.#skopeo('login', '--username', user, '--password', password, this.#tls('--'), host)
+    await this.#skopeo('login', '--username', user, '--password', password, ...this.#tls('--'), host)
   }
 
   async logout(host: string): Promise<void> {
@@ -61,15 +73,17 @@ export class Skopeo {
 
   /** The manifest as it came over the wire. */
   async inspectRaw(reference: string): Promise<Buffer> {
-    return Buffer.from(await this.#skopeo('inspect', '--raw', this.#tls('--'), `docker://${reference}`))
+    return Buffer.from(await this.#skopeo('inspect', '--raw', ...this.#tls('--'), `docker://${reference}`))
   }
 
-  async #copy(source: string, destination: string, tlsFlag: string): Promise<void> {
-    await this.#skopeo('copy', '--all', '--preserve-digests', tlsFlag, source, destination)
+  async #copy(source: string, destination: string, tlsFlags: readonly string[]): Promise<void> {
+    await this.#skopeo('copy', '--all', '--preserve-digests', ...tlsFlags, source, destination)
   }
 
-  #tls(prefix: string): string {
-    return this.#certificates === undefined ? `${prefix}tls-verify=false` : `${prefix}cert-dir=${this.#certificates}`
+  /** What is said of mirrors in registries.conf holds only where no flag says anything. */
+  #tls(prefix: string): string[] {
+    if (this.#certificates === SYSTEM_CERTIFICATES) return []
+    return [this.#certificates === undefined ? `${prefix}tls-verify=false` : `${prefix}cert-dir=${this.#certificates}`]
   }
 
   #nextDirectory(): number {
@@ -78,6 +92,7 @@ export class Skopeo {
   }
 
   #skopeo(...args: string[]): Promise<string> {
-    return runOk('skopeo', ['--policy', this.#home.policyFile, ...args], { env: this.#home.env })
+    const { policyFile, registriesFile, env } = this.#home
+    return runOk('skopeo', ['--policy', policyFile, '--registries-conf', registriesFile, ...args], { env })
   }
 }

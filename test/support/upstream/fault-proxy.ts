@@ -16,7 +16,7 @@ import { type Exchange, Traffic } from './traffic.ts'
 /** Of this machine too, and no other test listens there: a port that was given up can be had again. */
 export const REGISTRY_ADDRESS = '127.0.0.3'
 /** Another host, as far as addresses tell. */
-const OBJECTS_ADDRESS = '127.0.0.4'
+export const OBJECTS_ADDRESS = '127.0.0.4'
 const SIGNATURE = 'X-Amz-Signature'
 /** What belongs to one connection (RFC 9110 §7.6.1). */
 const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding']

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { listen } from '../ports.ts'
 
 /** Certificate and key in PEM. */
 export interface TlsIdentity {
@@ -35,11 +36,7 @@ export class Listener {
     if (this.#server !== undefined) return
     const server = this.#tls === undefined ? createServer() : createTlsServer(this.#tls)
     server.on('request', this.#listener)
-    server.listen(this.#port, this.#address)
-    await once(server, 'listening')
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
-    this.#port = address.port
+    this.#port = await listen(server, this.#address, this.#port)
     this.#server = server
   }
 

@@ -18,6 +18,7 @@ export interface TrafficFilter {
   readonly method?: string
   /** Digest or tag. */
   readonly reference?: string
+  readonly status?: number
 }
 
 /** What went through a proxy, from when it was last cleared. */
@@ -53,9 +54,9 @@ export class Traffic {
     return this.#select(filter).length
   }
 
-  /** Bytes of bodies. */
+  /** Bytes of bodies, but for those of refusals. */
   bytes(filter: TrafficFilter = {}): number {
-    return this.#select(filter).reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#select(filter).reduce((sum, { bytes, status = 0 }) => (status < 300 ? sum + bytes : sum), 0)
   }
 
   /** Bytes of blobs, of all or of one, also those that came from the object store. */
@@ -70,12 +71,8 @@ export class Traffic {
     return new Promise((resolve) => this.#waiters.push({ bytes: blobBytes, resolve }))
   }
 
-  #select({ wanted, method, reference }: TrafficFilter): Exchange[] {
-    return this.#exchanges.filter(
-      (exchange) =>
-        (wanted === undefined || exchange.wanted === wanted) &&
-        (method === undefined || exchange.method === method) &&
-        (reference === undefined || exchange.reference === reference)
-    )
+  #select(filter: TrafficFilter): Exchange[] {
+    const wanted = Object.entries(filter) as [keyof TrafficFilter, unknown][]
+    return this.#exchanges.filter((exchange) => wanted.every(([key, value]) => exchange[key] === value))
   }
 }

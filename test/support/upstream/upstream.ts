@@ -7,7 +7,7 @@ import { Skopeo } from '../clients/skopeo.ts'
 import { type BuiltImage, buildImage, type ImageOptions } from '../images/image.ts'
 import type { Sandbox } from '../sandbox.ts'
 import { DockerRegistry, type DockerRegistryOptions } from './docker-registry.ts'
-import { FaultProxy, REGISTRY_ADDRESS } from './fault-proxy.ts'
+import { type Behind, FaultProxy, OBJECTS_ADDRESS, REGISTRY_ADDRESS } from './fault-proxy.ts'
 import { type Account, TokenService } from './token-service.ts'
 
 const ISSUER = 'layermesh-test'
@@ -48,6 +48,7 @@ export class Upstream {
   readonly #name: string
   readonly #caFile: string | undefined
   readonly #skopeo: Skopeo
+  readonly #openWay: () => Promise<FaultProxy>
 
   private constructor(sandbox: Sandbox, { name, authority }: UpstreamOptions, parts: Parts, skopeo: Skopeo) {
     this.proxy = parts.proxy
@@ -59,6 +60,7 @@ export class Upstream {
     this.#name = name
     this.#caFile = authority?.file
     this.#skopeo = skopeo
+    this.#openWay = parts.openWay
   }
 
   static async start(sandbox: Sandbox, options: UpstreamOptions): Promise<Upstream> {
@@ -85,6 +87,11 @@ export class Upstream {
     return { credentials: { username: this.account.username, passwordFile: this.passwordFile } }
   }
 
+  /** Another proxy in front of the same registry, to which nothing happens that happens to the first. */
+  anotherWay(): Promise<FaultProxy> {
+    return this.#openWay()
+  }
+
   /** Makes an image for two platforms and pushes it past the proxy. @param repository with its tag: `library/app:1` */
   async push(repository: string, options: Partial<ImageOptions> = {}): Promise<BuiltImage> {
     const directory = join(this.#sandbox.directory, `${this.#name}-images`, repository.replace(':', '/'))
@@ -105,13 +112,18 @@ interface Parts {
   readonly account: Account
   readonly passwordFile: string
   readonly tokens: TokenService | undefined
+  readonly openWay: () => Promise<FaultProxy>
 }
 
 async function startParts(sandbox: Sandbox, directory: string, options: UpstreamOptions): Promise<Parts> {
   const { name, asks = 'nobody', authority, serverNames = [] } = options
-  const tls = await authority?.issue(name, REGISTRY_ADDRESS, ...serverNames)
-  const proxy = await FaultProxy.open(tls === undefined ? {} : { tls })
-  sandbox.defer(() => proxy.stop())
+  const tls = await authority?.issue(name, REGISTRY_ADDRESS, OBJECTS_ADDRESS, ...serverNames)
+  const openProxy = async () => {
+    const proxy = await FaultProxy.open(tls === undefined ? {} : { tls })
+    sandbox.defer(() => proxy.stop())
+    return proxy
+  }
+  const proxy = await openProxy()
 
   const account = { username: 'puller', password: randomBytes(12).toString('hex') }
   const passwordFile = `${directory}.password`
@@ -122,13 +134,19 @@ async function startParts(sandbox: Sandbox, directory: string, options: Upstream
   const guarded: DockerRegistryOptions = { ...(auth && { auth }), ...(tls && { tls }) }
   const asIs = auth === undefined && tls === undefined
   const registry = asIs ? open : await DockerRegistry.start(sandbox, directory, guarded)
-  proxy.serve({
+  const behind: Behind = {
     registryUrl: registry.url,
     openUrl: open.url,
     ...(tokens && { tokens }),
     ...(authority && { ca: await readFile(authority.file) })
-  })
-  return { proxy, open, account, passwordFile, tokens }
+  }
+  proxy.serve(behind)
+  const openWay = async () => {
+    const another = await openProxy()
+    another.serve(behind)
+    return another
+  }
+  return { proxy, open, account, passwordFile, tokens, openWay }
 }
 
 async function accounts(

@@ -37,11 +37,25 @@ export class MeshBlobs implements RegistryBlobs {
       const reader = await this.reader(repository, digest, signal)
       const cameFrom = mirrored?.wasBroughtHere(digest) ? 'upstream' : 'mesh'
       onPull('blob', reader === undefined ? 'miss' : reader.complete ? 'hit' : cameFrom)
-      return reader && new ResumingBlob(reader, (again) => this.reader(repository, digest, again))
+      return reader && this.resuming(repository, reader)
     } catch (error) {
       onPull('blob', 'error')
       throw error
     }
+  }
+
+  /** A client that has had nothing yet of what another registry has goes there itself when it is told that it is not here. */
+  private resuming(repository: Repository, reader: BlobReader): OpenBlob {
+    const { mirrored } = this.#components
+    const { digest } = reader
+    if (!mirrored?.covers(repository)) {
+      return new ResumingBlob(reader, (signal) => this.reader(repository, digest, signal))
+    }
+    const reopen = (signal: AbortSignal, failure: unknown) => {
+      mirrored.noteFailure(repository, digest, failure)
+      return mirrored.open(repository, digest, signal)
+    }
+    return new ResumingBlob(reader, reopen, 'BLOB_UNKNOWN')
   }
 
   /** At a node, bytes that only the seed has come here first, so that the mount holds on both. */

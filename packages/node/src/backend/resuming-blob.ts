@@ -1,9 +1,9 @@
 import type { BlobReader } from '@layermesh/content'
-import { type ByteRange, type Digest, OciError } from '@layermesh/oci'
+import { type ByteRange, type Digest, type ErrorCode, OciError } from '@layermesh/oci'
 import type { OpenBlob } from '@layermesh/registry'
 
-/** Opens the blob again; undefined when it can't be had any more. */
-export type Reopen = (signal: AbortSignal) => Promise<BlobReader | undefined>
+/** Opens the blob again after a failure; undefined when it can't be had any more. */
+export type Reopen = (signal: AbortSignal, failure: unknown) => Promise<BlobReader | undefined>
 
 const MAX_REOPENS = 3
 const RESUMABLE = new Set(['BLOB_CORRUPT', 'BLOB_GONE', 'DOWNLOAD_FAILED'])
@@ -17,9 +17,12 @@ export class ResumingBlob implements OpenBlob {
   readonly digest: Digest
   readonly size: number
   readonly #reopen: Reopen
+  readonly #lost: ErrorCode
   #reader: BlobReader
 
-  constructor(reader: BlobReader, reopen: Reopen) {
+  /** @param lost what a client is told that has had nothing yet when the blob can't be had any more */
+  constructor(reader: BlobReader, reopen: Reopen, lost: ErrorCode = 'UNAVAILABLE') {
+    this.#lost = lost
     this.digest = reader.digest
     this.size = reader.size
     this.#reader = reader
@@ -41,9 +44,9 @@ export class ResumingBlob implements OpenBlob {
         return
       } catch (error) {
         if (signal.aborted || !isResumable(error) || ++reopens > MAX_REOPENS) throw error
-        const reader = await this.#reopen(signal)
+        const reader = await this.#reopen(signal, error)
         if (reader?.size !== this.size)
-          throw new OciError('UNAVAILABLE', 'the rest of the blob can not be had', { cause: error })
+          throw new OciError(this.#lost, 'the rest of the blob can not be had', { cause: error })
         this.#reader = reader
       }
     }

@@ -1,5 +1,6 @@
-import type { BlobReader, ContentStore } from '@layermesh/content'
+import { type BlobReader, type ContentStore, isContentError } from '@layermesh/content'
 import type { Digest, Repository } from '@layermesh/oci'
+import { LRUCache } from 'lru-cache'
 import type { FetchFromMesh } from '../backend/pulls.ts'
 import type { SeedRouter } from '../backend/seed-router.ts'
 import type { MirroredContent } from './mirrored-content.ts'
@@ -15,9 +16,14 @@ export interface MirroredBlobsComponents {
   readonly log: { debug(fields: object, message: string): void }
 }
 
+/** Until a registry that gave other bytes than a digest stands for is asked for them again. */
+const WRONG_MS = 60_000
+const MAX_WRONG = 1_024
+
 /** Blobs of other registries: from the store, from peers, or through the mesh from their registry, while they arrive. */
 export class MirroredBlobs {
   readonly #components: MirroredBlobsComponents
+  readonly #wrong = new LRUCache<string, true>({ max: MAX_WRONG, ttl: WRONG_MS })
 
   constructor(components: MirroredBlobsComponents) {
     this.#components = components
@@ -56,12 +62,26 @@ export class MirroredBlobs {
     try {
       const isLinked = await content.repositories.hasBlob(repository, digest)
       const here = isLinked ? await content.blobs.open(digest) : undefined
-      return here?.complete ? here : await this.bring(mirrored, digest, isLinked, signal)
+      if (here?.complete) return here
+      if (this.#wrong.has(keyOf(repository, digest))) return undefined
+      return await this.bring(mirrored, digest, isLinked, signal)
     } catch (error) {
       signal.throwIfAborted()
+      this.noteFailure(repository, digest, error)
       log.debug({ repository, digest, err: error }, 'a blob of another registry could not be brought')
       return undefined
     }
+  }
+
+  /**
+   * Remembers that this node itself was given wrong bytes, so that not each client that tries again has all of them
+   * fetched anew.
+   */
+  noteFailure(repository: Repository, digest: Digest, failure: unknown): void {
+    const cause = failure instanceof Error ? failure.cause : undefined
+    if (!isContentError(cause, 'DIGEST_MISMATCH') || !this.wasBroughtHere(digest)) return
+    this.#wrong.set(keyOf(repository, digest), true)
+    this.#components.log.debug({ repository, digest }, 'a registry gave other bytes than the digest stands for')
   }
 
   private async bring(
@@ -85,4 +105,8 @@ export class MirroredBlobs {
     if (reader && !isLinked) await content.repositories.linkBlobs(mirrored.repository, [digest])
     return reader
   }
+}
+
+function keyOf(repository: Repository, digest: Digest): string {
+  return `${repository}@${digest}`
 }

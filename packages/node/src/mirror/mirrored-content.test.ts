@@ -175,6 +175,33 @@ describe('a blob of another registry', () => {
   })
 })
 
+describe('a blob of which its registry gives other bytes', () => {
+  it('is not fetched again for a while by who was given them, but taken from where it is right', async () => {
+    const { blobs } = makeMirror()
+    const digest = digestOf(layer)
+    upstream.spoil(digest, Buffer.alloc(layer.byteLength, 'wrong'))
+    const failure = await read(await blobs.open(repository, digest, signal())).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    blobs.noteFailure(repository, digest, failure)
+    expect(await blobs.open(repository, digest, signal())).toBeUndefined()
+    expect(upstream.asked.filter((asked) => asked.startsWith('GET blob'))).toHaveLength(1)
+    peers.set(digest, layer)
+    await read(await fetchBlob(digest, {}))
+    await content.repositories.linkBlobs(repository, [digest])
+    expect(await read(await blobs.open(repository, digest, signal()))).toEqual(layer)
+  })
+
+  it('is fetched again when it was a peer that gave them', async () => {
+    const { blobs } = makeMirror()
+    const digest = digestOf(layer)
+    peers.set(digest, Buffer.alloc(layer.byteLength, 'wrong'))
+    const failure = await read(await blobs.open(repository, digest, signal())).catch((error: unknown) => error)
+    blobs.noteFailure(repository, digest, failure)
+    peers.clear()
+    expect(await read(await blobs.open(repository, digest, signal()))).toEqual(layer)
+  })
+})
+
 describe('where not all clients may see all that a node holds', () => {
   /** Somebody who may push to another repository names what he may not see, and knows by its digest alone. */
   const names = (text: object) => upstream.add(Buffer.from(JSON.stringify({ schemaVersion: 2, ...text })))

@@ -45,6 +45,11 @@ export class FakeUpstream implements UpstreamRegistry {
     return digest
   }
 
+  /** Has it give other bytes than a digest stands for. */
+  spoil(digest: Digest, bytes: Uint8Array): void {
+    this.#content.set(digest, bytes)
+  }
+
   drop(digest: Digest): void {
     this.#content.delete(digest)
   }

@@ -307,7 +307,27 @@ it('shows the registry nothing that a store asks for', async () => {
   }
   const authorization = `Basic ${Buffer.from('alice:secret').toString('base64')}`
   expect(await codeOf(open(0, undefined, { authorization }))).toBe('UNAVAILABLE')
-  expect([...server.seen, ...store.seen].map(({ headers }) => headers.authorization)).toEqual([undefined, undefined])
+  for (const { headers } of [...server.seen, ...store.seen]) expect(headers.authorization).toBeUndefined()
+})
+
+it('asks for another address when the first one is refused by the store, once', async () => {
+  const { open, server, digest } = await start()
+  const store = await FakeRegistry.start()
+  let refusals = 1
+  store.intercept = (_, response) => {
+    if (refusals-- <= 0) return undefined
+    response.writeHead(403).end()
+    return true
+  }
+  store.addBlob(BYTES)
+  server.intercept = (_, response) => {
+    response.writeHead(307, { location: `${store.url}/v2/a/blobs/${digest}` }).end()
+    return true
+  }
+  expect((await read(await open())).equals(BYTES)).toBe(true)
+  refusals = 2
+  expect(await codeOf(open())).toBe('UNAVAILABLE')
+  expect([server.seen.length, store.seen.length]).toEqual([4, 4])
 })
 
 it('tells the length of a blob', async () => {

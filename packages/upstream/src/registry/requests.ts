@@ -174,7 +174,16 @@ export class Requests {
     return (status === 401 || status === 403) && url.origin === this.#options.origin.origin
   }
 
-  #send({ method, name, path, headers }: Question, shown: Shown, signal: AbortSignal): Promise<HttpAnswer> {
+  /** An address that a store refuses may have been signed too long ago: the registry is asked once for another. */
+  async #send(question: Question, shown: Shown, signal: AbortSignal): Promise<HttpAnswer> {
+    const answer = await this.#follow(question, shown, signal)
+    const isFromStore = answer.url.origin !== this.#options.origin.origin
+    if (!isFromStore || !STORE_REFUSALS.has(answer.status)) return answer
+    discard(answer)
+    return await this.#follow(question, shown, signal)
+  }
+
+  #follow({ method, name, path, headers }: Question, shown: Shown, signal: AbortSignal): Promise<HttpAnswer> {
     const url = new URL(`/v2/${name}/${path}`, this.#options.origin)
     const authorization = shown === undefined ? {} : { authorization: shown }
     return this.#components.exchange.follow({ method, url, headers: { ...headers, ...authorization } }, signal)
@@ -218,6 +227,9 @@ export class Requests {
     )
   }
 }
+
+/** With these a store answers to an address whose signature it does not take. */
+const STORE_REFUSALS: ReadonlySet<number> = new Set([400, 401, 403])
 
 /** What a generator is begun with is looked at by nobody. */
 const NOTHING_REFUSED = undefined as never
