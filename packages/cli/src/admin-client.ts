@@ -1,4 +1,12 @@
-import type { ImageSummary, NodeStatus, PeerSummary, PrefetchEvent, PullEvent, TransferSummary } from '@layermesh/node'
+import type {
+  ImageSummary,
+  NodeStatus,
+  PeerSummary,
+  PrefetchEvent,
+  PullEvent,
+  TransferSummary,
+  VerifyEvent
+} from '@layermesh/node'
 import { CliFailure } from './failure.ts'
 
 const DEADLINE_MS = 10_000
@@ -51,6 +59,11 @@ export class AdminClient {
   /** Has the node have others bring an image; the last event is `done` or `error`. */
   prefetch(input: PrefetchInput): AsyncGenerator<PrefetchEvent, void, undefined> {
     return this.stream('prefetch', input)
+  }
+
+  /** Has the node read all its content again; the last event is `done` or `error`. */
+  verify(input: { readonly bytesPerSecond?: number }): AsyncGenerator<VerifyEvent, void, undefined> {
+    return this.stream('verify', input)
   }
 
   /**

@@ -16,6 +16,7 @@ import { addSetupCommands } from './commands/setup.ts'
 import { addStoreCommands } from './commands/store.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
+import { addVerifyCommand } from './commands/verify.ts'
 import { addViewCommands } from './commands/views.ts'
 import { addWebhookCommands } from './commands/webhooks.ts'
 import type { CommandContext } from './context.ts'
@@ -61,6 +62,7 @@ export function createProgram(context: CommandContext): Command {
   addMembershipCommands(program, context)
   addConfigCommands(program, context)
   addStoreCommands(program, context)
+  addVerifyCommand(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)
   return program

@@ -21,6 +21,14 @@ export interface BlobReader extends BlobStat {
   read(range: ByteRange, signal?: AbortSignal, options?: ReadOptions): AsyncIterable<Uint8Array>
 }
 
+/** What was found when a blob was read again. */
+export interface BlobVerdict extends BlobStat {
+  /** Whether its file was missing or of another length. */
+  readonly isLost: boolean
+  /** The pieces that the disk does not give back as they were stored. */
+  readonly badPieces: readonly number[]
+}
+
 export interface ReadOptions {
   /**
    * True lets the reader use the memory of a chunk again once the consumer asks for the next one, which keeps it from
@@ -63,7 +71,14 @@ export interface BlobStore {
   put(digest: Digest, bytes: Uint8Array): Promise<void>
   /** Removes a blob's bytes. Open readers may finish. Resolves false when it is not here. */
   delete(digest: Digest): Promise<boolean>
-  list(): AsyncIterable<BlobStat>
+  /**
+   * Reads all of a blob again and compares it with its digest, and each piece with what was stored. A blob that is not
+   * right becomes an unfinished download that lacks the bad pieces. It is no use of the blob. Undefined when it is not wholly here.
+   * @param pace called after so many bytes were read; reading goes on when it resolves. It may throw to end it
+   */
+  verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<BlobVerdict | undefined>
+  /** In the order of their digests, from after one on; at most `limit`. */
+  list(page?: { readonly after?: Digest; readonly limit?: number }): AsyncIterable<BlobStat>
   /** How many blobs are wholly here. */
   count(): number
   /** Sum of the lengths of whole and partial blobs on disk, in bytes. */

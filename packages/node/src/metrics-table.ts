@@ -183,6 +183,18 @@ export const METRICS = Object.freeze({
     help: 'How long garbage collections took.',
     labels: {}
   },
+  verifiedBytes: {
+    name: 'layermesh_store_verified_bytes_total',
+    type: 'counter',
+    help: 'Content that was read again to compare it with its digest.',
+    labels: {}
+  },
+  badBlobs: {
+    name: 'layermesh_store_bad_blobs_total',
+    type: 'counter',
+    help: 'Blobs that the disk did not give back when all content was read again: fetched anew, or lost since nobody has them.',
+    labels: { result: ['repaired', 'lost'] }
+  },
   arrivingBlobs: {
     name: 'layermesh_arriving_blobs',
     type: 'gauge',

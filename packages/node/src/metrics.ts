@@ -75,6 +75,8 @@ export class NodeMetrics {
   readonly #removedBytes = this.counter(METRICS.removedBytes)
   readonly #removedBlobs = this.counter(METRICS.removedBlobs)
   readonly #garbageRuns = this.counter(METRICS.garbageRuns)
+  readonly #verifiedBytes = this.counter(METRICS.verifiedBytes)
+  readonly #badBlobs = this.counter(METRICS.badBlobs)
   readonly #garbageSeconds = this.histogram(METRICS.garbageSeconds, GARBAGE_SECONDS)
   readonly #providerLookup = this.histogram(METRICS.providerLookup, LOOKUP_SECONDS)
   readonly #reasons = new Set<string>()
@@ -176,6 +178,14 @@ export class NodeMetrics {
   garbageCollected({ complete, seconds }: { readonly complete: boolean; readonly seconds: number }): void {
     this.#garbageRuns.inc({ result: complete ? 'complete' : 'partial' })
     this.#garbageSeconds.observe(seconds)
+  }
+
+  verified(bytes: number): void {
+    this.#verifiedBytes.inc(bytes)
+  }
+
+  badBlob(result: 'repaired' | 'lost'): void {
+    this.#badBlobs.inc({ result })
   }
 
   providerFound(seconds: number): void {

@@ -151,8 +151,8 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   await mesh.start(backend.tagHandler, prefetching.service)
   const watch = seedSets && new SeedSetWatch({ peerId, role, seedSets, trust, log, now: Date.now })
   seedSets?.onChange(renewSoon)
-  const { images, authority, retention, garbage } = backend
-  for (const part of [images, authority, retention, watch, trusted.rosterAuthority, garbage]) {
+  const { images, authority, retention, garbage, verifier } = backend
+  for (const part of [images, authority, retention, watch, trusted.rosterAuthority, garbage, verifier]) {
     part?.start()
     started.add(() => part?.stop())
   }

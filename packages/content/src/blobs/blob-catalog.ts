@@ -1,6 +1,6 @@
 import { type Digest, pieceLengthFor } from '@layermesh/oci'
 import type { Guards } from '../cache/guards.ts'
-import type { Files } from '../disk/files.ts'
+import type { Files, StoredFile } from '../disk/files.ts'
 import type { Layout } from '../disk/layout.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
 import { errorCode, isContentError } from '../errors.ts'
@@ -90,8 +90,9 @@ export class BlobCatalog {
     return row === undefined ? undefined : { digest, size: row.size }
   }
 
-  async *list(): AsyncGenerator<BlobStat> {
-    for await (const [[digest], { size }] of this.#components.tables.blobs.range([])) {
+  /** In the order of their digests, from after one on. */
+  async *list(page: { readonly after?: Digest; readonly limit?: number } = {}): AsyncGenerator<BlobStat> {
+    for await (const [[digest], { size }] of this.#components.tables.blobs.range([], page)) {
       yield { digest: digest as Digest, size }
     }
   }
@@ -208,16 +209,41 @@ export class BlobCatalog {
     this.#components.onCorrupt({ digest, pieces })
   }
 
-  /** Opens the file of a blob; a file that is missing or of another length takes the blob back. */
-  async #openBlob(digest: Digest): Promise<WholeBlob | undefined> {
-    const { tables, files, layout, pool } = this.#components
-    const row = await tables.blobs.get(digest)
-    const hashes = row && (await tables.pieceHashes.get(digest))
-    if (row === undefined || hashes === undefined) return undefined
-    const file = await files.openForReading(layout.blobFile('blobs', digest)).catch((error) => {
+  /** Takes a blob back whose file is missing or of another length. Resolves true if it did. */
+  takeBackLost(digest: Digest): Promise<boolean> {
+    return this.#components.lock.run(digest, async () => {
+      const row = await this.#components.tables.blobs.get(digest)
+      if (row === undefined) return false
+      const file = await this.#openFile(digest)
+      const size = await file?.size()
+      file?.release()
+      if (size === row.size) return false
+      await this.#takeBack(digest, row.size, file !== undefined)
+      return true
+    })
+  }
+
+  #openFile(digest: Digest): Promise<StoredFile | undefined> {
+    const { files, layout } = this.#components
+    return files.openForReading(layout.blobFile('blobs', digest)).catch((error) => {
       if (errorCode(error) === 'ENOENT') return undefined
       throw error
     })
+  }
+
+  async #takeBack(digest: Digest, size: number, hasFile: boolean): Promise<void> {
+    if (hasFile) return await this.#demote(digest, [])
+    await this.#remove(digest, size)
+    this.#components.onCorrupt({ digest, pieces: [] })
+  }
+
+  /** Opens the file of a blob; a file that is missing or of another length takes the blob back. */
+  async #openBlob(digest: Digest): Promise<WholeBlob | undefined> {
+    const { tables, pool } = this.#components
+    const row = await tables.blobs.get(digest)
+    const hashes = row && (await tables.pieceHashes.get(digest))
+    if (row === undefined || hashes === undefined) return undefined
+    const file = await this.#openFile(digest)
     const size = await file?.size()
     if (file !== undefined && size === row.size) {
       const onCorrupt = (piece: number) => this.demote(digest, [piece])
@@ -226,12 +252,7 @@ export class BlobCatalog {
       return new WholeBlob({ file, pool, onCorrupt }, { digest, size, pieceLength: pieceLengthFor(size), checks })
     }
     file?.release()
-    if (file !== undefined) {
-      await this.#demote(digest, [])
-    } else {
-      await this.#remove(digest, row.size)
-      this.#components.onCorrupt({ digest, pieces: [] })
-    }
+    await this.#takeBack(digest, row.size, file !== undefined)
     return undefined
   }
 

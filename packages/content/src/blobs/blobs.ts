@@ -18,7 +18,7 @@ import type { RunningDownloads } from '../downloads/downloads.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
 import { readWhole } from '../hashing/verified-pieces.ts'
-import type { BlobReader, BlobStat, BlobStore, OpenOptions, PieceHashes } from '../interfaces.ts'
+import type { BlobReader, BlobStat, BlobStore, BlobVerdict, OpenOptions, PieceHashes } from '../interfaces.ts'
 import type { BlobCatalog } from './blob-catalog.ts'
 import { openWholeReader } from './whole-reader.ts'
 
@@ -103,8 +103,20 @@ export class Blobs implements BlobStore {
     return this.#components.catalog.delete(digest)
   }
 
-  list(): AsyncIterable<BlobStat> {
-    return this.#components.catalog.list()
+  async verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<BlobVerdict | undefined> {
+    const { catalog } = this.#components
+    const here = await catalog.stat(digest)
+    if (here === undefined) return undefined
+    if (await catalog.takeBackLost(digest)) return { ...here, isLost: true, badPieces: [] }
+    const blob = await catalog.acquire(digest)
+    if (blob === undefined) return undefined
+    const badPieces = await blob.findBadPieces(pace).finally(() => blob.release())
+    if (badPieces.length > 0) await catalog.demote(digest, badPieces)
+    return { ...here, isLost: false, badPieces }
+  }
+
+  list(page?: { readonly after?: Digest; readonly limit?: number }): AsyncIterable<BlobStat> {
+    return this.#components.catalog.list(page)
   }
 
   count(): number {

@@ -4,6 +4,7 @@ import { ContentError } from '../errors.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import type { PieceChecks } from '../hashing/piece-checks.ts'
 import { readPiece, type VerifiedPieces } from '../hashing/verified-pieces.ts'
+import { findBadPieces, type Pace } from './verify-blob.ts'
 
 export interface WholeBlobComponents {
   readonly file: StoredFile
@@ -42,6 +43,13 @@ export class WholeBlob implements VerifiedPieces {
 
   release(): void {
     this.#components.file.release()
+  }
+
+  /** The pieces that are not what was stored; see {@link findBadPieces}. Nothing is done about them. */
+  findBadPieces(pace: Pace): Promise<number[]> {
+    const { file, pool } = this.#components
+    const { digest, size, pieceLength, checks } = this
+    return findBadPieces(pool, { file, digest, size, pieceLength, hashes: checks.hashes }, pace)
   }
 
   async piece(index: number, _signal: AbortSignal, spare?: ArrayBuffer): Promise<Uint8Array> {

@@ -17,6 +17,7 @@ import { retentionActions } from './retention-actions.ts'
 import { seedActions } from './seed-actions.ts'
 import { storeActions } from './store-actions.ts'
 import { tagActions } from './tag-actions.ts'
+import { verifyAction } from './verify-action.ts'
 import type { NodeView } from './view.ts'
 import { webhookActions } from './webhook-actions.ts'
 
@@ -50,7 +51,7 @@ export async function startAdmin(components: StartAdminComponents, config: NodeC
       metrics,
       log,
       actions: actionsOf(components),
-      streams: [prefetchAction(components.prefetcher)],
+      streams: [prefetchAction(components.prefetcher), verifyAction(components.backend.verifier)],
       onAction: (event) => events.adminAction(event)
     },
     { ...config.admin, token, tokenForViews: config.access !== undefined }

@@ -7,4 +7,4 @@ export { LOG_LEVELS, ROLES, type Settings, settingsJsonSchema } from './schema.t
 export { newClusterSecret, readClusterSecrets } from './secret.ts'
 export { SETTING_KEYS, type SettingKey } from './setting-keys.ts'
 export { readTicketFile } from './ticket-file.ts'
-export { parseDuration } from './units.ts'
+export { parseDuration, parseRate } from './units.ts'

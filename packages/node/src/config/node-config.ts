@@ -85,6 +85,8 @@ export interface NodeConfig {
     readonly leaseMs: number
     /** `everyMs` is 0 where it is only done when asked to. */
     readonly garbage: { readonly everyMs: number; readonly graceMs: number; readonly unfinishedAfterMs: number }
+    /** `everyMs` is 0 where it is only done when asked to. */
+    readonly verify: { readonly everyMs: number; readonly bytesPerSecond: number }
   }
   readonly retention: RetentionConfig
   readonly uploads: { readonly maxSessions: number; readonly idleTimeoutMs: number }
@@ -172,7 +174,8 @@ function toStore({
   highWatermark,
   lowWatermark,
   lease,
-  garbage
+  garbage,
+  verify
 }: Settings['store']): NodeConfig['store'] {
   return {
     ...(maxSize === undefined ? {} : { maxSize: must(parseSpace(maxSize)) }),
@@ -184,7 +187,8 @@ function toStore({
       everyMs: must(parseDuration(garbage.every)),
       graceMs: must(parseDuration(garbage.grace)),
       unfinishedAfterMs: must(parseDuration(garbage.unfinishedAfter))
-    }
+    },
+    verify: { everyMs: must(parseDuration(verify.every)), bytesPerSecond: must(parseRate(verify.rate)) }
   }
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { duration, positiveDuration, shaped } from './shapes.ts'
-import { parseShare, parseSpace } from './units.ts'
+import { parseRate, parseShare, parseSpace } from './units.ts'
 
 const space = shaped(
   'a size such as 64MiB, or a share of the disk such as 80%',
@@ -31,5 +31,16 @@ export const store = z.strictObject({
         .describe('A download that broke off and that nobody went on with for so long is garbage.')
     })
     .prefault({})
-    .describe('Removing what no manifest names.')
+    .describe('Removing what no manifest names.'),
+  verify: z
+    .strictObject({
+      every: duration
+        .default('0s')
+        .describe('How often all content is read again, counted from the start; 0s is only when asked to.'),
+      rate: shaped('a rate such as 32MiB/s', (text) => (parseRate(text) ?? 0) > 0)
+        .default('64MiB/s')
+        .describe('How much of it is read in a second.')
+    })
+    .prefault({})
+    .describe('Comparing content with its digests, and fetching anew what the disk does not give back.')
 })
