@@ -1,4 +1,4 @@
-import type { BlobReader, BlobStat, ContentStore } from '@layermesh/content'
+import type { ContentStore } from '@layermesh/content'
 import type { Mesh } from '@layermesh/mesh'
 import type { Repository, Tag } from '@layermesh/oci'
 import type { RegistryAccess, RegistryBackend } from '@layermesh/registry'
@@ -15,6 +15,7 @@ import { Retention } from '../retention/retention.ts'
 import { RetentionRules } from '../retention/retention-rules.ts'
 import { Garbage } from '../store/garbage.ts'
 import { ImagePins } from '../store/image-pins.ts'
+import { refetch } from '../store/refetch.ts'
 import { Verifier } from '../store/verifier.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
@@ -245,20 +246,6 @@ export function createBackend({
     onManifest: (repository, digest, bytes) => images?.watch(repository, digest, bytes)
   })
   const manifests = new LeasedManifests(ownManifests, content.leases)
-  const bring = async (
-    { digest, size }: BlobStat,
-    repository: Repository | undefined,
-    signal: AbortSignal
-  ): Promise<BlobReader | undefined> => {
-    if (repository !== undefined && mirroring?.manifests.covers(repository)) {
-      const isManifest = (await content.repositories.manifest(repository, digest)) !== undefined
-      if (isManifest && (await mirroring.manifests.find(repository, digest, signal))) {
-        return await content.blobs.open(digest, { use: false })
-      }
-    }
-    const origin = repository === undefined ? undefined : mirroring?.originOf(repository)
-    return await mesh.fetch(digest, { size, ...(origin && { origin }) }, signal)
-  }
   const blobs = new MeshBlobs({ content, fetch, router, deletions, mirrored: mirroring?.blobs, onPull })
   return {
     registry: {
@@ -300,7 +287,15 @@ export function createBackend({
     history: new TagHistory({ peerId, content, authority, immutable, trust }),
     images,
     garbage: new Garbage({ content, log, metrics }, config.store.garbage),
-    verifier: new Verifier({ content, bring, metrics, log }, config.store.verify),
+    verifier: new Verifier(
+      {
+        content,
+        bring: (blob, signal) => refetch({ content, fetch, mirrored: mirroring }, blob, signal),
+        metrics,
+        log
+      },
+      config.store.verify
+    ),
     pins: new ImagePins({ content, tags, manifests, now: Date.now }),
     retention:
       authority === undefined || config.retention.rules.length === 0

@@ -8,7 +8,7 @@ import type { NodeMetrics } from '../metrics.ts'
 export interface VerifierComponents {
   readonly content: Pick<ContentStore, 'blobs' | 'downloads' | 'repositories'>
   /** Brings a blob from whoever has it; undefined when nobody does. */
-  bring(blob: BlobStat, repository: Repository | undefined, signal: AbortSignal): Promise<BlobReader | undefined>
+  bring(blob: BlobStat, signal: AbortSignal): Promise<BlobReader | undefined>
   readonly metrics: Pick<NodeMetrics, 'verified' | 'badBlob'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
 }
@@ -185,7 +185,7 @@ class Pass {
     const tell = () => this.#onProgress({ bad: { ...found, state: 'fetching' } })
     tell()
     const telling = setInterval(tell, TELL_EVERY_MS)
-    const reason = await this.#bring({ digest, size }, repository, signal).finally(() => clearInterval(telling))
+    const reason = await this.#bring({ digest, size }, signal).finally(() => clearInterval(telling))
     if (reason === undefined) {
       this.#repaired++
       metrics.badBlob('repaired')
@@ -200,12 +200,12 @@ class Pass {
   }
 
   /** @returns why it is not here; undefined when it is */
-  async #bring(blob: BlobStat, repository: Repository | undefined, signal: AbortSignal): Promise<string | undefined> {
+  async #bring(blob: BlobStat, signal: AbortSignal): Promise<string | undefined> {
     const { content, bring } = this.#components
     const deadline = AbortSignal.timeout(this.#options.repairMs)
     const until = AbortSignal.any([signal, deadline])
     try {
-      const reader = await bring(blob, repository, until)
+      const reader = await bring(blob, until)
       if (reader === undefined) return 'nobody has it'
       await content.downloads.whole(blob.digest, until)
       return undefined
