@@ -17,12 +17,18 @@ export interface DockerOptions {
 
 /** A Docker daemon of the test's own, without a network for its containers, and the client that talks to it. */
 export class Docker {
-  readonly #env: Readonly<Record<string, string>>
+  /** What talks to the daemon has this in its environment. */
+  readonly env: Readonly<Record<string, string>>
+  /** Its daemon.json. */
+  readonly configFile: string
+  readonly pidFile: string
   readonly #configDirectory: string
 
   private constructor(socket: string, configDirectory: string) {
     this.#configDirectory = configDirectory
-    this.#env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
+    this.configFile = join(configDirectory, 'daemon.json')
+    this.pidFile = join(configDirectory, 'docker.pid')
+    this.env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
   }
 
   static async start(sandbox: Sandbox, { name = 'docker', registryMirror, env }: DockerOptions = {}): Promise<Docker> {
@@ -102,7 +108,12 @@ export class Docker {
     return this.#docker('run', '--rm', '--network=none', reference)
   }
 
+  /** What stands in for Docker Hub, as the daemon goes by it now. */
+  async registryMirrors(): Promise<string[]> {
+    return JSON.parse(await this.#docker('info', '--format', '{{json .RegistryConfig.Mirrors}}')) as string[]
+  }
+
   #docker(...args: string[]): Promise<string> {
-    return runOk('docker', args, { env: this.#env })
+    return runOk('docker', args, { env: this.env })
   }
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
 import { type ContainersHome, createContainersHome, type PrefixMirror } from './containers-home.ts'
@@ -24,6 +25,11 @@ export class Podman {
     env: Readonly<Record<string, string>> = {}
   ): Promise<Podman> {
     return new Podman(await createContainersHome(sandbox, name, mirrors, env), certificates)
+  }
+
+  /** The registries.conf of its user; its directory is not there yet. */
+  get userRegistriesConf(): string {
+    return join(this.#home.directory, '.config/containers/registries.conf')
   }
 
   /** @throws when the registry does not take the password */
