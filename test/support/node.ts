@@ -66,6 +66,10 @@ export interface NodeStatus {
     readonly bytes: number
     /** How many blobs are on their way here. */
     readonly arriving: number
+    /** What content may take up, in bytes; undefined without a quota. */
+    readonly limitBytes?: number
+    /** Whether something was refused for want of space. */
+    readonly full: boolean
   }
 }
 

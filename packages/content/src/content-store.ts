@@ -96,7 +96,7 @@ async function assemble(
   const partials: PartialStore = new PartialStore({ ...shared, space: space.promised }, settings)
   const catalog: BlobCatalog = new BlobCatalog({ ...shared, partials }, settings)
   const downloads = new RunningDownloads({ ...shared, catalog, partials }, settings)
-  const uploads: UploadSessions = new UploadSessions({ ...shared, catalog, space: space.plain }, settings)
+  const uploads: UploadSessions = new UploadSessions({ ...shared, catalog, space }, settings)
   const pins = new StoredPins(shared)
   const uses = new Uses(shared)
   const evictor: Evictor = new Evictor(
@@ -108,7 +108,7 @@ async function assemble(
   const upkeep = new Upkeep({ uses, space, onError: settings.onUpkeepFailed }, settings)
 
   return {
-    blobs: new Blobs({ ...shared, catalog, partials, downloads, space: space.plain }),
+    blobs: new Blobs({ ...shared, catalog, partials, downloads, space }),
     downloads,
     uploads,
     repositories: new StoredRepositories({ ...shared, pins }),

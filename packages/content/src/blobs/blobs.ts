@@ -12,7 +12,7 @@ import {
 import type { Guards } from '../cache/guards.ts'
 import { heldReader } from '../cache/held-reader.ts'
 import type { Files } from '../disk/files.ts'
-import type { Space } from '../disk/free-space.ts'
+import type { FreeSpace } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import type { RunningDownloads } from '../downloads/downloads.ts'
 import type { PartialStore } from '../downloads/partial-store.ts'
@@ -28,7 +28,7 @@ export interface BlobsComponents {
   readonly downloads: RunningDownloads
   readonly files: Files
   readonly layout: Layout
-  readonly space: Space
+  readonly space: Pick<FreeSpace, 'reserve'>
   readonly guards: Guards
 }
 
@@ -83,7 +83,7 @@ export class Blobs implements BlobStore {
     }
     await guards.renew(digest)
     if ((await catalog.stat(digest)) !== undefined) return
-    await space.take(bytes.byteLength)
+    const release = await space.reserve(bytes.byteLength)
     const path = layout.newTemporaryFile()
     try {
       const file = await files.create(path)
@@ -92,10 +92,12 @@ export class Blobs implements BlobStore {
         .then(() => file.sync())
         .finally(() => file.close())
       const checks = new PieceChecks(await hashPieces(bytes))
-      await catalog.commit({ digest, size: bytes.byteLength, path, checks, changes: [] })
+      await catalog.commit({ digest, size: bytes.byteLength, path, checks, changes: [], onCounted: release })
     } catch (error) {
       await files.remove(path).catch(() => {})
       throw error
+    } finally {
+      release()
     }
   }
 

@@ -72,6 +72,7 @@ export class FreeSpace {
   readonly #components: FreeSpaceComponents
   readonly #options: FreeSpaceOptions
   readonly #waiters = new Set<Waiter>()
+  #reserved = 0
   #total = 0
   #free = 0
   #checkedAt = Number.NEGATIVE_INFINITY
@@ -93,18 +94,28 @@ export class FreeSpace {
     distrust: () => this.#distrust()
   }
 
-  /** For all others. */
-  readonly plain: Space = {
-    take: (bytes) => this.#take({ bytes, promised: 0, fits: () => this.#fits(bytes) }),
-    check: (bytes) => this.#check({ bytes, promised: 0, fits: () => this.#fits(bytes) }),
-    distrust: () => this.#distrust()
+  /** For all others: takes `bytes` until the result is called, when they are counted elsewhere. @throws {ContentError} DISK_FULL */
+  async reserve(bytes: number): Promise<() => void> {
+    this.#reserved += bytes
+    let isReserved = true
+    const release = () => {
+      if (isReserved) this.#reserved -= bytes
+      isReserved = false
+    }
+    try {
+      await this.#take({ bytes, promised: bytes, fits: () => this.#fitsDisk(bytes) && this.#fitsQuota(0) })
+      return release
+    } catch (error) {
+      release()
+      throw error
+    }
   }
 
   report(): StoreSpace {
     const limitBytes = this.#limit
     return {
       ...(limitBytes === Number.POSITIVE_INFINITY ? {} : { limitBytes }),
-      usedBytes: this.#components.usedBytes(),
+      usedBytes: this.#used,
       minFreeBytes: this.#minFree,
       freeBytes: this.#free,
       full: this.#refusedBytes !== undefined
@@ -144,7 +155,7 @@ export class FreeSpace {
 
   /** Whether it could fit at all, so that not everything is removed for what never will. */
   #isPossible({ bytes, promised }: Need): boolean {
-    const others = this.#components.usedBytes() - promised
+    const others = this.#used - promised
     return bytes <= this.#limit && bytes <= this.#free - this.#minFree + others
   }
 
@@ -198,7 +209,7 @@ export class FreeSpace {
   }
 
   #isAbove(share: number): boolean {
-    return this.#components.usedBytes() > this.#limit * share
+    return this.#used > this.#limit * share
   }
 
   #fits(bytes: number): boolean {
@@ -210,7 +221,11 @@ export class FreeSpace {
   }
 
   #fitsQuota(bytes: number): boolean {
-    return this.#components.usedBytes() + bytes <= this.#limit
+    return this.#used + bytes <= this.#limit
+  }
+
+  get #used(): number {
+    return this.#components.usedBytes() + this.#reserved
   }
 
   get #limit(): number {

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest'
 import type { FileHandle } from '../disk/file-system.ts'
 import { Files, StoredFile } from '../disk/files.ts'
 import { bytesOf, MIB } from '../testing/bytes.ts'
-import { ENDLESS_SPACE } from '../testing/endless-space.ts'
 import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { PATIENT, temporaryDirectory } from '../testing/stores.ts'
 import { ChunkWriter, type ChunkWriterComponents } from './chunk-writer.ts'
@@ -27,11 +26,13 @@ function slowFile() {
   return { file: new StoredFile(handle, () => {}), writes, syncs }
 }
 
+const take = async () => {}
+
 describe('chunk writer', () => {
   it('gathers small chunks into writes of 1 MiB that begin where pieces do', async () => {
     const { file, writes, syncs } = slowFile()
     const ends: number[] = []
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite, onWritten: (end) => ends.push(end) }, 100)
+    const writer = new ChunkWriter({ file, take, onWrite, onWritten: (end) => ends.push(end) }, 100)
     for (let chunk = 0; chunk < 32; chunk++) await writer.add(new Uint8Array(MIB / 16))
     const flushed = writer.flush()
     for (const write of [0, 1, 2]) {
@@ -51,7 +52,7 @@ describe('chunk writer', () => {
 
   it('takes nothing more while two buffers are under way and the third is full', async () => {
     const { file, writes } = slowFile()
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite, onWritten: () => {} }, 0)
     await writer.add(new Uint8Array(2 * MIB))
     let taken = false
     const third = writer.add(new Uint8Array(MIB)).then(() => {
@@ -76,7 +77,7 @@ describe('chunk writer', () => {
       const { byteLength } = bytes
       return new Uint8Array(bytes.buffer.transfer(), 0, byteLength)
     }
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite: show, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite: show, onWritten: () => {} }, 0)
     await writer.add(new Uint8Array(2 * MIB))
     expect(shown).toEqual([0, MIB])
     await expect.poll(() => writes, PATIENT).toHaveLength(1)
@@ -97,7 +98,7 @@ describe('chunk writer', () => {
   it('writes nothing that could not be shown, and tells of it', async () => {
     const { file, writes } = slowFile()
     const show: typeof onWrite = async () => Promise.reject(new Error('not today'))
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite: show, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite: show, onWritten: () => {} }, 0)
     await writer.add(new Uint8Array(10))
     await expect(writer.flush()).rejects.toThrow('not today')
     await writer.settle()
@@ -108,7 +109,7 @@ describe('chunk writer', () => {
     const system = createFaultyFileSystem()
     const file = await new Files(system).create(join(await temporaryDirectory(), 'file'))
     system.roomBytes = MIB + 10
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite, onWritten: () => {} }, 0)
     await writer.add(bytesOf(2 * MIB))
     await expect(writer.flush()).rejects.toMatchObject({ code: 'DISK_FULL' })
     await file.close()
@@ -117,7 +118,7 @@ describe('chunk writer', () => {
   it('tells of a sync that failed on the way, though a later one does not', async () => {
     const system = createFaultyFileSystem()
     const file = await new Files(system).create(join(await temporaryDirectory(), 'file'))
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite, onWritten: () => {} }, 0)
     system.failSync = true
     for (let chunk = 0; chunk < 34; chunk++) await writer.add(new Uint8Array(MIB))
     await expect.poll(() => system.failSync, PATIENT).toBe(false)
@@ -127,7 +128,7 @@ describe('chunk writer', () => {
 
   it('settles only after the write that is under way', async () => {
     const { file, writes } = slowFile()
-    const writer = new ChunkWriter({ file, space: ENDLESS_SPACE, onWrite, onWritten: () => {} }, 0)
+    const writer = new ChunkWriter({ file, take, onWrite, onWritten: () => {} }, 0)
     await writer.add(new Uint8Array(MIB))
     let settled = false
     const settling = writer.settle().then(() => {

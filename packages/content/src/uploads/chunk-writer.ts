@@ -1,9 +1,9 @@
 import type { StoredFile } from '../disk/files.ts'
-import type { Space } from '../disk/free-space.ts'
 
 export interface ChunkWriterComponents {
   readonly file: StoredFile
-  readonly space: Space
+  /** Asks for space for so many bytes. @throws {ContentError} DISK_FULL */
+  readonly take: (bytes: number) => Promise<void>
   /** Sees what is about to be written. Its memory may go elsewhere meanwhile; it comes back as the result. */
   readonly onWrite: (bytes: Uint8Array<ArrayBuffer>, position: number) => Promise<Uint8Array<ArrayBuffer>>
   /** Told after each write how far the file reaches. */
@@ -90,10 +90,10 @@ export class ChunkWriter {
   }
 
   async #write(bytes: Uint8Array<ArrayBuffer>, position: number, before: Promise<void> | undefined): Promise<void> {
-    const { file, space, onWrite, onWritten } = this.#components
+    const { file, take, onWrite, onWritten } = this.#components
     const same = await onWrite(bytes, position)
     await before
-    await space.take(same.byteLength)
+    await take(same.byteLength)
     await file.write(same, position)
     onWritten(position + same.byteLength)
     this.#spare.push(same.buffer)

@@ -1,7 +1,7 @@
 import { type Digest, digestAlgorithm, digestOfHash, OciError, pieceLengthFor, type Repository } from '@layermesh/oci'
 import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import type { Files, StoredFile } from '../disk/files.ts'
-import type { Space } from '../disk/free-space.ts'
+import type { FreeSpace } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
 import { ContentError } from '../errors.ts'
 import { hashFilePieces } from '../hashing/file-pieces.ts'
@@ -22,7 +22,7 @@ export interface UploadComponents {
   readonly files: Files
   readonly layout: Layout
   readonly pool: HashPool
-  readonly space: Space
+  readonly space: Pick<FreeSpace, 'reserve'>
   readonly catalog: BlobCatalog
   readonly now: () => number
   /** Called once when the session has ended. */
@@ -60,6 +60,8 @@ export class UploadSession implements Upload {
   #offset: number
   #written = 0
   #isCounted = false
+  /** Ends the reservation of what is being written, which counts as written then. */
+  #release: () => void = () => {}
   #touchedAt: number
   #busy: Promise<unknown> = Promise.resolve()
 
@@ -154,10 +156,13 @@ export class UploadSession implements Upload {
     const writer = new ChunkWriter(
       {
         file,
-        space,
+        take: async (bytes) => {
+          this.#release = await space.reserve(bytes)
+        },
         onWrite: (bytes, position) => this.#checks.take(bytes, position),
         onWritten: (end) => {
           this.#written = end
+          this.#release()
           this.#checks.follow(file, end)
         }
       },
@@ -192,6 +197,7 @@ export class UploadSession implements Upload {
   /** Takes away what came after the offset. */
   async #rollBack(file: StoredFile): Promise<void> {
     this.#written = this.#offset
+    this.#release()
     await this.#checks.rewind(this.#offset)
     // A disk that refuses even this has the commit cut it.
     await file.truncate(this.#offset).catch(() => {})

@@ -1,4 +1,4 @@
-import type { GarbageReport, Pin } from '@layermesh/content'
+import { type GarbageReport, isContentError, type Pin } from '@layermesh/content'
 import { isDigest, parseImageReference } from '@layermesh/oci'
 import { z } from 'zod'
 import type { Garbage } from '../store/garbage.ts'
@@ -49,8 +49,14 @@ export function storeActions({
       summary: 'Removes what no manifest names',
       input: z.strictObject({ dryRun: z.boolean().default(false).describe('Only tells what would be removed.') }),
       output: reportSchema,
-      run: ({ dryRun }, signal) =>
-        garbage.collect({ dryRun, signal: AbortSignal.any([signal, AbortSignal.timeout(COLLECT_MS)]) })
+      run: async ({ dryRun }, signal) => {
+        try {
+          return await garbage.collect({ dryRun, signal: AbortSignal.any([signal, AbortSignal.timeout(COLLECT_MS)]) })
+        } catch (error) {
+          if (isContentError(error, 'BUSY')) throw new AdminError(409, error.code, error.message)
+          throw error
+        }
+      }
     }),
     adminAction({
       method: 'GET',

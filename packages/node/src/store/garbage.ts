@@ -1,4 +1,4 @@
-import type { ContentStore, GarbageReport } from '@layermesh/content'
+import { type ContentStore, type GarbageReport, isContentError } from '@layermesh/content'
 import type { NodeConfig } from '../config/node-config.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
@@ -53,6 +53,8 @@ export class Garbage {
     try {
       await this.collect({ dryRun: false, signal: this.#stopped.signal })
     } catch (error) {
+      // Somebody has asked for it, so it is being done.
+      if (isContentError(error, 'BUSY')) return
       this.#components.log.warn({ err: error }, 'garbage could not be collected; trying again later')
     }
   }
