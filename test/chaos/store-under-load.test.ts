@@ -7,8 +7,9 @@ import { BanWatch } from './support/ban-watch.ts'
 import { ImageLedger } from './support/image-ledger.ts'
 import { MIB } from './support/known-blob.ts'
 import { Link } from './support/link.ts'
+import type { LoadedNode } from './support/loaded-node.ts'
 import { Random, testSeeds } from './support/random.ts'
-import { type LoadedNode, StoreLoad } from './support/store-load.ts'
+import { StoreLoad } from './support/store-load.ts'
 
 /** How long the load lasts. */
 const LOAD_MS = Number(process.env.LAYERMESH_LOAD_SECONDS ?? 30) * 1000

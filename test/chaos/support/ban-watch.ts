@@ -1,4 +1,4 @@
-import type { LoadedNode } from './store-load.ts'
+import type { LoadedNode } from './loaded-node.ts'
 
 const METRIC = 'layermesh_peers_banned_total'
 /** Of a peer that fell silent. */

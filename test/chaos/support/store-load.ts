@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MEDIA_TYPE } from '@layermesh/oci'
 import { type Answer, request } from '../../support/http.ts'
-import type { MeshNode } from '../../support/node.ts'
 import type { BanWatch } from './ban-watch.ts'
 import type { ImageLedger, LedgerBlob, LedgerImage } from './image-ledger.ts'
+import type { LoadedNode } from './loaded-node.ts'
 import type { Random } from './random.ts'
 
 const NO_SPACE = /no space left on its disk/
@@ -19,16 +19,8 @@ export interface Promises {
   readonly graceMs: number
 }
 
-/** A node that may be killed and started again meanwhile. */
-export interface LoadedNode {
-  readonly node: MeshNode
-  readonly isSeed: boolean
-  /** Grows when it is killed, and when it is back: odd while it is away. */
-  lives: number
-}
-
 /** What happened, for the report. */
-export class Tally {
+class Tally {
   readonly #counts = new Map<string, number>()
 
   add(what: string, count = 1): void {
