@@ -119,6 +119,23 @@ test('a journal that others may write to is not believed: it says what root writ
   expect([code, err]).toEqual([1, expect.stringMatching(/is not a directory of this user alone/)])
 })
 
+test('a journal that can not be read is left, and so is everything else', async () => {
+  await layermesh('setup', 'docker')
+  const changed = await daemonJson()
+  for (const text of [
+    '{',
+    '{"format": 2, "files": []}',
+    '{"format": 1, "files": [{"client": "cron", "path": "/etc/crontab"}]}'
+  ]) {
+    await writeFile(join(root, 'var/lib/layermesh-setup/journal.json'), text)
+    for (const args of [['undo'], ['docker', '--mirror', 'http://a']]) {
+      const { code, err } = await layermesh('setup', ...args)
+      expect([code, err], text).toEqual([1, expect.stringMatching(/is no journal of this version of layermesh/)])
+    }
+  }
+  expect(await daemonJson()).toBe(changed)
+})
+
 test('two at a time do not get in each other’s way: the second says so', async () => {
   const { withLock } = await import('../setup/lock.ts')
   await layermesh('setup', 'docker')

@@ -178,7 +178,7 @@ function addMirrorFlags(command: Command): Command {
     .addOption(
       new Option('--registry <HOST>', 'ask the node for images of this registry only; repeatable')
         .argParser(list)
-        .default([], '')
+        .default([], 'all that the client knows a way for')
     )
     .addOption(
       new Option('--tags <FROM>', 'mesh: the node is asked what tags mean; upstream: only for digests')
