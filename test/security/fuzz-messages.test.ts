@@ -3,6 +3,12 @@ import { digestOf, isOciError, ownRepository, type Tag } from '@layermesh/oci'
 import { encode } from 'cborg'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import {
+  decodeLeaseAnswer,
+  decodeLeaseRequest,
+  encodeLeaseAnswer,
+  encodeLeaseRequest
+} from '../../packages/mesh/src/leases/messages.ts'
 import { decodeHeads, decodeNotice, decodeNoticeRequest } from '../../packages/mesh/src/notices/messages.ts'
 import {
   decodeMembers,
@@ -58,6 +64,8 @@ const REQUEST = Buffer.from(encodeTagRequest({ op: 'resolve', repository: REPOSI
 const LIST = Buffer.from(encode({ names: ['a', 'b'], authoritative: true }))
 const HEADS = Buffer.from(encode({ op: 'changed', notices: [['roster', PEER.peerId, 3]] }))
 
+const GROWTH = { envelope: Buffer.alloc(40), hashes: Buffer.alloc(64) }
+
 /** Each decoder of bytes that peers send, with what it reads when nobody is hostile. */
 const DECODERS: Record<string, [decode: (bytes: Buffer) => unknown, sample: Buffer]> = {
   JOIN: [decodeJoin, body(encodeJoin({ joinId: 1, digest: DIGEST, within: REPOSITORY }))],
@@ -94,6 +102,17 @@ const DECODERS: Record<string, [decode: (bytes: Buffer) => unknown, sample: Buff
     Buffer.from(encodeReport({ state: 'done', size: 5, heldBytes: 5, receivedBytes: 3, digest: DIGEST }))
   ],
   members: [decodeMembers, Buffer.from(encodeMembers([{ ...PEER, zone: 'eu', role: 'node' }]))],
+  'a JOINED of what comes into the mesh': [
+    decodeJoined,
+    body(encodeJoined({ joinId: 1, size: 5, held: Buffer.from([128]), growth: GROWTH, peers: [] }))
+  ],
+  'a HAVE of what comes into the mesh': [decodeHave, body(encodeHave({ joinId: 1, pieces: [1], growth: GROWTH }))],
+  'an ask for a lease': [decodeLeaseRequest, Buffer.from(encodeLeaseRequest({ op: 'acquire', digest: DIGEST }))],
+  'a renewal of leases': [decodeLeaseRequest, Buffer.from(encodeLeaseRequest({ op: 'renew', digests: [DIGEST] }))],
+  'the answer of an arbiter': [
+    decodeLeaseAnswer,
+    Buffer.from(encodeLeaseAnswer({ op: 'held', digest: DIGEST, holder: PEER }))
+  ],
   'a notice': [decodeNotice, Buffer.from(encode({ envelope: Buffer.alloc(20) }))]
 }
 

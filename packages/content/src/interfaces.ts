@@ -97,12 +97,14 @@ export interface PartialBlob extends BlobStat {
   bitfield(): Uint8Array
   /**
    * Takes a piece in and resolves once it may be read. Another thread hashes it, and it must have its hash of
-   * {@link BeginOptions.pieceHashes}; without those, the caller knows it to be right. Taking in one that is here already
-   * does nothing.
+   * {@link BeginOptions.pieceHashes} or of {@link WriteOptions.hash}; without those, the caller knows it to be right.
+   * Taking in one that is here already does nothing.
    * @returns memory of the same length, the caller's to use again; `bytes` unless their memory was given
    * @throws {ContentError} PIECE_MISMATCH, PIECE_LENGTH, DISK_FULL
    */
   write(piece: number, bytes: Uint8Array, options?: WriteOptions): Promise<Uint8Array>
+  /** The SHA-256 of a piece that is here, computed when it came; undefined when it is not. A copy. */
+  pieceHash(piece: number): Uint8Array | undefined
   /** The pieces that open readers wait for at this moment, lowest first; they steer what is asked next. */
   awaitedPieces(): number[]
   /** Calls `listener` after a reader began to wait for a piece that is not here. Returns a function that ends it. */
@@ -115,6 +117,8 @@ export interface WriteOptions {
    * their ArrayBuffer. When the piece is refused their memory does not come back. @default false
    */
   readonly giveMemory?: boolean
+  /** The SHA-256 that the piece must have, when somebody vouches for this one. */
+  readonly hash?: Uint8Array
 }
 
 /**

@@ -8,6 +8,7 @@ export const PROTOCOL = Object.freeze({
   blob: '/layermesh/blob/1.0.0',
   notice: '/layermesh/notice/1.0.0',
   prefetch: '/layermesh/prefetch/1.0.0',
+  lease: '/layermesh/lease/1.0.0',
   dht: '/layermesh/kad/1.0.0'
 })
 
@@ -132,11 +133,37 @@ export const LIMITS = Object.freeze({
   knownPeers: 16_384,
   holdersPerBlob: 16,
 
+  /** A message of the lease protocol, and those of one peer: so many at once, then so many per second. */
+  leaseMessageBytes: 8 * KIB,
+  leaseBurst: 4_000,
+  leasePerSecond: 200,
+  /** One stream carries all that a peer asks; another may be about to end. */
+  leaseStreamsPerPeer: 4,
+  /** Leases that one message renews, and how often a holder renews. */
+  leasesPerRenewal: 64,
+  leaseRenewMs: 1_000,
+  /** An arbiter that does not answer for so long is passed over, and not asked again for so long. */
+  leaseAnswerMs: 1_000,
+  arbiterPauseMs: 10_000,
+  /** When an arbiter is gone, those who hold a lease tell the next one first; the others wait so long. */
+  leaseGraceMs: 1_000,
+  /** Who gets nothing from those who bring a blob in says so after so long. */
+  leaseStallMs: 5_000,
+  /** The same while the length is not known yet, and when they only say that they bring it. */
+  leaseBeginStallMs: 12_000,
+  leasePayloadStallMs: 30_000,
+  /** A blob whose length nobody knows after so long can not be had. */
+  originBeginDeadlineMs: 20_000,
+
   /** The origin of a blob is asked when no peer gave it so soon; other peers are looked for meanwhile. */
   originHeadStartMs: 300,
   /** How long an origin may take to answer, and then be silent. */
   originOpenDeadlineMs: 15_000,
   originStallMs: 15_000,
+  /** A member whose word on pieces that it brought in proved wrong is shut out so long; it may have been given them so. */
+  wrongGrowthBanMs: 10 * 60_000,
+  /** What turned out wrong is not taken on the word of members for so long. */
+  doubtMs: 60_000,
   /** Pieces that peers offer are taken from the origin when nothing came for so long. */
   originInsistMs: 3_000,
 

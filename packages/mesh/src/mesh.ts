@@ -21,6 +21,8 @@ import type {
   TagHandler,
   TransferSummary
 } from './interfaces.ts'
+import { Arbiter } from './leases/arbiter.ts'
+import { LeaseClient } from './leases/lease-client.ts'
 import { LIMITS } from './limits.ts'
 import { Loans } from './loans.ts'
 import { Admissions } from './network/admissions.ts'
@@ -112,6 +114,8 @@ export class Mesh {
   readonly #discovery: Discovery
   readonly #exchange: Exchange
   readonly #serving: Serving
+  readonly #arbiter: Arbiter
+  readonly #leases: LeaseClient
   readonly #supervisor: Supervisor
   readonly #neighbours: Neighbours
   readonly #tagClient: TagProtocolClient
@@ -135,6 +139,8 @@ export class Mesh {
     const discovery = this.#discovery
     const arriving = {
       map: (digest: Digest) => this.#exchange.arrivingMap(digest),
+      ledger: (digest: Digest) => this.#exchange.ledger(digest),
+      bringsIn: (digest: Digest) => this.#exchange.bringsIn(digest),
       fetching: (digest: Digest) => this.#exchange.fetchingNow(digest)
     }
     const shelf = new ContentShelf({ content, privateKey, arriving, mayVouch: components.mayVouch })
@@ -151,10 +157,14 @@ export class Mesh {
     const given = limits && { bytesPerSecond: limits.upload, farBytesPerSecond: limits.farUpload }
     const taken = limits && { bytesPerSecond: limits.download, farBytesPerSecond: limits.farDownload }
     this.#serving = new Serving({ host, directory, shelf, loans, interest, now }, given)
+    this.#arbiter = new Arbiter({ host, directory, now })
+    this.#leases = new LeaseClient({ host, directory, arbiter: this.#arbiter, seeds: components.seeds })
     this.#exchange = new Exchange(
       {
+        leases: this.#leases,
         host,
         content,
+        privateKey,
         directory,
         discovery,
         observer,
@@ -228,6 +238,7 @@ export class Mesh {
   async start(tagHandler: TagHandler, prefetchHandler: PrefetchHandler): Promise<void> {
     await this.#directory.start()
     await this.#serving.start()
+    await this.#arbiter.start()
     await serveTags(this.#host, tagHandler, {
       onFailure: (peerId, error) => this.#log.debug({ peerId, err: error }, 'a request about tags failed'),
       onFlood: (peerId) => this.#directory.flooded(peerId),
@@ -251,6 +262,8 @@ export class Mesh {
   async stop(): Promise<void> {
     await Promise.all([this.#supervisor.stop(), this.#neighbours.stop()])
     this.#exchange.stop()
+    this.#leases.stop()
+    this.#arbiter.stop()
     await Promise.all([this.#serving.stop(), this.#discovery.stop(), this.#notices.stop(), this.#tagClient.stop()])
     await this.#host.stop()
     this.#admissions.stop()

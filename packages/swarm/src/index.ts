@@ -1,5 +1,8 @@
 export * from './events.ts'
+export { LeaseBook } from './lease-book.ts'
+export * from './lease-events.ts'
 export * from './options.ts'
+export { rankForBlob } from './rendezvous.ts'
 export { Swarm } from './swarm.ts'
 export * from './upload-events.ts'
 export { UploadScheduler } from './upload-scheduler.ts'

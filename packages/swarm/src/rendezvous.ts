@@ -12,6 +12,12 @@ export function memberKey(peer: string, digest: string): number {
   return mix(hash)
 }
 
+/** Peers in the order in which they are responsible for a blob as a whole. */
+export function rankForBlob(peers: Iterable<string>, digest: string): string[] {
+  const scored = [...peers].map((peer) => ({ peer, score: scoreOf(memberKey(peer, digest), 0) }))
+  return scored.sort((a, b) => b.score - a.score || (a.peer < b.peer ? -1 : 1)).map(({ peer }) => peer)
+}
+
 /** The score of a member for a piece, 32 bits. */
 export function scoreOf(key: number, piece: number): number {
   return mix(key ^ Math.imul(piece + 1, 0x9e3779b1))

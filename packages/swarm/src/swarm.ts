@@ -73,6 +73,15 @@ export class Swarm {
     return this.#blobs.get(digest)?.firstUnoffered(except)
   }
 
+  /**
+   * When payload of a blob came last, and when anything else was heard of it, by the clock of {@link step}; undefined
+   * when it is not wanted.
+   */
+  lastHeard(digest: Digest): { readonly payloadAt: number; readonly progressAt: number } | undefined {
+    const blob = this.#blobs.get(digest)
+    return blob && { payloadAt: blob.payloadAt, progressAt: blob.lastProgressAt }
+  }
+
   private apply(now: number, event: SwarmEvent, actions: SwarmAction[]): void {
     switch (event.type) {
       case 'want':

@@ -17,7 +17,7 @@ export type UploadEvent =
       readonly bytes: number
       /** How many pieces the blob has; one of a single piece is not shared by its pieces, but given to all. */
       readonly pieces: number
-      /** Whether this node has all of the blob, so that it is an origin for those who want it. */
+      /** Whether this node has all of the blob, or brings it into the mesh: an origin for those who want it. */
       readonly whole: boolean
     }
   /** The peer took a request back, or the node can't serve it. */

@@ -2,6 +2,7 @@ import { createPublicKey, verify } from 'node:crypto'
 import { digestOf, MEDIA_TYPE, parseRepository, parseTag } from '@layermesh/oci'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { describe, expect, it } from 'vitest'
+import { type GrowingMap, openGrowingMap, sealGrowingMap } from './growing-map.ts'
 import { peerIdOf } from './keys.ts'
 import { openPieceMap, type PieceMap, sealPieceMap } from './piece-map.ts'
 import { openRoster, type Roster, sealRoster } from './roster.ts'
@@ -94,6 +95,29 @@ const PIECE_MAP = {
     b6bcb3fb0987b170e8d28cd86c1b81b6ab3033ef0e60200bf7b84ce237a6c00e`
 }
 
+const growingMap: GrowingMap = {
+  digest: pieceMap.digest,
+  length: blob.length,
+  pieceLength: 2 ** 20,
+  count: 1,
+  root: Uint8Array.from(bytesOf('446d4707ba7c320f95f297c388f32bd41c4affa120a55537f426bd3f004eb57b')),
+  since: 0
+}
+const GROWING_MAP = {
+  payload: `
+    a6
+    64 ${hex('root')} 58 20 ${hex(growingMap.root)}
+    65 ${hex('count')} 01
+    65 ${hex('since')} 00
+    66 ${hex('digest')} 78 47 ${hex(pieceMap.digest)}
+    66 ${hex('length')} 1a 00100005
+    6b ${hex('pieceLength')} 1a 00100000`,
+  payloadField: '1a a301',
+  signature: `
+    36b625ce40b7354caea73fbf5dea0c4e0fc5b27de73cee2e399e1b116adf1666
+    1a8b3b6176279f70c061cb11fd072e84b7b0dc4d9e2a802d7cba1575ed81c906`
+}
+
 const REVOKED = '12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5'
 const roster: Roster = {
   sequence: 3,
@@ -178,6 +202,7 @@ const SEED_SET = {
 type Golden = typeof MAPPING
 const TAG_RECORD_TYPE = '/layermesh/tag-record/1'
 const PIECE_MAP_TYPE = '/layermesh/piece-map/1'
+const GROWING_MAP_TYPE = '/layermesh/growing-map/1'
 const ROSTER_TYPE = '/layermesh/roster/1'
 const SEED_SET_TYPE = '/layermesh/seed-set/1'
 const TICKET_TYPE = '/layermesh/ticket/1'
@@ -201,6 +226,12 @@ describe('golden bytes', () => {
     const bytes = envelopeBytes(PIECE_MAP, PIECE_MAP_TYPE)
     expect(hex(await sealPieceMap(pieceMap, key))).toBe(hex(bytes))
     expect(await openPieceMap(bytes)).toEqual({ map: pieceMap, signer: SIGNER })
+  })
+
+  it('of a growing map', async () => {
+    const bytes = envelopeBytes(GROWING_MAP, GROWING_MAP_TYPE)
+    expect(hex(await sealGrowingMap(growingMap, key))).toBe(hex(bytes))
+    expect(await openGrowingMap(bytes)).toEqual({ map: growingMap, signer: SIGNER })
   })
 
   it('of a roster', async () => {
@@ -229,6 +260,7 @@ describe('golden bytes', () => {
     ['layermesh-tag-record', TAG_RECORD_TYPE, MAPPING],
     ['layermesh-tag-record', TAG_RECORD_TYPE, TOMBSTONE],
     ['layermesh-piece-map', PIECE_MAP_TYPE, PIECE_MAP],
+    ['layermesh-growing-map', GROWING_MAP_TYPE, GROWING_MAP],
     ['layermesh-roster', ROSTER_TYPE, ROSTER],
     ['layermesh-ticket', TICKET_TYPE, TICKET],
     ['layermesh-seed-set', SEED_SET_TYPE, SEED_SET]

@@ -1,6 +1,7 @@
 export { signerOf } from './envelope.ts'
 export * from './errors.ts'
 export * from './freshness.ts'
+export * from './growing-map.ts'
 export * from './key-objects.ts'
 export * from './keys.ts'
 export * from './piece-map.ts'

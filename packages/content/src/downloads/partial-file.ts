@@ -95,6 +95,10 @@ export class PartialFile implements PartialBlob {
     return this.#held.toBytes()
   }
 
+  pieceHash(piece: number): Uint8Array | undefined {
+    return this.has(piece) ? this.checks.hash(piece).slice() : undefined
+  }
+
   awaitedPieces(): number[] {
     return this.#components.waiters.awaited().filter((piece) => !this.has(piece))
   }
@@ -105,18 +109,22 @@ export class PartialFile implements PartialBlob {
     })
   }
 
-  async write(piece: number, bytes: Uint8Array, { giveMemory = false }: WriteOptions = {}): Promise<Uint8Array> {
+  async write(piece: number, bytes: Uint8Array, options: WriteOptions = {}): Promise<Uint8Array> {
     for (let other = this.#writing.get(piece); other !== undefined; other = this.#writing.get(piece)) {
       const failure = await failureOf(other)
       // Who brings the right bytes must not be blamed for another's wrong ones.
       if (failure !== undefined && !isContentError(failure, 'PIECE_MISMATCH')) throw failure
     }
-    const task = this.#write(piece, bytes, giveMemory).finally(() => this.#writing.delete(piece))
+    const task = this.#write(piece, bytes, options).finally(() => this.#writing.delete(piece))
     this.#writing.set(piece, task)
     return await task
   }
 
-  async #write(piece: number, bytes: Uint8Array, giveMemory: boolean): Promise<Uint8Array> {
+  async #write(
+    piece: number,
+    bytes: Uint8Array,
+    { giveMemory = false, hash: expected }: WriteOptions
+  ): Promise<Uint8Array> {
     if (this.#closed) throw new ContentError('DOWNLOAD_FAILED', 'this download has ended')
     if (this.#failure !== undefined) throw this.#failure
     this.#checkLength(piece, bytes.byteLength)
@@ -126,7 +134,8 @@ export class PartialFile implements PartialBlob {
     const given = giveMemory ? movable(bytes) : new Uint8Array(bytes)
     const checked = await pool.check(given, this.checks.nonce(piece))
     const { hash, mac } = checked
-    if (this.#hashesVouched && !equalBytes(hash, this.checks.hash(piece))) {
+    const vouched = this.#hashesVouched ? this.checks.hash(piece) : expected
+    if (vouched !== undefined && !equalBytes(hash, vouched)) {
       throw new ContentError('PIECE_MISMATCH', `these are not the bytes of piece ${piece} of ${this.digest}`)
     }
     await this.#orDistrust(file.write(checked.bytes, piece * this.pieceLength))

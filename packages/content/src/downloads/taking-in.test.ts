@@ -95,3 +95,20 @@ describe('taking in pieces that are vouched for', () => {
     expect(isSame(await store.blobs.readAt(DIGEST, { start: MIB, end: 2 * MIB }), pieceOf(BYTES, 1))).toBe(true)
   })
 })
+
+describe('taking in pieces one by one', () => {
+  it('refuses other bytes than those of the hash that is given with them, and tells the hash of what is here', async () => {
+    const store = await openStore()
+    const manual = new ManualSource()
+    const fetching = store.downloads.fetch(DIGEST, manual.source)
+    const blob = await manual.begin({ size: SIZE, cutThrough: true })
+    await fetching
+    const hash = HASHES.subarray(32, 64)
+    await expect(blob.write(1, wrong(1), { hash })).rejects.toMatchObject({ code: 'PIECE_MISMATCH' })
+    expect([blob.has(1), blob.pieceHash(1)]).toEqual([false, undefined])
+    await blob.write(1, copyOf(1), { hash })
+    await blob.write(0, copyOf(0))
+    expect([0, 1].map((piece) => Buffer.from(blob.pieceHash(piece) ?? []))).toEqual([HASHES.subarray(0, 32), hash])
+    expect(blob.pieceHash(2)).toBeUndefined()
+  })
+})

@@ -9,6 +9,7 @@ import {
   decodeRefused,
   encodeJoin,
   encodeLeave,
+  type GrowthMessage,
   type Joined,
   type Refused
 } from '../wire/blob-messages.ts'
@@ -34,8 +35,8 @@ export type ChannelFault = 'malformed' | 'left-early' | 'none'
 export interface ChannelListener {
   /** Something came: so many bytes of pieces, or none but a sign of life. */
   progress(payloadBytes: number): void
-  /** The peer has these pieces now. */
-  have(digest: Digest, pieces: readonly number[]): void
+  /** The peer has these pieces now; `growth` vouches for those that it has not told of before. */
+  have(digest: Digest, pieces: readonly number[], growth?: GrowthMessage): void
   /** The peer brings these pieces in at this moment. */
   fetching(digest: Digest, pieces: readonly number[]): void
   /** All bytes of a piece came; they are not verified yet. Who takes them gives them back to the pool when done. */
@@ -190,11 +191,11 @@ export class Channel {
       case FRAME.refused:
         return this.answered(decodeRefused(body), false)
       case FRAME.have: {
-        const { joinId, pieces, fetching } = decodeHave(body)
+        const { joinId, pieces, fetching, growth } = decodeHave(body)
         const digest = this.#digests.get(joinId)
         if (digest === undefined) return
         if (fetching !== undefined) this.#listener.fetching(digest, fetching)
-        this.#listener.have(digest, pieces)
+        this.#listener.have(digest, pieces, growth)
         return
       }
       case FRAME.data:

@@ -5,13 +5,14 @@ import { LIMITS, PROTOCOL } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
 import { parsePeerId } from '../network/rpc.ts'
+import type { GrowthMessage } from '../wire/blob-messages.ts'
 import type { RejectReason } from '../wire/frames.ts'
 import { Channel, type ChannelFault } from './channel.ts'
 
 /** What the channels tell, each with the peer it came from. */
 export interface ChannelsListener {
   progress(peerId: string, payloadBytes: number): void
-  have(peerId: string, digest: Digest, pieces: readonly number[]): void
+  have(peerId: string, digest: Digest, pieces: readonly number[], growth?: GrowthMessage): void
   fetching(peerId: string, digest: Digest, pieces: readonly number[]): void
   piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void
   rejected(peerId: string, digest: Digest, piece: number, reason: RejectReason): void
@@ -80,7 +81,8 @@ export class Channels {
     const listener = this.#listener
     return {
       progress: (payloadBytes: number) => listener.progress(peerId, payloadBytes),
-      have: (digest: Digest, pieces: readonly number[]) => listener.have(peerId, digest, pieces),
+      have: (digest: Digest, pieces: readonly number[], growth?: GrowthMessage) =>
+        listener.have(peerId, digest, pieces, growth),
       fetching: (digest: Digest, pieces: readonly number[]) => listener.fetching(peerId, digest, pieces),
       piece: (digest: Digest, piece: number, bytes: Buffer) => listener.piece(peerId, digest, piece, bytes),
       rejected: (digest: Digest, piece: number, reason: RejectReason) =>

@@ -1,10 +1,12 @@
 import type { BeginDownload, PartialBlob } from '@layermesh/content'
-import { Bitfield, type Digest } from '@layermesh/oci'
+import { Bitfield, type Digest, pieceCount } from '@layermesh/oci'
 import type { PeerScope } from '@layermesh/swarm'
+import type { PrivateKey } from '@libp2p/interface'
 import { MeshError } from '../errors.ts'
 import type { BlobRequest, TransferSummary } from '../interfaces.ts'
 import { LIMITS } from '../limits.ts'
 import type { CheckedOffer } from './offers.ts'
+import { PieceLedger } from './piece-ledger.ts'
 import type { Supply } from './search.ts'
 
 /** No blob has more pieces, see `pieceLengthFor`. */
@@ -26,6 +28,10 @@ export class Download {
   readonly smallOffers: CheckedOffer[] = []
   /** Pieces that peers told of before their offer was taken. */
   readonly earlyPieces = new Map<string, Set<number>>()
+  /** Peers that contradict what is known of the pieces. */
+  readonly disagreeing = new Set<string>()
+  /** Of a blob that comes into the mesh by this node: those who joined were told of the pieces before this one. */
+  toldPieces = 0
   /** Peers whose offers the swarm knows, and whether they are near. */
   readonly joined = new Map<string, PeerScope>()
   /** Whether a blob of one piece is being asked for. */
@@ -35,14 +41,23 @@ export class Download {
   readonly #originBytes = new Map<string, number>()
   readonly #finished = Promise.withResolvers<void>()
   #begun: { offer?: CheckedOffer; blob: PartialBlob } | undefined
-  #entering = false
+  #ledger: PieceLedger | undefined
+  readonly #self: { readonly peerId: string; readonly privateKey: PrivateKey }
   #beginning: Promise<PartialBlob> | undefined
   #settled = false
+  #complete = false
 
-  constructor(digest: Digest, request: BlobRequest, begin: BeginDownload) {
+  /** @param self who signs what comes into the mesh here */
+  constructor(
+    digest: Digest,
+    request: BlobRequest,
+    begin: BeginDownload,
+    self: { readonly peerId: string; readonly privateKey: PrivateKey }
+  ) {
     this.digest = digest
     this.request = request
     this.#begin = begin
+    this.#self = self
     this.#finished.promise.catch(() => {})
   }
 
@@ -53,6 +68,11 @@ export class Download {
 
   get settled(): boolean {
     return this.#settled
+  }
+
+  /** Whether all of it came; the whole may not be verified yet. */
+  get isComplete(): boolean {
+    return this.#complete
   }
 
   get blob(): PartialBlob | undefined {
@@ -87,12 +107,13 @@ export class Download {
   }
 
   /**
-   * Fixes the length of a blob that comes into the mesh by this node, of whose pieces nobody has told yet. Does nothing
-   * when an offer has begun it.
+   * Fixes the length of a blob that comes into the mesh at this moment: what its pieces are is told as they come. Does
+   * nothing when an offer has begun it.
    * @throws {MeshError} ORIGIN_FAILED when it began with another length
    */
   async beginEntering(size: number): Promise<PartialBlob> {
-    if (this.#beginning === undefined) this.#entering = true
+    if (this.#beginning === undefined && pieceCount(size) > 1)
+      this.#ledger = new PieceLedger({ digest: this.digest, size }, this.#self)
     this.#beginning ??= this.#begin({ size, cutThrough: true, lastAfterProof: true }).then((blob) => {
       this.#begun = { blob }
       return blob
@@ -102,9 +123,14 @@ export class Download {
     throw new MeshError('ORIGIN_FAILED', `the origin has ${size} bytes where peers have ${blob.size}`)
   }
 
-  /** Whether it began with pieces that come into the mesh at this moment. */
-  get entering(): boolean {
-    return this.#entering
+  /** What is known of the pieces, when the blob comes into the mesh at this moment. */
+  get ledger(): PieceLedger | undefined {
+    return this.#ledger
+  }
+
+  /** Resolves with the pieces once it has begun; undefined when nobody has begun it. */
+  get beginning(): Promise<PartialBlob> | undefined {
+    return this.#beginning
   }
 
   /** Whether there are as many sources of this kind as one blob needs. */
@@ -136,8 +162,11 @@ export class Download {
     this.#originBytes.set(name, (this.#originBytes.get(name) ?? 0) + bytes)
   }
 
+  /** All of it came. */
   complete(): void {
+    if (this.#settled) return
     this.#settled = true
+    this.#complete = true
     this.#finished.resolve()
   }
 

@@ -5,22 +5,26 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { BlobReader, BlobSource, ContentStore } from '@layermesh/content'
-import type { Digest, Repository } from '@layermesh/oci'
+import { type Digest, pieceCount, type Repository } from '@layermesh/oci'
 import type { SwarmOptions } from '@layermesh/swarm'
+import type { PrivateKey } from '@libp2p/interface'
 import { LRUCache } from 'lru-cache'
 import type { BufferPool } from '../buffer-pool.ts'
 import type { Discovery } from '../discovery.ts'
 import { MeshError } from '../errors.ts'
 import type { BlobRequest, MembershipQuestion, MeshObserver, TransferSummary } from '../interfaces.ts'
+import type { LeaseClient } from '../leases/lease-client.ts'
 import { LIMITS } from '../limits.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
-import type { Joined, PeerAddresses, Refused } from '../wire/blob-messages.ts'
+import type { GrowthMessage, Joined, PeerAddresses, Refused } from '../wire/blob-messages.ts'
 import type { RejectReason } from '../wire/frames.ts'
 import { Channels, type ChannelsListener } from './channels.ts'
 import { Download } from './download.ts'
+import { Gateways } from './gateways.ts'
+import { Growths } from './growths.ts'
 import { type CheckedOffer, checkOffer } from './offers.ts'
-import { OriginFeed } from './origin-feed.ts'
+import type { PieceLedger } from './piece-ledger.ts'
 import { Pieces } from './pieces.ts'
 import { searchPeers, type Wanted } from './search.ts'
 import type { Serving } from './serving.ts'
@@ -29,8 +33,11 @@ import { SmallBlobs } from './small-blobs.ts'
 export interface ExchangeComponents {
   readonly host: MeshHost
   readonly content: ContentStore
+  /** Signs what comes into the mesh by this node. */
+  readonly privateKey: PrivateKey
   readonly directory: PeerDirectory
   readonly discovery: Discovery
+  readonly leases: Pick<LeaseClient, 'ask'>
   readonly serving: Pick<Serving, 'pieceKept' | 'piecesFetching'>
   /** Memory for pieces that come. */
   readonly buffers: BufferPool
@@ -49,6 +56,7 @@ export interface ExchangeOptions {
 }
 
 const FINISHED_KEPT = 256
+const LEDGERS_KEPT = 64
 const FIRST_MEETING_PAUSE_MS = 100
 const LAST_MEETING_PAUSE_MS = 6_400
 const WRONG_MAP_BAN_MS = 60 * 60_000
@@ -59,8 +67,15 @@ export class Exchange implements ChannelsListener {
   readonly #channels: Channels
   readonly #small: SmallBlobs
   readonly #pieces: Pieces
+  readonly #growths: Growths
+  readonly #gateways: Gateways
+  readonly #self: { readonly peerId: string; readonly privateKey: PrivateKey }
   readonly #downloads = new Map<Digest, Download>()
   readonly #finished = new LRUCache<Digest, TransferSummary>({ max: FINISHED_KEPT })
+  /** Of blobs that have come: those who were told of their pieces by them ask for some still. */
+  readonly #ledgers = new LRUCache<Digest, PieceLedger>({ max: LEDGERS_KEPT })
+  /** Blobs that turned out wrong with what members said of their pieces, who are not believed for a while. */
+  readonly #doubted = new LRUCache<Digest, true>({ max: FINISHED_KEPT, ttl: LIMITS.doubtMs })
 
   constructor(components: ExchangeComponents, options: ExchangeOptions) {
     this.#components = components
@@ -70,8 +85,12 @@ export class Exchange implements ChannelsListener {
     this.#small = new SmallBlobs({ ...components, channel })
     const download = (digest: Digest) => this.#downloads.get(digest)
     const search = (wanted: Download) => this.searchAgain(wanted)
-    const self = components.host.peerId.toString()
-    this.#pieces = new Pieces({ ...components, self, channel, download, search }, options.swarm)
+    this.#self = { peerId: components.host.peerId.toString(), privateKey: components.privateKey }
+    this.#pieces = new Pieces({ ...components, self: this.#self.peerId, channel, download, search }, options.swarm)
+    this.#growths = new Growths({ ...components, pieces: this.#pieces, channel })
+    const share = (wanted: Download, peer: PeerAddresses) => this.share(wanted, peer)
+    const began = (wanted: Download) => this.began(wanted)
+    this.#gateways = new Gateways({ ...components, pieces: this.#pieces, share, began })
   }
 
   /**
@@ -95,11 +114,11 @@ export class Exchange implements ChannelsListener {
     const { downloads } = this.#components.content
     let own: Download | undefined
     const source: BlobSource = (wanted, begin, stop) => {
-      own = new Download(wanted, request, begin)
+      own = new Download(wanted, request, begin, this.#self)
       return this.download(own, stop)
     }
     const reader = await downloads.fetch(digest, source, signal)
-    if (reader && !reader.complete && own) void this.judgeMap(own)
+    if (reader && !reader.complete && own) void this.judge(own)
     return { reader, searched: own !== undefined }
   }
 
@@ -142,6 +161,17 @@ export class Exchange implements ChannelsListener {
     return this.#downloads.get(digest)?.sharedMap
   }
 
+  /** Whether this node brings the blob into the mesh for its zone. */
+  bringsIn(digest: Digest): boolean {
+    return this.#gateways.bringing(digest)
+  }
+
+  /** What is known of the pieces of a blob that comes into the mesh, or came not long ago. */
+  ledger(digest: Digest): PieceLedger | undefined {
+    const download = this.#downloads.get(digest)
+    return download ? download.ledger : this.#ledgers.get(digest)
+  }
+
   /** The pieces of a blob that this node brings in from an origin or from afar at this moment. */
   fetchingNow(digest: Digest): number[] {
     return this.#pieces.fetchingNow(digest)
@@ -168,6 +198,7 @@ export class Exchange implements ChannelsListener {
       this.#downloads.delete(download.digest)
       const summary = download.summary()
       if (summary) this.#finished.set(download.digest, summary)
+      if (download.ledger) this.#ledgers.set(download.digest, download.ledger)
       this.#pieces.stop(download.digest)
       for (const peerId of download.asked) this.#channels.get(peerId)?.leave(download.digest)
     }
@@ -186,7 +217,7 @@ export class Exchange implements ChannelsListener {
       const searched = this.search(download, stopped.signal, { neighboursAnswered }).then(() =>
         this.settleForLess(download)
       )
-      const brought = this.bringFromOrigin(download, Promise.race([searched, nobodyNear]), stopped.signal)
+      const brought = this.#gateways.bring(download, Promise.race([searched, nobodyNear]), stopped.signal)
       await Promise.race([Promise.all([searched, brought]), download.finished])
       if (!download.begun) return false
       await download.finished
@@ -194,25 +225,6 @@ export class Exchange implements ChannelsListener {
     } finally {
       stopped.abort()
       signal.removeEventListener('abort', abort)
-    }
-  }
-
-  /** When no peer gives the blob within a moment, its origin has to; resolves when that has ended, however it did. */
-  private async bringFromOrigin(download: Download, nobodyHas: Promise<void>, signal: AbortSignal): Promise<void> {
-    const { origin } = download.request
-    if (!origin) return
-    await Promise.race([nobodyHas, wait(LIMITS.originHeadStartMs, undefined, { signal, ref: false }).catch(() => {})])
-    if (download.begun || download.settled || signal.aborted) return
-    const began = () => {
-      this.#pieces.want(download)
-      for (const offer of download.waiting.splice(0)) this.#pieces.joined(download, offer)
-    }
-    const feed = new OriginFeed({ ...this.#components, pieces: this.#pieces, began }, download, origin)
-    try {
-      await feed.run(signal)
-    } catch (error) {
-      if (download.begun)
-        download.fail(error instanceof Error ? error : new Error('the origin failed', { cause: error }))
     }
   }
 
@@ -268,7 +280,7 @@ export class Exchange implements ChannelsListener {
     const { directory } = this.#components
     const { digest, asking } = download
     if (download.settled || directory.isBanned(peerId) || download.hasEnough(directory.scope(peerId))) return []
-    if (asking.has(peerId)) return []
+    if (asking.has(peerId) || download.disagreeing.has(peerId)) return []
     asking.add(peerId)
     try {
       const channel = await this.#channels.open(peerId, signal)
@@ -284,6 +296,12 @@ export class Exchange implements ChannelsListener {
     } finally {
       asking.delete(peerId)
     }
+  }
+
+  /** Asks a peer that brings the blob in, or has just done so. */
+  private async share(download: Download, peer: PeerAddresses): Promise<void> {
+    if (peer.addresses.length > 0) await this.#components.directory.learn(peer).catch(() => {})
+    await this.ask(download, peer.peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
   }
 
   /** Asks a peer that wants the blob until it has something of it to share: it may not know its length yet. */
@@ -319,21 +337,50 @@ export class Exchange implements ChannelsListener {
   private async consider(download: Download, peerId: string, answer: Joined): Promise<void> {
     const { size, maxBytes } = download.request
     if ((size !== undefined && answer.size !== size) || (maxBytes !== undefined && answer.size > maxBytes)) return
-    const offer = await checkOffer(download.digest, peerId, answer, this.#components.mayVouch)
+    const offer = await checkOffer(download.digest, peerId, answer, (signer) => this.believes(download, signer))
     if (download.settled) return
-    if (offer.map === undefined) await this.#small.take(download, offer)
-    else if (download.blob) this.#pieces.joined(download, offer)
-    else if (download.begun || !offer.map.trusted) download.waiting.push(offer)
+    if (offer.growth && !this.believesMembers(download)) this.#channels.get(peerId)?.leave(download.digest)
+    else if (offer.map === undefined && !offer.growth) await this.#small.take(download, offer)
+    else if (download.blob) this.join(download, offer)
+    else if (download.begun || offer.map?.trusted === false) download.waiting.push(offer)
     else await this.begin(download, offer)
+  }
+
+  /** Whether members are believed in what they say of the pieces of a blob: it may come from outside the mesh. */
+  private believesMembers({ request, digest }: Download): boolean {
+    return request.origin !== undefined && !this.#doubted.has(digest)
+  }
+
+  private believes(download: Download, signer: string): boolean {
+    return this.#components.mayVouch(signer) || this.believesMembers(download)
+  }
+
+  /** Takes from a peer what goes with what is known. */
+  private join(download: Download, offer: CheckedOffer): void {
+    const { digest } = download
+    if (!this.#growths.agrees(download, offer)) {
+      download.disagreeing.add(offer.peerId)
+      return this.#channels.get(offer.peerId)?.leave(digest)
+    }
+    this.#pieces.joined(download, offer)
+    this.#growths.joined(download, offer.peerId)
+  }
+
+  /** Length and beginning of the blob are known: it is brought, and shared. */
+  private began(download: Download): void {
+    this.#pieces.want(download)
+    for (const offer of download.waiting.splice(0)) this.join(download, offer)
   }
 
   private async begin(download: Download, offer: CheckedOffer): Promise<void> {
     const { content } = this.#components
     try {
-      await download.begin(offer)
-      if (offer.map?.trusted) await content.pieceMaps.put(download.digest, offer.map.envelope)
-      this.#pieces.want(download)
-      for (const each of [offer, ...download.waiting.splice(0)]) this.#pieces.joined(download, each)
+      download.waiting.unshift(offer)
+      if (offer.growth) await download.beginEntering(offer.size)
+      else await download.begin(offer)
+      if (offer.map && this.#components.mayVouch(offer.map.signer))
+        await content.pieceMaps.put(download.digest, offer.map.envelope)
+      this.began(download)
     } catch (error) {
       download.fail(error instanceof Error ? error : new Error('the download could not begin', { cause: error }))
     }
@@ -341,27 +388,41 @@ export class Exchange implements ChannelsListener {
 
   /** When the search ends and nobody trusted vouched for the pieces, an untrusted map has to do; the whole is verified before it is used. */
   private async settleForLess(download: Download): Promise<void> {
-    const [offer] = download.waiting
-    if (offer && !download.begun && !download.settled) await this.begin(download, offer)
+    if (download.begun || download.settled) return
+    const offer = download.waiting.shift()
+    if (offer) await this.begin(download, offer)
   }
 
   /**
    * Waits for the whole blob and judges the map by it: one that was proved is kept for peers, and the signer of one
    * whose pieces do not make the blob lied.
    */
-  private async judgeMap({ digest, map }: Download): Promise<void> {
-    const { content, directory, observer } = this.#components
-    if (!map) return
+  private async judge(download: Download): Promise<void> {
+    const { digest, map } = download
+    const { content, directory, observer, mayVouch } = this.#components
     try {
       await content.downloads.whole(digest)
-      if (!map.trusted) await content.pieceMaps.put(digest, map.envelope)
+      if (map && !mayVouch(map.signer)) await content.pieceMaps.put(digest, map.envelope)
     } catch (error) {
       const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined
       if (cause?.code !== 'DIGEST_MISMATCH') return
-      observer.pieceFailed({ peerId: map.signer, digest, piece: -1, reason: 'wrong-map' })
-      directory.ban(map.signer, 'wrong-map', WRONG_MAP_BAN_MS)
-      await content.pieceMaps.delete(digest).catch(() => {})
+      this.#ledgers.delete(digest)
+      const liar = map?.signer ?? this.soleGateway(download)
+      // Without one, nobody can be convicted; but members are not believed again so soon.
+      if (!map) this.#doubted.set(digest, true)
+      if (liar === undefined) return
+      observer.pieceFailed({ peerId: liar, digest, piece: -1, reason: 'wrong-map' })
+      directory.ban(liar, 'wrong-map', map ? WRONG_MAP_BAN_MS : LIMITS.wrongGrowthBanMs)
+      if (map) await content.pieceMaps.delete(digest).catch(() => {})
     }
+  }
+
+  /** The peer that by its own word brought in all of a blob. */
+  private soleGateway({ ledger }: Download): string | undefined {
+    const growth = ledger?.newest
+    if (!growth || growth.signer === this.#self.peerId) return undefined
+    const { since, count, length } = growth.map
+    return since === 0 && count === pieceCount(length) ? growth.signer : undefined
   }
 
   private async searchAgain(download: Download): Promise<void> {
@@ -376,8 +437,10 @@ export class Exchange implements ChannelsListener {
     this.#pieces.progress(peerId, payloadBytes)
   }
 
-  have(peerId: string, digest: Digest, pieces: readonly number[]): void {
-    this.#pieces.have(peerId, digest, pieces)
+  have(peerId: string, digest: Digest, pieces: readonly number[], growth?: GrowthMessage): void {
+    const download = this.#downloads.get(digest)
+    if (download && (growth || download.ledger)) this.#growths.have(download, peerId, { pieces, growth })
+    else this.#pieces.have(peerId, digest, pieces)
   }
 
   fetching(peerId: string, digest: Digest, pieces: readonly number[]): void {

@@ -1,7 +1,10 @@
 import { Bitfield, type Digest, pieceCount } from '@layermesh/oci'
-import { openPieceMap, type PieceMap } from '@layermesh/trust'
+import { openGrowingMap, openPieceMap, type PieceMap, rootOfHashes } from '@layermesh/trust'
 import { MeshError } from '../errors.ts'
 import type { Joined } from '../wire/blob-messages.ts'
+import type { SignedGrowth } from './piece-ledger.ts'
+
+const HASH_LENGTH = 32
 
 /** A peer's answer to a join, checked. */
 export interface CheckedOffer {
@@ -10,6 +13,8 @@ export interface CheckedOffer {
   readonly pieces: Bitfield
   /** Pieces that the peer brings in from an origin or from afar. */
   readonly fetching: readonly number[]
+  /** In place of a map, while the blob comes into the mesh by a gateway. */
+  readonly growth?: { readonly signed: SignedGrowth; readonly hashes: Uint8Array }
   /** Undefined for a blob of at most one piece, which its digest proves. */
   readonly map?: {
     readonly pieces: PieceMap
@@ -36,6 +41,15 @@ export async function checkOffer(
   const pieces = offeredPieces(answer)
   if (!pieces) throw refuse('the offered pieces do not fit the length')
   if (pieceCount(size) <= 1) return { peerId, size, pieces, fetching }
+  if (answer.growth) {
+    const signed = await openGrowth(peerId, answer.growth.envelope)
+    const { hashes } = answer.growth
+    const { count, root, length } = signed.map
+    const whole = hashes.byteLength === count * HASH_LENGTH && Buffer.compare(rootOfHashes(hashes), root) === 0
+    if (!whole || length !== size || signed.map.digest !== digest) throw refuse('the growing map is for other pieces')
+    for (let piece = count; piece < pieces.length; piece++) pieces.clear(piece)
+    return { peerId, size, pieces, fetching, growth: { signed, hashes } }
+  }
   if (!answer.pieceMap) throw refuse('an offer without piece map')
   const { map, signer } = await openPieceMap(answer.pieceMap).catch((cause) => {
     throw refuse('the piece map is not valid', cause)
@@ -43,6 +57,15 @@ export async function checkOffer(
   if (map.digest !== digest || map.length !== size) throw refuse('the piece map is for another blob')
   const checked = { pieces: map, envelope: answer.pieceMap, signer, trusted: mayVouch(signer) }
   return { peerId, size, pieces, fetching, map: checked }
+}
+
+/** Reads a growing map. @throws {MeshError} PEER_MISBEHAVED */
+export async function openGrowth(peerId: string, envelope: Uint8Array): Promise<SignedGrowth> {
+  try {
+    return { ...(await openGrowingMap(envelope)), envelope }
+  } catch (cause) {
+    throw new MeshError('PEER_MISBEHAVED', 'the growing map is not valid', { peerId, cause })
+  }
 }
 
 /** The pieces that a peer offers; undefined when its bits don't fit the length. */

@@ -63,10 +63,11 @@ export class OriginFeed {
     const ended = new AbortController()
     const stop = AbortSignal.any([signal, ended.signal])
     try {
-      const size = await this.open(0, stop)
+      const blob = await this.#download.beginning
+      const size = blob?.size ?? (await this.open(0, stop))
       this.checkSize(size)
-      if (pieceCount(size) <= 1) await this.bringSmall(size)
-      else await this.bringPieces(size, stop)
+      if (pieceCount(size) > 1) await this.bringPieces(size, stop)
+      else if (!blob) await this.bringSmall(size)
     } finally {
       ended.abort()
       this.close()
@@ -107,7 +108,7 @@ export class OriginFeed {
   private async bringSmall(size: number): Promise<void> {
     const { digest } = this.#download
     const bytes = Buffer.allocUnsafeSlow(size)
-    await this.take(bytes)
+    await this.take(bytes, 0)
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       throw new MeshError('ORIGIN_FAILED', `${this.#origin.name} gave other bytes than ${digest}`)
     if (this.#download.settled) return
@@ -155,7 +156,7 @@ export class OriginFeed {
     const { start, end } = pieceRange(piece, blob.size, blob.pieceLength)
     if (this.#stream?.at !== start) this.checkSize(await this.open(start, signal))
     const bytes = buffers.take(end - start)
-    await this.take(bytes)
+    await this.take(bytes, piece)
     // One piece is hashed and written while the next one comes.
     await this.#keeping?.done
     const done = pieces.keepEntered(this.#download, piece, bytes).then((memory) => memory && buffers.give(memory))
@@ -165,7 +166,7 @@ export class OriginFeed {
     })
   }
 
-  private async take(target: Buffer): Promise<void> {
+  private async take(target: Buffer, piece: number): Promise<void> {
     const { observer, now, pieces } = this.#components
     const stream = this.#stream
     if (!stream) throw new MeshError('ORIGIN_FAILED', 'the origin is closed')
@@ -176,7 +177,7 @@ export class OriginFeed {
       observer.received({ source: 'upstream', origin: this.#origin.name, scope: 'far', bytes })
       if (this.#heardAt - this.#toldAt < TELL_ENTERED_EVERY_MS) return
       this.#toldAt = this.#heardAt
-      pieces.entered(this.#download.digest)
+      pieces.entered(this.#download.digest, piece)
     })
   }
 }

@@ -52,11 +52,11 @@ export class Pieces {
 
   /** Begins to bring the pieces of a download that has begun. */
   want(download: Download): void {
-    const { digest, blob, entering } = download
+    const { digest, blob, ledger } = download
     if (!blob) return
     this.#ticker ??= setInterval(() => this.step({ type: 'tick' }), TICK_MS)
     const { size, pieceLength } = blob
-    this.step({ type: 'want', digest, size, pieceLength, held: heldPieces(blob), entering })
+    this.step({ type: 'want', digest, size, pieceLength, held: heldPieces(blob), entering: ledger !== undefined })
     blob.onAwait((piece) => this.step({ type: 'awaited', digest, piece }))
     for (const piece of blob.awaitedPieces()) this.step({ type: 'awaited', digest, piece })
   }
@@ -78,9 +78,10 @@ export class Pieces {
     this.step({ type: 'gateway', digest, on })
   }
 
-  /** Something of a piece came that is not whole yet. */
-  entered(digest: Digest): void {
+  /** Something of a piece came that is not whole yet: those who wait for it hear that it is on its way. */
+  entered(digest: Digest, piece: number): void {
     this.step({ type: 'entered', digest })
+    this.#components.serving.piecesFetching(digest, [piece])
   }
 
   /** The first piece other than `except` that is not here and that no peer offers. */
@@ -88,19 +89,46 @@ export class Pieces {
     return this.#swarm.firstUnoffered(digest, except)
   }
 
+  /** When payload of a blob came last, and when anything was heard of it; undefined when it is not wanted. */
+  lastHeard(digest: Digest): { readonly payloadAt: number; readonly progressAt: number } | undefined {
+    return this.#swarm.lastHeard(digest)
+  }
+
   /** Keeps a piece that came from outside the mesh. Memory as in {@link keep}; what goes wrong ends the download. */
   async keepEntered(download: Download, piece: number, bytes: Buffer): Promise<Uint8Array | undefined> {
     const { digest, blob } = download
     if (!blob || download.settled) return bytes
     try {
-      const memory = await blob.write(piece, bytes, { giveMemory: true })
-      this.#components.serving.pieceKept(digest, piece)
+      const hash = download.ledger?.hash(piece)
+      const memory = await blob.write(piece, bytes, { giveMemory: true, ...(hash && { hash }) })
       this.step({ type: 'entered', digest, piece })
+      await this.tellEntered(download, piece)
       return memory
     } catch (error) {
       download.fail(error instanceof Error ? error : new Error('a piece could not be kept', { cause: error }))
       return undefined
     }
+  }
+
+  /** Vouches for the pieces that are here from the first on without a gap, and tells of them. */
+  private async tellEntered(download: Download, brought: number): Promise<void> {
+    const { digest, blob, ledger } = download
+    if (!blob) return
+    if (!ledger || brought < download.toldPieces) return this.#components.serving.pieceKept(digest, brought)
+    for (let hash = blob.pieceHash(ledger.count); hash; hash = blob.pieceHash(ledger.count)) {
+      ledger.append(hash, ledger.count === brought)
+    }
+    await ledger.sign()
+    for (let piece = download.toldPieces; piece < ledger.signedCount; piece++) {
+      if (blob.has(piece)) this.#components.serving.pieceKept(digest, piece)
+    }
+    download.toldPieces = Math.max(download.toldPieces, ledger.signedCount)
+  }
+
+  /** A peer no longer shares the blob. */
+  left(peerId: string, digest: Digest): void {
+    this.#components.download(digest)?.joined.delete(peerId)
+    this.step({ type: 'peer-left', digest, peer: peerId })
   }
 
   /** A peer shares the blob. */
@@ -135,9 +163,16 @@ export class Pieces {
     const download = this.#components.download(digest)
     if (!download?.blob) return bytes
     const { byteLength } = bytes
+    const { ledger } = download
+    const hash = ledger?.hash(piece)
+    if (ledger && !hash) {
+      this.rejected(peerId, digest, piece, 'not-held')
+      return bytes
+    }
     try {
-      const memory = await download.blob.write(piece, bytes, { giveMemory: true })
+      const memory = await download.blob.write(piece, bytes, { giveMemory: true, ...(hash && { hash }) })
       download.count(peerId, byteLength)
+      if (ledger && piece >= ledger.signedCount) await ledger.sign()
       this.#components.serving.pieceKept(digest, piece)
       this.step({ type: 'piece-arrived', digest, peer: peerId, piece })
       return memory

@@ -25,6 +25,7 @@ import {
   FrameReader,
   type PieceRequest
 } from '../wire/frames.ts'
+import type { Growth } from './piece-ledger.ts'
 import type { Interest, Shelf } from './sharing.ts'
 import { isWritable, StreamSender } from './stream-sender.ts'
 
@@ -39,7 +40,7 @@ export interface PieceWanted {
   readonly bytes: number
   /** How many pieces the blob has. */
   readonly pieces: number
-  /** Whether all of the blob was here when the peer joined it. */
+  /** Whether all of the blob was here when the peer joined it, or this node brings it into the mesh. */
   readonly whole: boolean
 }
 
@@ -64,6 +65,8 @@ interface SharedBlob {
   readonly pieceLength: number
   /** What the peer was not told yet; undefined when it was told that all pieces are here. */
   readonly untold: News | undefined
+  /** How many hashes it was told, of a blob that comes into the mesh. */
+  toldHashes: number | undefined
 }
 
 /** What has come of a blob, and what is coming. */
@@ -210,7 +213,8 @@ export class ServingSession {
     if (whole && within === undefined && peers.length > 0 && !mayJoinWhole(digest))
       return this.put(encodeRefused({ joinId, reason: 'busy', peers }))
     const pieceLength = pieceLengthFor(offer.size)
-    this.#blobs.set(joinId, { digest, size: offer.size, pieceLength, untold: whole ? undefined : untold })
+    const toldHashes = offer.growth?.count
+    this.#blobs.set(joinId, { digest, size: offer.size, pieceLength, untold: whole ? undefined : untold, toldHashes })
     this.put(encodeJoined({ joinId, peers, ...offer }))
   }
 
@@ -223,7 +227,7 @@ export class ServingSession {
     // It has its place before the scheduler is asked, which may answer at once.
     this.#requests.set(requestId, 0)
     const { digest } = blob
-    const whole = blob.untold === undefined
+    const whole = blob.untold === undefined || this.#components.shelf.bringsIn(digest)
     const wanted = { session: this, requestId, digest, piece, start, bytes: end - start, pieces, whole }
     const request = this.#components.wanted(wanted)
     if (this.#requests.has(requestId)) this.#requests.set(requestId, request)
@@ -267,12 +271,23 @@ export class ServingSession {
 
   private tellNews(): void {
     this.#tellTimer = undefined
-    for (const [joinId, { untold }] of this.#blobs) {
+    for (const [joinId, blob] of this.#blobs) {
+      const { untold } = blob
       if (!untold || (untold.pieces.length === 0 && untold.fetching.size === 0)) continue
       const fetching = untold.fetching.size > 0 ? { fetching: [...untold.fetching] } : {}
-      this.put(encodeHave({ joinId, pieces: untold.pieces.splice(0), ...fetching }))
+      const growth = this.untoldGrowth(blob)
+      this.put(encodeHave({ joinId, pieces: untold.pieces.splice(0), ...fetching, ...(growth && { growth }) }))
       untold.fetching.clear()
     }
+  }
+
+  /** What vouches for pieces that the peer has not heard of. */
+  private untoldGrowth(blob: SharedBlob): Growth | undefined {
+    if (blob.toldHashes === undefined) return undefined
+    const growth = this.#components.shelf.growth(blob.digest, blob.toldHashes)
+    if (!growth || growth.count <= blob.toldHashes) return undefined
+    blob.toldHashes = growth.count
+    return growth
   }
 
   private giveSignOfLife(): void {

@@ -22,7 +22,7 @@ it('signs a map anew once the word of who signed it counts no more', async () =>
   await content.pieceMaps.put(digest, await sealPieceMap({ digest, length: 3 * 2 ** 20, ...pieces }, gone))
 
   const trusted = new Set([peerIdOf(own), peerIdOf(gone)])
-  const arriving = { map: () => undefined, fetching: () => [] }
+  const arriving = { map: () => undefined, ledger: () => undefined, bringsIn: () => false, fetching: () => [] }
   const mayVouch = (signer: string) => trusted.has(signer)
   const shelf = new ContentShelf({ content, privateKey: own, arriving, mayVouch })
   const signerNow = async () => {

@@ -1,13 +1,18 @@
-import type { ContentStore } from '@layermesh/content'
-import { type Digest, pieceCount, type Repository } from '@layermesh/oci'
+import type { ContentStore, PartialBlob } from '@layermesh/content'
+import { Bitfield, type Digest, pieceCount, type Repository } from '@layermesh/oci'
 import { sealPieceMap, signerOf } from '@layermesh/trust'
 import type { PrivateKey } from '@libp2p/interface'
+import type { Growth, PieceLedger } from './piece-ledger.ts'
 import type { Offer, Shelf } from './sharing.ts'
 
 /** What is known of a blob that is arriving. */
 export interface Arriving {
   /** Its signed map; undefined when nobody trusted vouches for it. */
   map(digest: Digest): Uint8Array | undefined
+  /** Whether this node brings the blob into the mesh. */
+  bringsIn(digest: Digest): boolean
+  /** The hashes of a blob that comes into the mesh; still known for a while after it came. */
+  ledger(digest: Digest): PieceLedger | undefined
   /** The pieces that are brought in from an origin or from afar at this moment. */
   fetching(digest: Digest): readonly number[]
 }
@@ -44,9 +49,30 @@ export class ContentShelf implements Shelf {
     const arriving = this.#content.downloads.inFlight(digest)
     if (!arriving) return undefined
     // All pieces may be here already, and only the whole not kept yet.
+    const growing = this.#arriving.ledger(digest)
+    if (growing) return await this.growingOffer(growing, arriving)
     const pieceMap = this.#arriving.map(digest) ?? (await this.#content.pieceMaps.get(digest))
     if (!pieceMap) return undefined
     return { size: arriving.size, held: arriving.bitfield(), pieceMap, fetching: this.#arriving.fetching(digest) }
+  }
+
+  bringsIn(digest: Digest): boolean {
+    return this.#arriving.bringsIn(digest)
+  }
+
+  growth(digest: Digest, told: number): Growth | undefined {
+    return this.#arriving.ledger(digest)?.growth(told)
+  }
+
+  /** What is here of a blob that comes into the mesh, as far as it is vouched for; nothing is left out for long. */
+  private async growingOffer(ledger: PieceLedger, blob: PartialBlob): Promise<Offer | undefined> {
+    const { digest, size } = blob
+    await ledger.sign()
+    const growth = ledger.growth(0)
+    if (!growth || ledger.size !== size) return undefined
+    const held = new Bitfield(blob.pieceCount)
+    for (let piece = 0; piece < growth.count; piece++) if (blob.has(piece)) held.set(piece)
+    return { size, held: held.toBytes(), growth, fetching: this.#arriving.fetching(digest) }
   }
 
   read(

@@ -73,6 +73,8 @@ export async function hostilePeer(
     pieceLength: number
     tellsLater?: boolean
     answersAfter?: Promise<void>
+    /** What it sends in answer to a join, in place of an offer with a piece map. */
+    answers?: (joinId: number) => readonly Uint8Array[]
   },
   misdeed: Misdeed
 ): Promise<{ peerId: string; address: string; asked: () => number; askers: () => number }> {
@@ -97,6 +99,15 @@ export async function hostilePeer(
           const held = tellsLater ? new Bitfield(pieceCount(bytes.byteLength, pieceLength)).toBytes() : undefined
           const offer = { ...(pieceMap === undefined ? {} : { pieceMap }), ...(held === undefined ? {} : { held }) }
           askers.add(asker)
+          if (blob.answers) {
+            const frames = blob.answers(joinId)
+            const answer = () => {
+              for (const frame of frames) stream.send(frame)
+            }
+            if (blob.answersAfter) void blob.answersAfter.then(answer)
+            else answer()
+            continue
+          }
           const answer = encodeJoined({ joinId, size: bytes.byteLength, peers: [], ...offer })
           if (blob.answersAfter) void blob.answersAfter.then(() => stream.send(answer))
           else stream.send(answer)

@@ -1,10 +1,13 @@
 import { type Digest, parseDigest, parseRepository, type Repository } from '@layermesh/oci'
+import { MAX_GROWING_MAP_BYTES } from '@layermesh/trust'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { LIMITS } from '../limits.ts'
 import { encodeFields, Fields, malformed, readValue } from './fields.ts'
 import { controlFrame, FRAME } from './frames.ts'
 
 const MAX_PIECE_NUMBERS = 8_192
+const HASH_LENGTH = 32
+const MAX_HASHES_BYTES = 4_096 * HASH_LENGTH
 
 /** A peer and where it listens. */
 export interface PeerAddresses {
@@ -20,9 +23,19 @@ export interface Join {
   readonly within?: Repository
 }
 
+/** What is told of a blob that comes into the mesh at this moment. */
+export interface GrowthMessage {
+  /** Signed growing map. */
+  readonly envelope: Uint8Array
+  /** 32 bytes for each of the last pieces that it speaks of: those that the receiver was not told of before. */
+  readonly hashes: Uint8Array
+}
+
 export interface Joined {
   readonly joinId: number
   readonly size: number
+  /** In place of a piece map, with the hashes of all pieces that it speaks of. */
+  readonly growth?: GrowthMessage
   /** Packed bits of the pieces that are here; undefined when all are. */
   readonly held?: Uint8Array
   /** Signed piece map; left out for a blob of one piece, which its digest proves. */
@@ -52,8 +65,9 @@ export function decodeJoin(body: Uint8Array): Join {
   }
 }
 
-export function encodeJoined({ joinId, size, held, pieceMap, fetching, peers }: Joined): Uint8Array {
-  const fields = { id: joinId, size, held, map: pieceMap, fetching, peers: peers.map(packPeer) }
+export function encodeJoined({ joinId, size, held, pieceMap, growth, fetching, peers }: Joined): Uint8Array {
+  const common = { id: joinId, size, held, fetching, peers: peers.map(packPeer) }
+  const fields = { ...common, map: pieceMap, growing: growth?.envelope, hashes: growth?.hashes }
   return controlFrame(FRAME.joined, encodeFields(fields))
 }
 
@@ -62,8 +76,10 @@ export function decodeJoined(body: Uint8Array): Joined {
   const held = fields.optional('held', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
   const pieceMap = fields.optional('map', (f, name) => f.bytes(name, LIMITS.controlFrameBytes))
   const fetching = fields.optional('fetching', pieceNumbers)
+  const growth = readGrowth(fields)
   return {
     joinId: joinId(fields),
+    ...(growth === undefined ? {} : { growth }),
     size: fields.integer('size'),
     peers: fields.list('peers', LIMITS.peersPerAnswer, unpackPeer),
     ...(held === undefined ? {} : { held }),
@@ -92,20 +108,33 @@ export interface Have {
   readonly pieces: readonly number[]
   /** Pieces that it brings in from an origin or from afar at this moment. */
   readonly fetching?: readonly number[]
+  /** What vouches for the pieces, when they come into the mesh at this moment. */
+  readonly growth?: GrowthMessage
 }
 
-export function encodeHave({ joinId, pieces, fetching }: Have): Uint8Array {
-  return controlFrame(FRAME.have, encodeFields({ id: joinId, pieces, fetching }))
+export function encodeHave({ joinId, pieces, fetching, growth }: Have): Uint8Array {
+  const fields = { id: joinId, pieces, fetching, growing: growth?.envelope, hashes: growth?.hashes }
+  return controlFrame(FRAME.have, encodeFields(fields))
 }
 
 export function decodeHave(body: Uint8Array): Have {
   const fields = new Fields(body)
   const fetching = fields.optional('fetching', pieceNumbers)
+  const growth = readGrowth(fields)
   return {
     joinId: joinId(fields),
     pieces: pieceNumbers(fields, 'pieces'),
+    ...(growth === undefined ? {} : { growth }),
     ...(fetching === undefined ? {} : { fetching })
   }
+}
+
+function readGrowth(fields: Fields): GrowthMessage | undefined {
+  const envelope = fields.optional('growing', (f, name) => f.bytes(name, MAX_GROWING_MAP_BYTES))
+  if (envelope === undefined) return undefined
+  const hashes = fields.bytes('hashes', MAX_HASHES_BYTES)
+  if (hashes.byteLength % HASH_LENGTH !== 0) throw malformed('hashes of pieces')
+  return { envelope, hashes }
 }
 
 function pieceNumbers(fields: Fields, name: string): number[] {

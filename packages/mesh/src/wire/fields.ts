@@ -80,6 +80,11 @@ export class Fields {
     })
   }
 
+  /** A field of another kind, which `read` checks. */
+  value<T>(name: string, read: (value: unknown) => T): T {
+    return read(this.#values[name])
+  }
+
   /** The value of a field that may be missing. */
   optional<T>(name: string, read: (fields: Fields, name: string) => T): T | undefined {
     return this.has(name) ? read(this, name) : undefined

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { digestOf, parseRepository, parseTag } from '@layermesh/oci'
 import { expect, it } from 'vitest'
+import { encodeLeaseAnswer, encodeLeaseRequest } from '../leases/messages.ts'
 import { encodeIntroduction } from '../network/peer-directory.ts'
 import { encodeNoticeRequest } from '../notices/messages.ts'
 import { encodeMembers, encodePrefetchMessage, encodeReport } from '../prefetch/messages.ts'
@@ -9,6 +10,7 @@ import { encodeHave, encodeJoin, encodeJoined, encodeLeave, encodeRefused } from
 import { encodeCancel, encodeDataHeader, encodeReject, encodeRequest } from './frames.ts'
 
 const digest = digestOf(new Uint8Array())
+const PEER = '12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7'
 const repository = parseRepository('team/app')
 
 /** In the order of the table "Examples". */
@@ -21,6 +23,9 @@ const EXAMPLES: readonly Uint8Array[] = [
   encodeReport({ state: 'fetching', size: 10, heldBytes: 4, receivedBytes: 3 }),
   encodePrefetchMessage({ op: 'members' }),
   encodeMembers([]),
+  encodeLeaseRequest({ op: 'acquire', digest }),
+  encodeLeaseRequest({ op: 'release', digest, reason: 'failed' }),
+  encodeLeaseAnswer({ op: 'held', digest, holder: { peerId: PEER, addresses: ['/ip4/10.0.0.1/tcp/5001'] } }),
   encodeJoin({ joinId: 1, digest, within: repository }),
   encodeJoined({ joinId: 1, size: 0, peers: [] }),
   encodeRefused({ joinId: 1, reason: 'unknown', peers: [] }),

@@ -1,0 +1,176 @@
+import { digestOf } from '@layermesh/oci'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { FakeOrigin, type FakeOriginOptions } from '../testing/fake-origin.ts'
+import { MeshFixture, readAll, someBytes, store, type TestNode, until } from '../testing/mesh-fixture.ts'
+
+const MIB = 1024 * 1024
+const soon = () => AbortSignal.timeout(25_000)
+
+let fixture: MeshFixture
+beforeEach(() => {
+  fixture = new MeshFixture()
+})
+afterEach(() => fixture[Symbol.asyncDispose]())
+
+interface Cluster {
+  readonly seed: TestNode
+  readonly nodes: TestNode[]
+  /** All nodes ask at once, each with an origin of its own that counts. */
+  fetchAll(bytes: Uint8Array, options?: FakeOriginOptions): { origins: FakeOrigin[]; read: Promise<Buffer>[] }
+}
+
+/** A seed and nodes that joined it, each of which knows all others. */
+async function clusterOf(count: number, zones: readonly string[] = ['default']): Promise<Cluster> {
+  const seed = await fixture.node({ self: { version: 'test', role: 'seed', zone: zones[0] ?? '' } })
+  const nodes: TestNode[] = []
+  for (let index = 0; index < count; index++) {
+    const zone = zones[index % zones.length] ?? ''
+    const join = [seed, ...nodes].flatMap(({ mesh }) => mesh.addresses)
+    nodes.push(await fixture.node({ seeds: [seed.mesh.peerId], join, self: { version: 'test', role: 'node', zone } }))
+  }
+  await until(() => nodes.every(({ mesh }) => mesh.connected().length === count))
+  return {
+    seed,
+    nodes,
+    fetchAll: (bytes, options) => {
+      const origins = nodes.map(() => new FakeOrigin(bytes, options))
+      const read = nodes.map(async (node, index) => {
+        const request = { size: bytes.byteLength, origin: origins[index] as FakeOrigin }
+        const reader = await node.mesh.fetch(digestOf(bytes), request, soon())
+        return await readAll(reader)
+      })
+      return { origins, read }
+    }
+  }
+}
+
+function given(origins: readonly FakeOrigin[]): number {
+  return origins.reduce((sum, { givenBytes }) => sum + givenBytes, 0)
+}
+
+function failures(nodes: readonly TestNode[]): unknown[] {
+  return nodes.flatMap(({ observer }) => [...observer.failures, ...observer.bans])
+}
+
+describe('a blob that no peer has', () => {
+  it.each([
+    ['of many pieces', 12 * MIB + 77],
+    ['of one piece', 200_000],
+    ['of no bytes', 0]
+  ])('%s is given by its origin once to eight nodes that ask at one time', async (_what, length) => {
+    const { nodes, fetchAll } = await clusterOf(8)
+    const bytes = someBytes(length)
+    const { origins, read } = fetchAll(bytes, { answerMs: 50, chunkMs: 2 })
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect(origins.filter(({ starts }) => starts.length > 0)).toHaveLength(1)
+    expect(given(origins)).toBe(length)
+    for (const { content } of nodes) await content.downloads.whole(digestOf(bytes), soon())
+    expect(failures(nodes)).toEqual([])
+  })
+
+  it('is brought on by another node when the one that brings it dies', async () => {
+    const { nodes, fetchAll } = await clusterOf(6)
+    const bytes = someBytes(16 * MIB)
+    const { origins, read } = fetchAll(bytes, { chunkMs: 4 })
+    const results = Promise.allSettled(read)
+    const gateway = () => origins.findIndex(({ givenBytes }) => givenBytes > 6 * MIB)
+    await until(() => gateway() >= 0)
+    const died = gateway()
+    const diedAt = performance.now()
+    await nodes[died]?.mesh.stop()
+    await until(() => origins.some(({ starts }, index) => index !== died && starts.length > 0))
+    expect(performance.now() - diedAt).toBeLessThan(4_000)
+    const all = await results
+    const others = all.filter((_, index) => index !== died)
+    expect(others.map((result) => result.status === 'fulfilled' && result.value.equals(bytes))).toEqual(
+      others.map(() => true)
+    )
+    expect(given(origins)).toBeLessThanOrEqual(1.2 * bytes.byteLength)
+    expect(failures(nodes.filter((_, index) => index !== died))).toEqual([])
+  })
+
+  it('goes on when the arbiter dies', async () => {
+    const { seed, fetchAll } = await clusterOf(5)
+    const bytes = someBytes(16 * MIB)
+    const { origins, read } = fetchAll(bytes, { chunkMs: 4 })
+    await until(() => given(origins) > 4 * MIB)
+    await seed.mesh.stop()
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect(given(origins)).toBeLessThanOrEqual(1.05 * bytes.byteLength)
+  })
+
+  it('is brought in by one that may, when the first to ask may not', async () => {
+    const { nodes } = await clusterOf(3)
+    const bytes = someBytes(3 * MIB)
+    const digest = digestOf(bytes)
+    const denied = new FakeOrigin(undefined, { answerMs: 200, refusal: new Error('denied') })
+    const [first, ...others] = nodes
+    const one = first?.mesh.fetch(digest, { origin: denied }, soon())
+    await until(() => denied.starts.length > 0)
+    const origins = others.map(() => new FakeOrigin(bytes))
+    const read = others.map(async ({ mesh }, index) =>
+      readAll(await mesh.fetch(digest, { origin: origins[index] as FakeOrigin }, soon()))
+    )
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect((await readAll(await one)).equals(bytes)).toBe(true)
+    expect([denied.starts.length, given(origins)]).toEqual([1, bytes.byteLength])
+  })
+
+  it('is reported soon when no node can get it', async () => {
+    const { nodes } = await clusterOf(6)
+    const digest = digestOf(someBytes(10))
+    const origins = nodes.map(() => new FakeOrigin(undefined))
+    const found = await Promise.all(
+      nodes.map(({ mesh }, index) => mesh.fetch(digest, { origin: origins[index] as FakeOrigin }, soon()))
+    )
+    expect(found).toEqual(nodes.map(() => undefined))
+    // So many may try before the others are told that nobody can get it.
+    expect(origins.reduce((sum, { starts }) => sum + starts.length, 0)).toBe(3)
+  })
+
+  it('goes on from another when the origin breaks off at the one that brings it', async () => {
+    const { nodes, fetchAll } = await clusterOf(4)
+    const bytes = someBytes(10 * MIB)
+    const { origins, read } = fetchAll(bytes, { chunkMs: 2 })
+    await until(() => given(origins) > MIB)
+    for (const origin of origins) if (origin.givenBytes > 0) origin.options = { cutAt: 5 * MIB }
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect(given(origins)).toBeLessThanOrEqual(1.2 * bytes.byteLength)
+    expect(failures(nodes)).toEqual([])
+  })
+
+  it('is given once to each of two zones at most, and crosses between them rather than come again', async () => {
+    const { nodes, fetchAll } = await clusterOf(6, ['east', 'west'])
+    const bytes = someBytes(10 * MIB)
+    const { origins, read } = fetchAll(bytes, { answerMs: 50, chunkMs: 4 })
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect(origins.filter(({ starts }) => starts.length > 0).length).toBeLessThanOrEqual(2)
+    expect(failures(nodes)).toEqual([])
+  })
+
+  it('comes to one who asks while it comes, and to one who asks when it has come', async () => {
+    const { nodes } = await clusterOf(3)
+    const [first, second, third] = nodes as [TestNode, TestNode, TestNode]
+    const bytes = someBytes(8 * MIB)
+    const digest = digestOf(bytes)
+    const origin = new FakeOrigin(bytes, { chunkMs: 4 })
+    const unused = new FakeOrigin(bytes)
+    const one = readAll(await first.mesh.fetch(digest, { origin }, soon()))
+    await until(() => origin.givenBytes > 4 * MIB)
+    expect((await readAll(await second.mesh.fetch(digest, { origin: unused }, soon()))).equals(bytes)).toBe(true)
+    expect((await one).equals(bytes)).toBe(true)
+    await first.content.downloads.whole(digest, soon())
+    expect((await readAll(await third.mesh.fetch(digest, { origin: unused }, soon()))).equals(bytes)).toBe(true)
+    expect([origin.givenBytes, unused.givenBytes]).toEqual([bytes.byteLength, 0])
+  })
+
+  it('is taken from a peer that has it, and its origin is left alone', async () => {
+    const { nodes } = await clusterOf(2)
+    const [first, second] = nodes as [TestNode, TestNode]
+    const bytes = someBytes(5 * MIB)
+    const digest = await store(first.content, bytes)
+    const origin = new FakeOrigin(bytes)
+    expect((await readAll(await second.mesh.fetch(digest, { origin }, soon()))).equals(bytes)).toBe(true)
+    expect(origin.starts).toEqual([])
+  })
+})
