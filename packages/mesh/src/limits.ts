@@ -143,7 +143,7 @@ export const LIMITS = Object.freeze({
   leasesPerRenewal: 64,
   leaseRenewMs: 1_000,
   /** An arbiter that does not answer for so long is passed over, and not asked again for so long. */
-  leaseAnswerMs: 1_000,
+  leaseAnswerMs: 2_000,
   arbiterPauseMs: 10_000,
   /** When an arbiter is gone, those who hold a lease tell the next one first; the others wait so long. */
   leaseGraceMs: 1_000,

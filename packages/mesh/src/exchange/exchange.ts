@@ -90,7 +90,7 @@ export class Exchange implements ChannelsListener {
     this.#growths = new Growths({ ...components, pieces: this.#pieces, channel })
     const share = (wanted: Download, peer: PeerAddresses) => this.share(wanted, peer)
     const began = (wanted: Download) => this.began(wanted)
-    this.#gateways = new Gateways({ ...components, pieces: this.#pieces, share, began })
+    this.#gateways = new Gateways({ ...components, self: this.#self.peerId, pieces: this.#pieces, share, began })
   }
 
   /**
@@ -445,6 +445,7 @@ export class Exchange implements ChannelsListener {
 
   fetching(peerId: string, digest: Digest, pieces: readonly number[]): void {
     this.#pieces.fetching(peerId, digest, pieces)
+    this.#gateways.fetching(digest, peerId)
   }
 
   piece(peerId: string, digest: Digest, piece: number, bytes: Buffer): void {

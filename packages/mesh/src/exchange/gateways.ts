@@ -6,10 +6,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { type ContentStore, isContentError } from '@layermesh/content'
 import type { Digest } from '@layermesh/oci'
+import { rankForBlob } from '@layermesh/swarm'
 import { MeshError } from '../errors.ts'
 import type { BlobOrigin } from '../interfaces.ts'
 import type { LeaseAsk, LeaseClient, LeaseListener } from '../leases/lease-client.ts'
 import { LIMITS } from '../limits.ts'
+import type { PeerDirectory } from '../network/peer-directory.ts'
 import type { PeerAddresses } from '../wire/blob-messages.ts'
 import type { Download } from './download.ts'
 import { OriginFeed, type OriginFeedComponents } from './origin-feed.ts'
@@ -19,6 +21,9 @@ export interface GatewaysComponents extends OriginFeedComponents {
   readonly pieces: OriginFeedComponents['pieces'] & Pick<Pieces, 'lastHeard'>
   readonly leases: Pick<LeaseClient, 'ask'>
   readonly content: Pick<ContentStore, 'downloads'>
+  /** Peer id of this node. */
+  readonly self: string
+  readonly directory: Pick<PeerDirectory, 'scope'>
   /** Asks a peer to share the blob. */
   share(download: Download, peer: PeerAddresses): Promise<void>
 }
@@ -38,6 +43,11 @@ export class Gateways {
   /** Whether this node brings the blob in. */
   bringing(digest: Digest): boolean {
     return this.#entries.get(digest)?.feeding ?? false
+  }
+
+  /** A peer brings pieces of a blob in: of two that do so for one zone, one yields. */
+  fetching(digest: Digest, peerId: string): void {
+    this.#entries.get(digest)?.yieldTo(peerId)
   }
 
   /**
@@ -70,6 +80,8 @@ class Entry implements LeaseListener {
   #ask: LeaseAsk | undefined
   #feed: AbortController | undefined
   #following: AbortController | undefined
+  /** Peers that this node left the blob to. */
+  readonly #yieldedTo = new Set<string>()
   #complainedAt: number
   #failure: Error | undefined
 
@@ -129,6 +141,22 @@ class Entry implements LeaseListener {
     this.#ended.resolve()
   }
 
+  /**
+   * Two of a zone may bring a blob in when they asked different arbiters. They notice once they share it: whoever comes
+   * later in the order of rendezvous hashing leaves it to the other, but not again to one of whom nothing came.
+   */
+  yieldTo(peerId: string): void {
+    const { self, directory } = this.#components
+    const { digest, joined } = this.#download
+    if (!this.#feed || this.#yieldedTo.has(peerId) || !joined.has(peerId) || directory.scope(peerId) === 'far') return
+    if (rankForBlob([self, peerId], digest)[0] !== peerId) return
+    this.#yieldedTo.add(peerId)
+    this.#feed.abort()
+    this.#feed = undefined
+    this.#ask?.release('left')
+    this.#ask = undefined
+  }
+
   // --- what this node does
 
   /** A node that others give the blob needs no lease, but one that gets nothing does. */
@@ -142,8 +170,9 @@ class Entry implements LeaseListener {
     const stalled =
       quietMs >= (begun ? LIMITS.leaseStallMs : LIMITS.leaseBeginStallMs) ||
       now() - Math.max(this.#complainedAt, payloadAt) >= LIMITS.leasePayloadStallMs
-    const lacks = begun && quietMs >= LIMITS.originHeadStartMs && pieces.firstUnoffered(digest) !== undefined
-    if (!this.#ask && (!begun || ledger !== undefined || lacks || stalled)) {
+    const lacks = begun && !ledger && quietMs >= LIMITS.originHeadStartMs && pieces.firstUnoffered(digest) !== undefined
+    const waits = ledger !== undefined && this.#yieldedTo.size === 0
+    if (!this.#ask && (!begun || waits || lacks || stalled)) {
       this.#complainedAt = now()
       this.#ask = this.#components.leases.ask(digest, this)
     } else if (!this.#feed && stalled) {
