@@ -1,5 +1,5 @@
 import { digestOf } from '@layermesh/oci'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { LeaseLink } from '../leases/link.ts'
 import { decodeLeaseRequest, encodeLeaseAnswer } from '../leases/messages.ts'
 import { PROTOCOL } from '../limits.ts'
@@ -9,6 +9,9 @@ import { MeshFixture, readAll, someBytes, store, type TestNode, until } from '..
 
 const MIB = 1024 * 1024
 const soon = () => AbortSignal.timeout(60_000)
+
+// Nine nodes in one process, each with keys, stores and connections of its own.
+vi.setConfig({ testTimeout: 120_000 })
 
 let fixture: MeshFixture
 beforeEach(() => {
@@ -74,10 +77,10 @@ describe('a blob that no peer has', () => {
 
   it('is brought on by another node when the one that brings it dies', async () => {
     const { nodes, fetchAll } = await clusterOf(4)
-    const bytes = someBytes(10 * MIB)
-    const { origins, read } = fetchAll(bytes, { chunkMs: 4 })
+    const bytes = someBytes(24 * MIB)
+    const { origins, read } = fetchAll(bytes, { chunkMs: 8 })
     const results = Promise.allSettled(read)
-    const gateway = () => origins.findIndex(({ givenBytes }) => givenBytes > 4 * MIB)
+    const gateway = () => origins.findIndex(({ givenBytes }) => givenBytes > 8 * MIB)
     await until(() => gateway() >= 0)
     const died = gateway()
     const diedAt = performance.now()
@@ -107,11 +110,14 @@ describe('a blob that no peer has', () => {
     const { nodes } = await clusterOf(3)
     const bytes = someBytes(3 * MIB)
     const digest = digestOf(bytes)
-    const denied = new FakeOrigin(undefined, { answerMs: 200, refusal: new Error('denied') })
+    const othersAsk = Promise.withResolvers<void>()
+    const denied = new FakeOrigin(undefined, { answersAfter: othersAsk.promise, refusal: new Error('denied') })
     const [first, ...others] = nodes
     const one = first?.mesh.fetch(digest, { origin: denied }, soon())
     await until(() => denied.starts.length > 0)
     const origins = others.map(() => new FakeOrigin(bytes))
+    // They ask the arbiter well before the first one's origin refuses it.
+    setTimeout(othersAsk.resolve, 2_000)
     const read = others.map(async ({ mesh }, index) =>
       readAll(await mesh.fetch(digest, { origin: origins[index] as FakeOrigin }, soon()))
     )

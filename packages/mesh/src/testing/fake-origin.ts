@@ -11,6 +11,8 @@ export interface FakeOriginOptions {
   readonly chunkMs?: number
   /** Pause before it answers. @default 0 */
   readonly answerMs?: number
+  /** It answers nobody before this. */
+  readonly answersAfter?: Promise<void>
   /** The body breaks off at this offset, each time. */
   readonly cutAt?: number
   /** The body falls silent at this offset. */
@@ -37,6 +39,7 @@ export class FakeOrigin implements BlobOrigin {
 
   async open(_digest: Digest, start: number, signal: AbortSignal) {
     this.starts.push(start)
+    await this.options.answersAfter
     if (this.options.answerMs) await wait(this.options.answerMs, undefined, { signal })
     if (this.options.refusal) throw this.options.refusal
     if (!this.#bytes) return undefined
