@@ -334,9 +334,38 @@ it('tells the length of a blob', async () => {
   const { registry, server, digest } = await start()
   const { signal } = new AbortController()
   expect(await registry.headBlob('a', digest, { signal })).toBe(BYTES.length)
-  server.intercept = (_, response) => {
+  expect(server.log).toEqual([`HEAD /v2/a/blobs/${digest}`])
+})
+
+it.each([
+  ['405 to HEAD', 405, {}],
+  ['no length to HEAD', 200, { 'transfer-encoding': 'chunked' }],
+  ['HEAD by a store that takes only GET', 307, { location: '/refused' }]
+])('asks for one byte to learn the length where a registry answers %s', async (_, status, headers) => {
+  const { registry, server, digest, ranges } = await start()
+  const { signal } = new AbortController()
+  server.intercept = ({ method, url }, response) => {
+    if (url === '/refused') response.writeHead(500).end()
+    else if (method === 'HEAD') response.writeHead(status, headers as Record<string, string>).end()
+    else response.writeHead(206, { 'content-range': `bytes 0-0/${BYTES.length}` }).end('x')
+    return true
+  }
+  expect(await registry.headBlob('a', digest, { signal })).toBe(BYTES.length)
+  expect(ranges().at(-1)).toBe('bytes=0-0')
+  server.intercept = (_request, response) => {
     response.writeHead(200, { 'transfer-encoding': 'chunked' }).end()
     return true
   }
   expect(await codeOf(registry.headBlob('a', digest, { signal }))).toBe('MALFORMED')
+})
+
+it('takes a digest of another algorithm for no other blob', async () => {
+  const { registry, server } = await start()
+  const { signal } = new AbortController()
+  server.intercept = (_, response) => {
+    response.writeHead(200, { 'content-length': BYTES.length, 'docker-content-digest': digestOf(BYTES) }).end(BYTES)
+    return true
+  }
+  const blob = await registry.openBlob('a', digestOf(BYTES, 'sha512'), 0, { signal })
+  expect((await read(blob)).equals(BYTES)).toBe(true)
 })

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Digest } from '@layermesh/oci'
-import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
-import { discard } from '../http/answer.ts'
+import { type Digest, digestAlgorithm, isDigest } from '@layermesh/oci'
+import { isUpstreamError, UpstreamError, type UpstreamErrorCode } from '../errors.ts'
+import { type AnswerHeaders, discard } from '../http/answer.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { FetchedBlob, UpstreamRequest } from '../interfaces.ts'
-import { partOf, sizeOfUnsatisfied, wholeOf } from './content-range.ts'
+import { partOf, sizeOfPart, sizeOfUnsatisfied, wholeOf } from './content-range.ts'
 import type { OpenAnswer, Question, Requests } from './requests.ts'
 
 export interface UpstreamBlobsComponents {
@@ -53,16 +53,32 @@ export class UpstreamBlobs {
     this.#options = options
   }
 
-  /** @throws {UpstreamError} */
+  /** By `HEAD`; a store may take only `GET` for what the registry signed, so that one byte is asked for then. @throws {UpstreamError} */
   async head(name: string, digest: Digest, request: UpstreamRequest): Promise<number | undefined> {
+    const answer = await this.#headAnswer(name, digest, request)
+    if (answer?.status === 404) return undefined
+    return (answer && lengthOf(answer)) ?? (await this.#sizeByRange(name, digest, request))
+  }
+
+  async #headAnswer(name: string, digest: Digest, request: UpstreamRequest): Promise<OpenAnswer | undefined> {
+    try {
+      const answer = await this.#components.requests.ask(questionFor('HEAD', name, digest), request)
+      letGo(answer)
+      return answer
+    } catch (error) {
+      if (!isUpstreamError(error, 'UNAVAILABLE')) throw error
+      return undefined
+    }
+  }
+
+  async #sizeByRange(name: string, digest: Digest, request: UpstreamRequest): Promise<number | undefined> {
     const { requests } = this.#components
-    const answer = await requests.ask(questionFor('HEAD', name, digest), request)
+    const answer = await requests.ask(questionFor('GET', name, digest, '0-0'), request)
     letGo(answer)
     if (answer.status === 404) return undefined
-    if (answer.status !== 200) throw requests.unexpected(answer)
-    const { length } = answer.headers
-    if (length === undefined) throw this.#error('MALFORMED', 'does not tell the length of a blob')
-    return length
+    const size = lengthOf(answer)
+    if (size === undefined) throw this.#error('MALFORMED', 'does not tell the length of a blob')
+    return size
   }
 
   /** @throws {UpstreamError} */
@@ -81,7 +97,10 @@ export class UpstreamBlobs {
 
   /** @returns the part that begins at `start` or before */
   async #openPart({ name, digest, request }: Wanted, start: number): Promise<OpenPart | undefined> {
-    const answer = await this.#components.requests.ask(questionFor('GET', name, digest, start), request)
+    const answer = await this.#components.requests.ask(
+      questionFor('GET', name, digest, start === 0 ? undefined : `${start}-`),
+      request
+    )
     let part: OpenPart | undefined
     try {
       part = this.#partOf(answer, digest, start)
@@ -95,8 +114,7 @@ export class UpstreamBlobs {
     const { status, headers } = answer
     if (status === 404) return undefined
     if (status === 416 && sizeOfUnsatisfied(headers) === start) return { start, size: start, answer: undefined }
-    const told = headers.get('docker-content-digest')
-    if (told !== undefined && told !== digest) throw this.#error('MALFORMED', 'gave another blob than it was asked for')
+    if (tellsOtherDigest(headers, digest)) throw this.#error('MALFORMED', 'gave another blob than it was asked for')
     const part = status === 200 ? wholeOf(headers) : status === 206 ? partOf(headers) : undefined
     if (part !== undefined && part.start <= start && start <= part.size) return { ...part, answer }
     throw this.#error('MALFORMED', `answered ${status} to a question for a blob, without a length and range that fit`)
@@ -201,6 +219,12 @@ class ResumeAttempts {
   }
 }
 
+/** A digest of another algorithm may be told of the same bytes. */
+function tellsOtherDigest(headers: AnswerHeaders, digest: Digest): boolean {
+  const told = headers.get('docker-content-digest')
+  return isDigest(told) && digestAlgorithm(told) === digestAlgorithm(digest) && told !== digest
+}
+
 /** Other stores than the one before may name the same bytes in another way. */
 function isOtherEntity({ answer: one }: OpenPart, { answer: other }: OpenPart): boolean {
   if (one === undefined || other === undefined || one.url.host !== other.url.host) return false
@@ -213,7 +237,12 @@ function letGo(answer: OpenAnswer): void {
   answer.release()
 }
 
-function questionFor(method: Question['method'], name: string, digest: Digest, start = 0): Question {
-  const range = start === 0 ? {} : { range: `bytes=${start}-` }
-  return { method, kind: 'blob', name, path: `blobs/${digest}`, headers: { accept: '*/*', ...range } }
+/** Of the whole blob, whatever part of it this is; undefined when it is not told. */
+function lengthOf({ status, headers }: OpenAnswer): number | undefined {
+  return status === 200 ? headers.length : status === 206 ? sizeOfPart(headers) : undefined
+}
+
+function questionFor(method: Question['method'], name: string, digest: Digest, range?: string): Question {
+  const headers = { accept: '*/*', ...(range === undefined ? {} : { range: `bytes=${range}` }) }
+  return { method, kind: 'blob', name, path: `blobs/${digest}`, headers }
 }

@@ -25,6 +25,12 @@ export function partOf(headers: AnswerHeaders): Part | undefined {
   return headers.length === undefined || headers.length === part.size - part.start ? part : undefined
 }
 
+/** The size of the whole blob that a 206 tells, whatever part it brings. */
+export function sizeOfPart(headers: AnswerHeaders): number | undefined {
+  const [, , , total] = CONTENT_RANGE.exec(headers.get('content-range') ?? '') ?? []
+  return total === undefined ? undefined : Number(total)
+}
+
 /** The size that a 416 tells. */
 export function sizeOfUnsatisfied(headers: AnswerHeaders): number | undefined {
   const [, total] = UNSATISFIED.exec(headers.get('content-range') ?? '') ?? []
