@@ -22,22 +22,25 @@ interface Setup {
   readonly credentials?: CredentialSource
   /** What the token service says to a credential. @default a token named after it and counted */
   readonly refuses?: (request: TokenRequest) => boolean
+  /** Whether the token service can't be reached. @default never */
+  readonly isDown?: (request: TokenRequest) => boolean
   /** What `GET /v2/` is answered with. */
   readonly ping?: Refusal
 }
 
-function start({ credentials, refuses = () => false, ping = FORBIDDEN }: Setup = {}) {
+function start({ credentials, refuses = () => false, isDown = () => false, ping = FORBIDDEN }: Setup = {}) {
   const asked: TokenRequest[] = []
   const logged: string[] = []
   const pinged: HttpRequest[] = []
   const fetch = async (request: TokenRequest) => {
     asked.push(request)
     if (refuses(request)) throw new CredentialRefused('refused')
+    if (isDown(request)) throw new UpstreamError('UNREACHABLE', 'r.example', 'the token service is away')
     const { credential } = request
     const who = credential === undefined ? 'nobody' : credential.kind === 'password' ? credential.username : 'token'
     return { token: `${who}-${asked.length}`, validForMs: 60_000 }
   }
-  const options = { maxTokens: 10, fetchTimeoutMs: 1_000, marginMs: 1_000 }
+  const options = { maxTokens: 10, fetchTimeoutMs: 1_000, marginMs: 1_000, refusedMs: 30_000 }
   const tokens = new TokenCache({ fetch, fingerprint: new Fingerprint(), now: () => 0 }, options)
   const send = async (request: HttpRequest): Promise<HttpAnswer> => {
     pinged.push(request)
@@ -127,6 +130,19 @@ it('asks the registry how to show who asks when it did not say so, and remembers
   expect(pinged.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET https://r.example/v2/'])
   expect(await shown('node', refusedBy())).toEqual(['Bearer nobody-1', 'Bearer nobody-2'])
   expect(pinged).toHaveLength(1)
+})
+
+it('asks the registry again where its token service is, when that is not to be had any more', async () => {
+  let isAway = false
+  const { shown } = start({ isDown: ({ realm }) => isAway && realm.hostname === 'auth.r.example' })
+  const alice = { authorization: basic('alice:p') }
+  await shown('node', refusedBy(BEARER))
+  isAway = true
+  await expect(shown(alice, refusedBy(BEARER))).rejects.toMatchObject({ code: 'UNREACHABLE' })
+  await expect(shown(alice, FORBIDDEN)).rejects.toMatchObject({ code: 'UNREACHABLE' })
+  const moved = refusedBy('Bearer realm="https://new.r.example/token",service="s"')
+  expect(await shown(alice, moved)).toEqual([undefined, 'Bearer alice-5'])
+  expect(await shown(alice)).toEqual(['Bearer alice-5'])
 })
 
 it('gives up where it is never said', async () => {

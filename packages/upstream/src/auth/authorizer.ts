@@ -137,13 +137,15 @@ export class Authorizer {
     try {
       const before = this.#way
       const scopes = this.#scopes.get(name) ?? [`repository:${name}:pull`]
-      const early = await this.#shown(before, scopes, credential, signal)
+      const { early, failure } = await this.#shownEarly(before, scopes, credential, signal)
       const refusal = yield early
+      if (failure !== undefined && refusal.status !== 401) throw failure
       if (refusal.status !== 401) return isLapsed(before, early)
       const challenge = chooseChallenge(parseChallenges(refusal.headers.all('www-authenticate')))
       const way = challenge === undefined ? (before ?? (await this.#ask(signal))) : await this.#wayOf(challenge)
       if (way === undefined) return early !== undefined
       this.#way = way
+      if (failure !== undefined && isSameWay(before, way)) throw failure
       if (early !== undefined) this.#drop(before, scopes, credential, early)
       const wanted = scopesOf(challenge)
       if (wanted !== undefined) this.#scopes.set(name, wanted)
@@ -157,6 +159,22 @@ export class Authorizer {
       if (!(error instanceof CredentialRefused)) throw error
       if (credential === undefined) throw this.#unauthorized(error.message)
       return true
+    }
+  }
+
+  /** What was taken before. That its token service is not to be had may be since the registry has another one by now. */
+  async #shownEarly(
+    way: Way | undefined,
+    scopes: readonly string[],
+    credential: Credential | undefined,
+    signal: AbortSignal
+  ): Promise<{ readonly early: Shown; readonly failure?: UpstreamError }> {
+    try {
+      return { early: await this.#shown(way, scopes, credential, signal) }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!isUpstreamError(error) || error.code === 'RATE_LIMITED') throw error
+      return { early: undefined, failure: error }
     }
   }
 
@@ -221,6 +239,11 @@ function scopesOf(challenge: Challenge | undefined): readonly string[] | undefin
   const scope = challenge?.parameters.get('scope')
   if (scope === undefined || scope.trim() === '' || scope.length > MAX_SCOPE_LENGTH) return undefined
   return scope.trim().split(/ +/).slice(0, MAX_SCOPES)
+}
+
+function isSameWay(one: Way | undefined, other: Way): boolean {
+  if (one?.scheme !== 'bearer' || other.scheme !== 'bearer') return one?.scheme === other.scheme
+  return one.realm.href === other.realm.href && one.service === other.service
 }
 
 /** ECR answers 403 to a password that has expired. */

@@ -23,6 +23,8 @@ export interface OpenAuthorizerOptions extends Pick<RegistrySettings, 'host' | '
 const MAX_TOKENS = 500
 /** So long before its end a token counts no more. */
 const TOKEN_MARGIN_MS = 10_000
+/** Services lock accounts out for which wrong passwords are shown again and again. */
+const REFUSED_MS = 30_000
 
 /** What is shown to a registry: tokens of its service, and where the credentials for these come from. */
 export async function openAuthorizer(
@@ -32,7 +34,7 @@ export async function openAuthorizer(
   const send: Exchange['send'] = (request, signal) => exchange.send(request, signal)
   const service = new TokenService({ send, now: Date.now }, registry)
   const fetch: TokenService['fetch'] = (request, signal) => service.fetch(request, signal)
-  const options = { maxTokens: MAX_TOKENS, fetchTimeoutMs, marginMs: TOKEN_MARGIN_MS }
+  const options = { maxTokens: MAX_TOKENS, fetchTimeoutMs, marginMs: TOKEN_MARGIN_MS, refusedMs: REFUSED_MS }
   const tokens = new TokenCache({ fetch, fingerprint, now }, options)
   const credentials = source && (await createCredentialSource(source, { ...others, log, clock: Date.now }))
   return new Authorizer({ tokens, credentials, log, send }, { registry, origin: new URL(url), realmHosts })

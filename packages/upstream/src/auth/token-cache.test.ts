@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { password } from '../testing/fake-credentials.ts'
 import { Fingerprint } from './fingerprint.ts'
 import { TokenCache } from './token-cache.ts'
-import type { AccessToken, TokenRequest } from './token-service.ts'
+import { type AccessToken, CredentialRefused, type TokenRequest } from './token-service.ts'
 
 const { signal } = new AbortController()
 const REQUEST: TokenRequest = {
@@ -17,7 +17,7 @@ function start(fetch: (request: TokenRequest, count: number) => Promise<AccessTo
   let count = 0
   const cache = new TokenCache(
     { fetch: (request) => fetch(request, ++count), fingerprint: new Fingerprint(), now: () => clock.now },
-    { maxTokens, fetchTimeoutMs: 1_000, marginMs: 10_000 }
+    { maxTokens, fetchTimeoutMs: 1_000, marginMs: 10_000, refusedMs: 30_000 }
   )
   const get = (request: Partial<TokenRequest> = {}, by = signal) => cache.get({ ...REQUEST, ...request }, by)
   return { clock, cache, get }
@@ -65,6 +65,19 @@ it('keeps no failure', async () => {
   })
   await expect(Promise.all([get(), get()])).rejects.toThrow('down')
   expect(await get()).toBe('t2')
+})
+
+it('does not show a credential again for a while that was refused', async () => {
+  const { clock, get } = start(async (request, count) => {
+    if (count === 1) throw new CredentialRefused('wrong password')
+    return counted(request, count)
+  })
+  await expect(get()).rejects.toThrow('wrong password')
+  clock.now = 29_999
+  await expect(get()).rejects.toThrow('wrong password')
+  expect(await get({ credential: undefined })).toBe('t2')
+  clock.now = 30_000
+  expect(await get()).toBe('t3')
 })
 
 it('drops a token that was refused, and none that came after it', async () => {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Credential } from '../interfaces.ts'
 import type { Fingerprint } from './fingerprint.ts'
-import type { AccessToken, TokenRequest } from './token-service.ts'
+import { type AccessToken, CredentialRefused, type TokenRequest } from './token-service.ts'
 
 export interface TokenCacheComponents {
   /** @throws {CredentialRefused}, {UpstreamError} */
@@ -17,10 +17,13 @@ export interface TokenCacheOptions {
   readonly fetchTimeoutMs: number
   /** So long before its end a token counts no more. */
   readonly marginMs: number
+  /** For so long a token service that refused a credential is not shown it again. */
+  readonly refusedMs: number
 }
 
 interface Held {
-  readonly token: string
+  /** A token, or why there is none. */
+  readonly token: string | CredentialRefused
   readonly until: number
 }
 
@@ -44,7 +47,10 @@ export class TokenCache {
   async get(request: TokenRequest, signal: AbortSignal): Promise<string> {
     const key = this.#keyOf(request)
     const held = this.#held.get(key)
-    if (held !== undefined && held.until > this.#components.now()) return held.token
+    if (held !== undefined && held.until > this.#components.now()) {
+      if (held.token instanceof CredentialRefused) throw held.token
+      return held.token
+    }
     return await unlessAborted(this.#fetching.get(key) ?? this.#begin(key, request), signal)
   }
 
@@ -56,12 +62,16 @@ export class TokenCache {
 
   /** Fetching goes on when one of those who wait for it goes away. */
   #begin(key: string, request: TokenRequest): Promise<string> {
-    const { fetchTimeoutMs, marginMs } = this.#options
+    const { fetchTimeoutMs, marginMs, refusedMs } = this.#options
     const { fetch, now } = this.#components
     const fetching = fetch(request, AbortSignal.timeout(fetchTimeoutMs))
       .then(({ token, validForMs }) => {
         this.#held.set(key, { token, until: now() + validForMs - marginMs })
         return token
+      })
+      .catch((error: unknown) => {
+        if (error instanceof CredentialRefused) this.#held.set(key, { token: error, until: now() + refusedMs })
+        throw error
       })
       .finally(() => this.#fetching.delete(key))
     this.#fetching.set(key, fetching)

@@ -43,6 +43,9 @@ const MAX_VALIDITY_S = 24 * 60 * 60
 const CLIENT_ID = 'layermesh'
 /** Said by services that know one of both methods only; the OAuth2 specification of distribution has clients try the other. */
 const NOT_BY_THIS_METHOD = new Set([400, 404, 405])
+const REFUSALS: ReadonlySet<number> = new Set([401, 403])
+/** RFC 6749 §5.2 has 400 for what is wrong with a credential too. */
+const REFUSALS_BY_OAUTH: ReadonlySet<number> = new Set([400, 401, 403])
 
 /**
  * Gets tokens by Docker's token protocol: GET with Basic (distribution's docs/spec/auth/token), and where that is not
@@ -61,11 +64,19 @@ export class TokenService {
   /** @throws {CredentialRefused}, {UpstreamError} */
   async fetch(request: TokenRequest, signal: AbortSignal): Promise<AccessToken> {
     const { credential } = request
-    if (credential?.kind === 'identityToken') return await this.#read(await this.#post(request, credential, signal))
+    if (credential?.kind === 'identityToken') return await this.#posted(request, credential, signal)
     const answer = await this.#get(request, credential, signal)
-    if (credential === undefined || !NOT_BY_THIS_METHOD.has(answer.status)) return await this.#read(answer)
+    if (credential === undefined || !NOT_BY_THIS_METHOD.has(answer.status)) return await this.#read(answer, REFUSALS)
     discard(answer)
-    return await this.#read(await this.#post(request, credential, signal))
+    return await this.#posted(request, credential, signal)
+  }
+
+  async #posted(
+    request: TokenRequest,
+    credential: NonNullable<TokenRequest['credential']>,
+    signal: AbortSignal
+  ): Promise<AccessToken> {
+    return await this.#read(await this.#post(request, credential, signal), REFUSALS_BY_OAUTH)
   }
 
   #get({ realm, service, scopes }: TokenRequest, credential: Password | undefined, signal: AbortSignal) {
@@ -99,7 +110,7 @@ export class TokenService {
     return this.#components.send({ method: 'POST', url: realm, headers, body: form.toString() }, signal)
   }
 
-  async #read(answer: HttpAnswer): Promise<AccessToken> {
+  async #read(answer: HttpAnswer, refusals: ReadonlySet<number>): Promise<AccessToken> {
     const { status } = answer
     if (status === 200) return this.#parse(await readBody(answer, MAX_ANSWER_BYTES, this.#registry))
     discard(answer)
@@ -107,7 +118,7 @@ export class TokenService {
       const retryAfterMs = readRetryAfter(answer.headers, this.#components.now())
       throw this.#error('RATE_LIMITED', `its token service answered ${status}`, retryAfterMs)
     }
-    if (status >= 400 && status < 500) throw new CredentialRefused(`the token service answered ${status}`)
+    if (refusals.has(status)) throw new CredentialRefused(`the token service answered ${status}`)
     throw this.#error('UNAVAILABLE', `its token service answered ${status}`)
   }
 
