@@ -207,6 +207,20 @@ describe('a mirrored tag with a seed', () => {
     expect([heard, upstream.asked]).toEqual([['peer stale'], []])
   })
 
+  it('does not go back to what a peer kept once its registry has said something else', async () => {
+    const old = { ...(await signed('one')), authoritative: false }
+    now += MINUTE
+    const digest = upstream.tag('library/app:1', Buffer.from('two'))
+    let answers: () => Promise<TagAnswer> = gone
+    const { resolve } = makeNode({ trust: TRUST, peers: { [seed]: gone, other: () => answers() } })
+    expect(await resolve()).toMatchObject({ record: { digest } })
+    answers = async () => old
+    for (let time = 0; time < 3; time++) {
+      now += MINUTE
+      expect(await resolve()).toMatchObject({ record: { digest } })
+    }
+  })
+
   it('is asked for at its registry when the seed can not say anything', async () => {
     const digest = upstream.tag('library/app:1', Buffer.from('one'))
     const unsure = async (): Promise<TagAnswer> => ({ confirmedAt: 0, authoritative: false })

@@ -178,15 +178,18 @@ export class TagAuthority {
 
   /**
    * Has a mirrored tag mean what its registry says, or be gone when that has no such tag. That it means it already, or is
-   * immutable, is no change.
+   * immutable, is no change; nor is what was said before another seed heard something else.
+   * @param askedAt when the registry was asked, in ms since 1970
    */
   async mirror(
     repository: Repository,
     tag: Tag,
     manifest: ManifestDescriptor | undefined,
-    author: TagAuthor
+    author: TagAuthor,
+    askedAt: number
   ): Promise<void> {
     await this.change(repository, tag, author, (known) => {
+      if (known && Math.max(known.confirmedAt, known.record.issuedAt) > askedAt) return undefined
       const meaning = known && meaningOf(known.record)
       if (meaning === manifest?.digest) return undefined
       if (meaning !== undefined && this.#components.immutable.covers(repository, tag)) return undefined

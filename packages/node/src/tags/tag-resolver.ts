@@ -138,7 +138,8 @@ export class TagResolver {
     const inTime = await answerWithin(seedDeadlineMs, asking)
     if (inTime) return this.answerOfSeed(inTime, here, repository)
 
-    if (here && this.judge(here, false) === 'stale-but-allowed') return this.answer(here, 'local', false, repository)
+    if (here && this.judge(here, false) === 'stale-but-allowed' && !this.heardLater(here))
+      return this.answer(here, 'local', false, repository)
     const away = seeds.filter((seed) => !connected.has(seed))
     return await this.search(repository, tag, { away, asking, here })
   }
@@ -212,7 +213,7 @@ export class TagResolver {
       (next?.record.sequence ?? -1) > (best?.record.sequence ?? -1) ? next : best
     )
     const isMirrored = this.mirroredFrom(repository) !== undefined
-    if (isMirrored && !(newest && BELIEVABLE.has(this.judge(newest, false))))
+    if (isMirrored && !(newest && BELIEVABLE.has(this.judge(newest, false)) && !this.heardLater(newest)))
       return await this.askDirectly(repository, tag, newest)
     return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
   }
@@ -293,6 +294,11 @@ export class TagResolver {
   private waitFor(olderWillDo: boolean | undefined): number {
     const { upstreamPatienceMs, upstreamDeadlineMs } = this.#options
     return olderWillDo ? upstreamPatienceMs : upstreamDeadlineMs
+  }
+
+  /** Whether the registry of a mirrored tag told this node something after it had confirmed the record. */
+  private heardLater({ record: { repository, tag }, confirmedAt }: AcceptedTag): boolean {
+    return (this.#components.mirrored?.direct.kept(repository, tag)?.confirmedAt ?? 0) > confirmedAt
   }
 
   private mirroredFrom(repository: Repository): string | undefined {

@@ -216,6 +216,31 @@ describe('two seeds for the same registry', () => {
     await one.current()
     expect(changed).toHaveLength(1)
   })
+
+  it('do not undo what the other heard later', async () => {
+    upstream.tag('library/app:1', Buffer.from('one'))
+    const tags = new MemoryTags()
+    const [one, two] = [makeUpstreamTags({ tags }), makeUpstreamTags({ tags })]
+    const head = upstream.headManifest.bind(upstream)
+    const before = await head('library/app', '1', { signal: AbortSignal.timeout(WAIT) })
+    let answer = () => {}
+    const gate = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    upstream.headManifest = async () => {
+      upstream.headManifest = head
+      await gate
+      return before
+    }
+    const slow = one.current()
+    await expect.poll(() => upstream.headManifest).toBe(head)
+    now += 1_000
+    const digest = upstream.tag('library/app:1', Buffer.from('two'))
+    await two.current()
+    answer()
+    await slow
+    expect((await one.records.get(repository, tag))?.record).toMatchObject({ digest })
+  })
 })
 
 describe('what a seed tells of a mirrored tag', () => {

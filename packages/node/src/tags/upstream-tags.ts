@@ -100,7 +100,7 @@ export class UpstreamTags {
     const { repository, host } = mirrored
     const askedAt = now()
     try {
-      const digest = await this.follow(mirrored, tag)
+      const digest = await this.follow(mirrored, tag, askedAt)
       await authority.confirm(repository, tag, digest, askedAt)
       if (digest === undefined) this.#absent.set(key, true)
       return { tag: await records.get(repository, tag), heard: true, asked: true }
@@ -112,21 +112,21 @@ export class UpstreamTags {
   }
 
   /** Has the tag mean what its registry says. @returns the digest; undefined when the registry has no such tag */
-  private async follow(mirrored: MirroredRepository, tag: Tag): Promise<Digest | undefined> {
+  private async follow(mirrored: MirroredRepository, tag: Tag, askedAt: number): Promise<Digest | undefined> {
     const { authority, records, bring, peerId } = this.#components
     const { repository, registry, name, host } = mirrored
     const signal = AbortSignal.timeout(this.#options.checkDeadlineMs)
     const author: TagAuthor = { caller: registryAsCaller(host), node: peerId }
     const head = await registry.headManifest(name, tag, { signal })
     if (head === undefined) {
-      await authority.mirror(repository, tag, undefined, author)
+      await authority.mirror(repository, tag, undefined, author, askedAt)
       return undefined
     }
     const known = await records.get(repository, tag)
     if (known && meaningOf(known.record) === head.digest) return head.digest
     const manifest = await bring(mirrored, head.digest, signal)
     if (manifest === undefined) throw new Error(`the manifest ${head.digest} can not be had`)
-    await authority.mirror(repository, tag, manifest, author)
+    await authority.mirror(repository, tag, manifest, author, askedAt)
     return head.digest
   }
 
