@@ -173,6 +173,8 @@ export interface RegistryMirrors {
   alternative(own: Repository): { readonly repository: Repository; readonly always: boolean } | undefined
   /** Whether the mesh has a repository of its own by this name, or may have it. */
   hasOwn(own: Repository): Promise<boolean>
+  /** Whether something of a mirrored repository was pulled here before. */
+  wasPulled(repository: Repository): Promise<boolean>
   /** Whether a client may have something that this node may pull from another registry. */
   admits(question: MirrorQuestion): Promise<boolean>
 }

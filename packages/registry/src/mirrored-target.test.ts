@@ -76,6 +76,17 @@ describe('a name without a registry', () => {
   })
 })
 
+describe('a push to a repository that is new', () => {
+  it('tells no other registry of it', async () => {
+    mirrors.neverPulled.add(AT_HUB)
+    const { client } = await start([AT_HUB])
+    expect((await client.head(`/v2/team/app/blobs/${DIGEST}`)).status).toBe(404)
+    expect((await client.get('/v2/team/app/tags/list')).status).toBe(404)
+    expect(mirrors.questions).toEqual([])
+    expect((await client.head('/v2/team/app/manifests/1')).status).toBe(200)
+  })
+})
+
 describe('a name without a registry, with access control', () => {
   const access = new FakeAccess({ [OWN]: { alice: ['pull'] }, [AT_HUB]: { '*': ['pull'] } })
 

@@ -18,7 +18,8 @@ export function withDefaultRegistry(target: Target, mirrors: RegistryMirrors | u
 /**
  * The same for other names, which are pulled from the default registry where the mesh has no such repository. Whoever may
  * not pull from that of the mesh must not learn whether it is there: such a request means the mesh's own on the
- * registry, which may ask who it is, and the default registry's on the mirror.
+ * registry, which may ask who it is, and the default registry's on the mirror. A pull begins with a manifest; who asks
+ * for a blob of a repository of which there was none is about to push it, and no other registry is to learn its name.
  */
 export async function withOwnOrDefault(
   { backend, options }: Pick<Services, 'backend' | 'options'>,
@@ -33,7 +34,9 @@ export async function withOwnOrDefault(
   const isOwn = caller.may('pull', target.repository)
     ? await mirrors.hasOwn(target.repository)
     : options.face === 'registry'
-  return isOwn ? target : { ...target, repository: alternative.repository, isMirrored: true }
+  if (isOwn || (target.route.endpoint !== 'manifest' && !(await mirrors.wasPulled(alternative.repository))))
+    return target
+  return { ...target, repository: alternative.repository, isMirrored: true }
 }
 
 /**

@@ -58,6 +58,7 @@ export function createMirroring({
     hostOf: (repository) => mirrors.hostOf(repository),
     alternative: (own) => defaultRegistry.alternative(own),
     hasOwn: (own) => defaultRegistry.hasOwn(own),
+    wasPulled: (repository) => content.repositories.exists(repository),
     admits: (question) => rights.admits(question)
   }
   return {

@@ -6,6 +6,8 @@ export class FakeMirrors implements RegistryMirrors {
   readonly questions: MirrorQuestion[] = []
   /** What the mesh has of its own. */
   readonly own = new Set<string>()
+  /** Repositories elsewhere of which nothing was pulled yet. */
+  readonly neverPulled = new Set<string>()
   /** Whom other registries refuse something. */
   admitted: (question: MirrorQuestion) => boolean = () => true
 
@@ -20,6 +22,10 @@ export class FakeMirrors implements RegistryMirrors {
 
   async hasOwn(own: Repository): Promise<boolean> {
     return this.own.has(own)
+  }
+
+  async wasPulled(repository: Repository): Promise<boolean> {
+    return !this.neverPulled.has(repository)
   }
 
   async admits(question: MirrorQuestion): Promise<boolean> {
