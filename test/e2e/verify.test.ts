@@ -7,7 +7,9 @@ import { noise } from '../support/images/noise.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { run } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
+import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
+import { Upstream } from '../support/upstream/upstream.ts'
 
 const TIMEOUT_MS = 30_000
 const LAYER_BYTES = Buffer.concat([...noise('verify', 5 * 1024 * 1024)])
@@ -72,6 +74,31 @@ test('a node finds what its disk lost, takes it from the mesh, and fails when no
   await eventually('the seed gets it back from the node', TIMEOUT_MS, async () => {
     const { status, whole } = await blobOf(seed).catch(() => ({ status: 0, whole: false }))
     return (status === 200 && whole) || undefined
+  })
+})
+
+describeWith(['docker-registry', 'skopeo'], 'with a registry that it mirrors', () => {
+  test('a node takes what its disk lost from there, layers and manifests', async () => {
+    const upstream = await Upstream.start(sandbox, { name: 'hub' })
+    const image = await upstream.push('library/app:1', { noiseBytes: 3 * 1024 * 1024 })
+    const registries = { 'docker.io': upstream.settings() }
+    const seed = await MeshNode.start(sandbox, {
+      name: 'mirror',
+      role: 'seed',
+      settings: { upstreams: { registries } }
+    })
+    const pulled = await run(LAYERMESH, ['pull', 'docker.io/library/app:1', '--data', seed.dataDirectory])
+    expect(pulled.code, pulled.stderr).toBe(0)
+    await damage(seed, image.noiseLayer.digest as Digest, 10)
+    await damage(seed, image.index.digest as Digest, 10)
+    const verified = await verify(seed)
+    expect(verified, verified.stderr).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('2 were bad and were fetched anew')
+    })
+    expect(upstream.proxy.traffic.requests({ wanted: 'blob', reference: image.noiseLayer.digest, method: 'GET' })).toBe(
+      2
+    )
   })
 })
 

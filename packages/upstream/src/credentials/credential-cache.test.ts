@@ -131,6 +131,20 @@ describe('a source', () => {
     expect(node.lines).toHaveLength(1)
   })
 
+  it('that is slow is waited for only so long, by all who wait together, and goes on', async () => {
+    const { node, cache } = open({ patienceMs: 50 })
+    const { promise, resolve } = Promise.withResolvers<Issued<string>>()
+    const get = () => cache.get(HOST, [HOST], () => promise, signal())
+    const tooSlow = { code: 'CREDENTIALS_UNAVAILABLE', message: expect.stringContaining('did not come yet') }
+    await expect(get()).rejects.toMatchObject(tooSlow)
+    const second = get().catch(() => 'did not wait')
+    expect(await Promise.race([second, settle().then(() => 'waits too')])).toBe('did not wait')
+    expect(node.lines).toEqual([])
+    resolve({ value: 'late' })
+    await settle()
+    expect((await get()).value).toBe('late')
+  })
+
   it('goes on for others when one who waits leaves', async () => {
     const { cache } = open()
     const { promise, resolve } = Promise.withResolvers<Issued<string>>()

@@ -19,6 +19,8 @@ export interface CredentialCacheOptions {
   readonly maxEntries?: number
   /** Deadline of the source, in ms. @default 20 000 */
   readonly timeoutMs?: number
+  /** How long after a question whoever needs its answer waits for it, in ms; it goes on without them. @default 8 000 */
+  readonly patienceMs?: number
   /** After what time that whose expiry is not known is asked for anew, in ms. @default 300 000 */
   readonly maxAgeMs?: number
   /** What part of its life is left when something is asked for anew, while it still holds. @default 0.1 */
@@ -34,6 +36,7 @@ export interface CredentialCacheOptions {
 const DEFAULTS: Required<CredentialCacheOptions> = Object.freeze({
   maxEntries: 500,
   timeoutMs: 20_000,
+  patienceMs: 8_000,
   maxAgeMs: 300_000,
   earlyPart: 0.1,
   minIntervalMs: 10_000,
@@ -45,6 +48,13 @@ interface Entry<Value> extends Issued<Value> {
   readonly askedAt: number
   /** From when on it is asked for anew, in the background while it holds. */
   readonly staleAt: number
+}
+
+/** What the source is being asked. */
+interface Question<Value> {
+  readonly answer: Promise<Issued<Value>>
+  /** Ends when nobody is to wait any longer. */
+  readonly patience: AbortSignal
 }
 
 interface Failure {
@@ -67,7 +77,7 @@ export class CredentialCache<Value> {
   readonly #options: Required<CredentialCacheOptions>
   readonly #entries: LRUCache<string, Entry<Value>>
   readonly #failures: LRUCache<string, Failure>
-  readonly #asking = new Map<string, Promise<Issued<Value>>>()
+  readonly #asking = new Map<string, Question<Value>>()
 
   constructor(components: CredentialCacheComponents, options: CredentialCacheOptions = {}) {
     this.#components = components
@@ -94,11 +104,21 @@ export class CredentialCache<Value> {
     const failure = this.#failures.get(key)
     const isLeftAlone = failure !== undefined && now < failure.until
     if (entry !== undefined) {
-      if (!isLeftAlone) this.#ask(host, key, issue).catch(() => {})
+      if (!isLeftAlone) this.#ask(host, key, issue).answer.catch(() => {})
       return entry
     }
     if (isLeftAlone) throw failure.error
-    return await orAborted(this.#ask(host, key, issue), signal)
+    return await this.#wait(host, this.#ask(host, key, issue), signal)
+  }
+
+  async #wait(host: string, { answer, patience }: Question<Value>, signal: AbortSignal): Promise<Issued<Value>> {
+    answer.catch(() => {})
+    try {
+      return await orAborted(answer, AbortSignal.any([signal, patience]))
+    } catch (error) {
+      signal.throwIfAborted()
+      throw patience.aborted && error === patience.reason ? this.#failure(host, 'did not come yet') : error
+    }
   }
 
   /**
@@ -121,10 +141,11 @@ export class CredentialCache<Value> {
     return undefined
   }
 
-  #ask(host: string, key: string, issue: (signal: AbortSignal) => Promise<Issued<Value>>): Promise<Issued<Value>> {
+  #ask(host: string, key: string, issue: (signal: AbortSignal) => Promise<Issued<Value>>): Question<Value> {
     const asking = this.#asking.get(key)
     if (asking !== undefined) return asking
-    const asked = this.#issue(host, key, issue).finally(() => this.#asking.delete(key))
+    const answer = this.#issue(host, key, issue).finally(() => this.#asking.delete(key))
+    const asked = { answer, patience: AbortSignal.timeout(this.#options.patienceMs) }
     this.#asking.set(key, asked)
     return asked
   }
