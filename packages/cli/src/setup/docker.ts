@@ -88,7 +88,7 @@ function refuseForClassic(
   }
 }
 
-/** moby, daemon/hosts.go: they are taken only while hosts.toml names none. */
+/** Docker takes them, for Docker Hub, only while hosts.toml names no host but the registry itself. */
 function aboutOtherMirrors(text: string | undefined, { config, mirror }: DockerOptions): string[] {
   const { [MIRRORS]: list } = text === undefined || text.trim() === '' ? {} : parseObject(text, config)
   const others = Array.isArray(list) ? list.filter((one) => one !== mirror) : []
