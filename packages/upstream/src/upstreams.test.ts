@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import type { UpstreamsSettings } from './settings.ts'
+import { selfSigned } from './testing/certificate.ts'
 import { FakeRegistry } from './testing/fake-registry.ts'
 import { openUpstreams } from './upstreams.ts'
 
@@ -8,9 +12,10 @@ const NOTHING: UpstreamsSettings = { others: 'none', registries: [], excluded: [
 
 function open(settings: Partial<UpstreamsSettings>) {
   const asked: string[] = []
+  const warned: string[] = []
   const upstreams = openUpstreams(
     {
-      log: { debug: () => {}, info: () => {}, warn: () => {} },
+      log: { debug: () => {}, info: () => {}, warn: (_, message) => warned.push(message) },
       observer: { asked: (registry, outcome) => asked.push(`${registry} ${outcome}`), rateLimit: () => {} },
       env: {}
     },
@@ -18,7 +23,7 @@ function open(settings: Partial<UpstreamsSettings>) {
     { userAgent: 'test' }
   )
   onTestFinished(() => upstreams.close())
-  return { upstreams, asked }
+  return { upstreams, asked, warned }
 }
 
 const listed = (host: string, url: string) => ({ host, url, realmHosts: [] })
@@ -91,4 +96,35 @@ it('says what is wrong with a file of certificates, and tries it again the next 
       message: expect.stringContaining('/nowhere/ca.pem can not be read')
     })
   }
+})
+
+it('takes other certificates once their file has changed, and goes on with those before when they can not be used', async () => {
+  const [first, second] = [await selfSigned(), await selfSigned()]
+  const [server, other] = [await FakeRegistry.start({ tls: first }), await FakeRegistry.start({ tls: second })]
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-upstreams-'))
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const caFile = join(directory, 'ca.pem')
+  await writeFile(caFile, first.cert)
+  const { upstreams, warned } = open({
+    registries: [
+      { ...listed('first.example', server.url), caFile },
+      { ...listed('second.example', other.url), caFile }
+    ]
+  })
+  const isTrusted = (host: string) =>
+    upstreams
+      .get(host)
+      ?.headManifest('a', 'b', { signal })
+      .then(
+        () => true,
+        () => false
+      )
+  expect([await isTrusted('first.example'), await isTrusted('second.example')]).toEqual([true, false])
+  await writeFile(caFile, 'nothing of use')
+  expect(await isTrusted('first.example')).toBe(true)
+  expect(warned.at(-1)).toBe('a changed file is not usable; going on with what it held')
+  await rm(caFile)
+  expect(await isTrusted('first.example')).toBe(true)
+  await writeFile(caFile, second.cert)
+  expect(await isTrusted('second.example')).toBe(true)
 })

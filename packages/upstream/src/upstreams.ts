@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
 import { UpstreamError } from './errors.ts'
 import type { UpstreamRegistry, Upstreams } from './interfaces.ts'
+import { LazyRegistry } from './lazy-registry.ts'
 import { DEFAULT_LIMITS, type UpstreamLimits } from './limits.ts'
 import { OTHER_REGISTRIES } from './observer.ts'
 import type { OpenedRegistry, OpenRegistryComponents } from './registry/open-registry.ts'
@@ -74,54 +75,19 @@ class UpstreamSet implements Upstreams {
   }
 
   #open(settings: RegistrySettings, listed: boolean): LazyRegistry {
-    const { userAgent, limits } = this.#options
+    const { host, caFile: file } = settings
+    const { log } = this.#components
+    return new LazyRegistry({ log, open: () => this.#openNow(settings, listed) }, { host, file })
+  }
+
+  async #openNow(settings: RegistrySettings, listed: boolean): Promise<OpenedRegistry> {
     const { host } = settings
+    if (this.#closed) throw new UpstreamError('UNREACHABLE', host, `${host} is not asked any more: the node stops`)
+    const { userAgent, limits } = this.#options
     const label = listed || host === this.#settings.defaultHost ? host : OTHER_REGISTRIES
-    return new LazyRegistry(host, async () => {
-      if (this.#closed) throw new UpstreamError('UNREACHABLE', host, `${host} is not asked any more: the node stops`)
-      const { openRegistry } = await import('./registry/open-registry.ts')
-      const resolve = (host: string) => lookup(host, { all: true })
-      const components = { ...this.#components, resolve, now: () => performance.now() }
-      return openRegistry(components, settings, { listed, label, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
-    })
-  }
-}
-
-/** A registry that is opened when it is asked the first time; what fails then is tried anew the next time. */
-class LazyRegistry implements UpstreamRegistry {
-  readonly host: string
-  readonly #open: () => Promise<OpenedRegistry>
-  #opened: Promise<OpenedRegistry> | undefined
-
-  constructor(host: string, open: () => Promise<OpenedRegistry>) {
-    this.host = host
-    this.#open = open
-  }
-
-  readonly headManifest: UpstreamRegistry['headManifest'] = async (...asked) =>
-    (await this.#get()).headManifest(...asked)
-  readonly getManifest: UpstreamRegistry['getManifest'] = async (...asked) => (await this.#get()).getManifest(...asked)
-  readonly headBlob: UpstreamRegistry['headBlob'] = async (...asked) => (await this.#get()).headBlob(...asked)
-  readonly openBlob: UpstreamRegistry['openBlob'] = async (...asked) => (await this.#get()).openBlob(...asked)
-  readonly referrers: UpstreamRegistry['referrers'] = async (...asked) => (await this.#get()).referrers(...asked)
-  readonly listTags: UpstreamRegistry['listTags'] = async (...asked) => (await this.#get()).listTags(...asked)
-
-  /** Lets go of what is open once it is done; who goes on asking opens it anew. */
-  async retire(): Promise<void> {
-    const opened = this.#opened
-    this.#opened = undefined
-    await (await opened?.catch(() => undefined))?.retire()
-  }
-
-  async close(): Promise<void> {
-    await (await this.#opened?.catch(() => undefined))?.close()
-  }
-
-  #get(): Promise<OpenedRegistry> {
-    this.#opened ??= this.#open().catch((error: unknown) => {
-      this.#opened = undefined
-      throw error
-    })
-    return this.#opened
+    const { openRegistry } = await import('./registry/open-registry.ts')
+    const resolve = (name: string) => lookup(name, { all: true })
+    const components = { ...this.#components, resolve, now: () => performance.now() }
+    return openRegistry(components, settings, { listed, label, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
   }
 }

@@ -16,7 +16,9 @@ const upstreamRegistry = z.strictObject({
     .optional()
     .describe('Where it is; without it, https:// and its name. http:// and private addresses are fine here.'),
   mirror: z.boolean().default(true).describe('false: it is never asked, and its images are not mirrored.'),
-  caFile: path.optional().describe('Certificates in PEM that are trusted in place of the usual ones.'),
+  caFile: path
+    .optional()
+    .describe('Certificates in PEM that are trusted in place of the usual ones. They are read again when they change.'),
   realmHosts: z
     .array(hostName)
     .default([])
