@@ -38,6 +38,11 @@ export class SeedAsking {
     this.#options = { ...DEFAULTS, ...options }
   }
 
+  /** Whether this connected peer is a seed that did not answer when it was asked last. */
+  isPaused(peerId: string): boolean {
+    return this.#pausedSeeds.has(peerId)
+  }
+
   /** What the newest answer of those seeds says that answer in time. Undefined when none does. */
   async ask(
     seeds: readonly string[],

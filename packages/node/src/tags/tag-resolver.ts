@@ -220,7 +220,8 @@ export class TagResolver {
 
   private async askPeers(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
     let best: AcceptedTag | undefined
-    const peers = this.#components.connected().slice(0, this.#options.peersAsked)
+    const answering = this.#components.connected().filter((peerId) => !this.#seeds.isPaused(peerId))
+    const peers = answering.slice(0, this.#options.peersAsked)
     await Promise.all(
       peers.map(async (peerId) => {
         const answer = await this.ask(peerId, repository, tag, signal)
