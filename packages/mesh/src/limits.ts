@@ -150,7 +150,7 @@ export const LIMITS = Object.freeze({
   /** Who gets nothing from those who bring a blob in says so after so long. */
   leaseStallMs: 5_000,
   /** The same while the length is not known yet, and when they only say that they bring it. */
-  leaseBeginStallMs: 12_000,
+  leaseBeginStallMs: 8_000,
   leasePayloadStallMs: 30_000,
   /** A blob whose length nobody knows after so long can not be had. */
   originBeginDeadlineMs: 20_000,

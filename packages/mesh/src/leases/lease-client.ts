@@ -52,9 +52,13 @@ interface Ask {
   /** This node could not get it, and is told who can. */
   follows: boolean
   answerTimer: NodeJS.Timeout | undefined
+  /** How often it was told in vain that nothing comes. */
+  complaints: number
   /** Which search for an arbiter is the present one. */
   search: number
 }
+
+const COMPLAINTS_TO_AN_ARBITER = 2
 
 /**
  * The asker's part: finds the arbiter of a blob, asks it, renews what this node holds, and goes to the next arbiter when
@@ -76,7 +80,7 @@ export class LeaseClient {
   /** Asks for the lease of a blob. What is asked later for the same blob takes the place of what was asked before. */
   ask(digest: Digest, listener: LeaseListener): LeaseAsk {
     const fresh = { passed: new Set<string>(), arbiter: undefined, holding: false, held: false, follows: false }
-    const ask: Ask = { digest, listener, ...fresh, answerTimer: undefined, search: 0 }
+    const ask: Ask = { digest, listener, ...fresh, answerTimer: undefined, complaints: 0, search: 0 }
     const before = this.#asks.get(digest)
     if (before) this.forget(before)
     this.#asks.set(digest, ask)
@@ -88,8 +92,17 @@ export class LeaseClient {
     }
   }
 
-  private complain({ digest, arbiter, holding, follows }: Ask): void {
-    if (arbiter !== undefined && !holding && !follows) this.tell(arbiter, { op: 'acquire', digest, stalled: true })
+  private complain(ask: Ask): void {
+    const { digest, arbiter, holding, follows } = ask
+    if (!this.isWanted(ask) || arbiter === undefined || holding || follows) return
+    if (++ask.complaints < COMPLAINTS_TO_AN_ARBITER || arbiter === this.self) {
+      return this.tell(arbiter, { op: 'acquire', digest, stalled: true })
+    }
+    // Whoever names holders that bring nothing, again and again, may not be honest.
+    ask.passed.add(arbiter)
+    ask.complaints = 0
+    this.tell(arbiter, { op: 'release', digest, reason: 'left' })
+    void this.place(ask)
   }
 
   private failed(ask: Ask): void {
@@ -206,6 +219,7 @@ export class LeaseClient {
   /** The arbiter is gone. Whoever holds a lease says so to the next one before others ask it. */
   private async moveOn(ask: Ask): Promise<void> {
     clearTimeout(ask.answerTimer)
+    if (ask.arbiter !== undefined) ask.passed.add(ask.arbiter)
     ask.arbiter = undefined
     if (ask.held && !ask.holding) await wait(LIMITS.leaseGraceMs, undefined, { ref: false })
     if (this.isWanted(ask) && ask.arbiter === undefined) await this.place(ask)
@@ -228,6 +242,7 @@ export class LeaseClient {
       case 'granted':
         if (ask.follows || ask.holding) return
         ask.holding = true
+        ask.complaints = 0
         this.#renewer ??= setInterval(() => this.renew(), LIMITS.leaseRenewMs).unref()
         return ask.listener.granted()
       case 'held':
