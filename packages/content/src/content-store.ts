@@ -25,6 +25,7 @@ import { createTables } from './metadata/tables.ts'
 import { StoredTags } from './metadata/tags.ts'
 import { type ContentStoreOptions, DEFAULT_OPTIONS } from './options.ts'
 import { recover } from './recovery.ts'
+import type { SharedBlobs, SharedBlobsComponents } from './shared/shared-blobs.ts'
 import { UploadSessions } from './uploads/uploads.ts'
 
 /** What LevelDB may write while it opens: what is in its log as a table, at most its write buffer of 4 MiB, and a few small files. */
@@ -105,6 +106,8 @@ async function assemble(
   )
   const garbage = new GarbageCollector({ ...shared, catalog, pins, uses }, settings)
   await Promise.all([partials.load(), catalog.load(), uploads.load(), pins.load()])
+  const sharedBlobs =
+    settings.containerd === undefined ? undefined : await openShared(shared, settings.containerd, settings)
   const upkeep = new Upkeep({ uses, space, onError: settings.onUpkeepFailed }, settings)
 
   return {
@@ -120,14 +123,25 @@ async function assemble(
       renew: async (digests) => void (await Promise.all(digests.map((digest) => guards.renew(digest))))
     },
     pins,
+    shared: sharedBlobs,
     space: () => space.report(),
     collectGarbage: (options) => garbage.run(options),
     close: once(async () => {
-      await Promise.all([downloads.close(), uploads.close(), garbage.close()])
+      await Promise.all([downloads.close(), uploads.close(), garbage.close(), sharedBlobs?.close()])
       await upkeep.close()
       await letGo()
     })
   }
+}
+
+/** Loaded only where it is used. */
+async function openShared(
+  components: SharedBlobsComponents,
+  directory: string,
+  { containerdPatienceMs: patienceMs }: ContentStoreOptions
+): Promise<SharedBlobs> {
+  const { SharedBlobs: Shared } = await import('./shared/shared-blobs.ts')
+  return new Shared(components, directory, { patienceMs })
 }
 
 async function makeDirectories(files: Files, { directories: [root, ...others] }: Layout): Promise<void> {

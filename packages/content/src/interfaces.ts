@@ -428,6 +428,24 @@ export interface GarbageReport {
   readonly spared: number
 }
 
+/**
+ * Blobs of another program on this host, which this one may read: they are given to clients and peers like those of the
+ * store, but are not of it. They are not counted, not kept, and can be gone at any time, so that nothing may rest on them.
+ */
+export interface SharedContent {
+  /** Undefined when it is not there, or was not verified in time; that goes on then, for whoever asks again. */
+  stat(digest: Digest): Promise<BlobStat | undefined>
+  open(digest: Digest): Promise<BlobReader | undefined>
+  /** As {@link BlobStore.readAt}. */
+  readAt(digest: Digest, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined>
+  pieceHashes(digest: Digest): Promise<PieceHashes | undefined>
+  /**
+   * Looks what is there, and verifies slowly what is new; what is gone is forgotten. When `signal` aborts it ends with
+   * what it has, and goes on there the next time. @returns all that is verified @throws system errors when it can't be read
+   */
+  look(signal: AbortSignal): Promise<BlobStat[]>
+}
+
 /** The content store of a node: what is on disk is the truth after a crash. */
 export interface ContentStore {
   readonly blobs: BlobStore
@@ -439,6 +457,8 @@ export interface ContentStore {
   readonly notices: Notices
   readonly leases: Leases
   readonly pins: Pins
+  /** Undefined unless another program's store was named. */
+  readonly shared: SharedContent | undefined
   space(): StoreSpace
   /**
    * Removes what nobody needs: links of repositories to blobs that no manifest of them names, bytes that no repository

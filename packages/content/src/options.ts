@@ -66,6 +66,10 @@ export interface ContentStoreOptions {
   readonly maxTagHistory: number
   /** Memory for what is known of the pieces of blobs that are not open, in bytes; 48 for each piece. @default 8388608 (8 MiB) */
   readonly maxChecksBytes: number
+  /** Containerd's content store, whose blobs are given to others too; it is only read. @default none */
+  readonly containerd: string | undefined
+  /** Whoever asks for a blob of it that was not read through yet waits so long for that, in ms. @default 1500 */
+  readonly containerdPatienceMs: number
   /** Told of every corruption, for the log. @default nobody */
   readonly onCorrupt: (corruption: Corruption) => void
   /** Told of all bytes that are removed to make room or as garbage. @default nobody */
@@ -107,6 +111,8 @@ export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.f
   maxOpenBlobs: 64,
   maxTagHistory: 1000,
   maxChecksBytes: 8 * MIB,
+  containerd: undefined,
+  containerdPatienceMs: 1_500,
   onCorrupt: () => {},
   onRemoved: () => {},
   onFull: () => {},

@@ -15,6 +15,7 @@ import { type OpenedNodeEvents, openNodeEvents } from './open-node-events.ts'
 import { openPrefetch } from './prefetch/open-prefetch.ts'
 import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
+import { openSharedContent } from './store/open-shared-content.ts'
 import { openStore } from './store/open-store.ts'
 import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
@@ -152,7 +153,8 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   const watch = seedSets && new SeedSetWatch({ peerId, role, seedSets, trust, log, now: Date.now })
   seedSets?.onChange(renewSoon)
   const { images, authority, retention, garbage, verifier } = backend
-  for (const part of [images, authority, retention, watch, trusted.rosterAuthority, garbage, verifier]) {
+  const shared = await openSharedContent({ content, mesh, log })
+  for (const part of [images, authority, retention, watch, trusted.rosterAuthority, garbage, verifier, shared]) {
     part?.start()
     started.add(() => part?.stop())
   }

@@ -8,6 +8,8 @@ const START_TIMEOUT_MS = 30_000
 /** A containerd of the test's own, driven by ctr. */
 export class Containerd {
   readonly socket: string
+  /** Its content store. */
+  readonly contentDirectory: string
   readonly #hostsDirectory: string
   readonly #env: Readonly<Record<string, string>>
   #containers = 0
@@ -15,6 +17,7 @@ export class Containerd {
   private constructor(directory: string, env: Readonly<Record<string, string>>) {
     this.#env = env
     this.socket = join(directory, 'containerd.sock')
+    this.contentDirectory = join(directory, 'root', 'io.containerd.content.v1.content')
     this.#hostsDirectory = join(directory, 'certs.d')
   }
 

@@ -46,17 +46,35 @@ export async function importImages(
     await pushBlobs({ archive, registry, onProgress }, repository, missing)
     for (const { digest } of blobs) placed.set(digest, repository)
     for (const { digest, tags } of manifests) {
-      const loaded = archive.manifests.get(digest)
-      if (loaded === undefined) throw new CliFailure('FAILED', `the archive holds no manifest ${digest}`)
-      const manifest = { digest, mediaType: loaded.manifest.mediaType, bytes: loaded.bytes }
-      if (tags.length === 0) await registry.pushManifest(repository, manifest)
-      for (const tag of tags) {
-        await registry.pushManifest(repository, manifest, tag)
-        imported.push({ repository, tag, digest })
+      for (const tag of tags.length === 0 ? [undefined] : tags) {
+        await pushManifest({ archive, registry, onProgress }, { repository, blobs }, digest, tag)
+        if (tag !== undefined) imported.push({ repository, tag, digest })
       }
     }
   }
   return imported
+}
+
+/** A registry that mirrors another one may have said of a blob that it is there, since the other has it: it gets it then. */
+async function pushManifest(
+  components: ImportComponents,
+  { repository, blobs }: Pick<PlannedRepository, 'repository' | 'blobs'>,
+  digest: Digest,
+  tag: Tag | undefined
+): Promise<void> {
+  const { archive, registry } = components
+  const loaded = archive.manifests.get(digest)
+  if (loaded === undefined) throw new CliFailure('FAILED', `the archive holds no manifest ${digest}`)
+  const manifest = { digest, mediaType: loaded.manifest.mediaType, bytes: loaded.bytes }
+  const missing = new Set(await registry.pushManifest(repository, manifest, tag))
+  if (missing.size === 0) return
+  await pushBlobs(
+    components,
+    repository,
+    blobs.filter((blob) => missing.has(blob.digest))
+  )
+  const [still] = await registry.pushManifest(repository, manifest, tag)
+  if (still !== undefined) throw new CliFailure('FAILED', `the registry says that ${repository} lacks ${still}`)
 }
 
 async function isPlaced(

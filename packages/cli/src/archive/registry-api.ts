@@ -123,15 +123,24 @@ export class RegistryApi {
     if (response.statusCode !== 201) throw await this.#failure(response, `${digest} for ${repository}`)
   }
 
-  /** @param tag what is to mean it; undefined leaves all tags as they are */
-  async pushManifest(repository: Repository, { digest, mediaType, bytes }: FetchedManifest, tag?: Tag): Promise<void> {
+  /**
+   * @param tag what is to mean it; undefined leaves all tags as they are
+   * @returns what the registry lacks of what the manifest names; none when it took it
+   */
+  async pushManifest(
+    repository: Repository,
+    { digest, mediaType, bytes }: FetchedManifest,
+    tag?: Tag
+  ): Promise<readonly Digest[]> {
     const query = tag === undefined ? '' : `?${new URLSearchParams({ tag })}`
     const headers = { 'content-type': mediaType, 'content-length': bytes.byteLength }
     const options = { headers, body: bytes, timeoutMs: MANIFEST_MS }
     const response = await this.#ask('PUT', `${repository}/manifests/${digest}${query}`, options)
-    if (response.statusCode !== 201)
-      throw await this.#failure(response, `${repository}${tag ? `:${tag}` : `@${digest}`}`)
-    response.resume()
+    const told = await readAtMost(response, MAX_MANIFEST_BYTES)
+    if (response.statusCode === 201) return []
+    const missing = response.statusCode === 400 ? missingIn(told.toString()) : []
+    if (missing.length > 0) return missing
+    throw this.#refusal(response, told.toString(), `${repository}${tag ? `:${tag}` : `@${digest}`}`)
   }
 
   /** @throws {CliFailure} when it is not there, or is not what its digest says */
@@ -200,6 +209,10 @@ export class RegistryApi {
   }
 
   async #failure(response: http.IncomingMessage, what: string): Promise<CliFailure> {
+    return this.#refusal(response, (await text(response).catch(() => '')).slice(0, MAX_ERROR_BYTES), what)
+  }
+
+  #refusal(response: http.IncomingMessage, told: string, what: string): CliFailure {
     const { statusCode } = response
     if (statusCode === 401) {
       return new CliFailure(
@@ -207,7 +220,6 @@ export class RegistryApi {
         `${this.#base.origin} wants to know who asks: give --username and --password-stdin`
       )
     }
-    const told = (await text(response).catch(() => '')).slice(0, MAX_ERROR_BYTES)
     const message = messageOf(told) ?? `HTTP status ${statusCode}`
     return new CliFailure('FAILED', `${what} was refused by ${this.#base.origin}: ${message}`)
   }
@@ -228,12 +240,25 @@ async function readAtMost(response: http.IncomingMessage, maxBytes: number): Pro
   return Buffer.concat(chunks)
 }
 
+/** What a manifest names that is not there, as this registry tells it. */
+function missingIn(body: string): Digest[] {
+  const detail = firstError(body)?.detail
+  const missing = typeof detail === 'object' && detail !== null && 'missing' in detail ? detail.missing : undefined
+  return Array.isArray(missing) ? missing.filter(isDigest) : []
+}
+
 /** The message of an error as registries tell it (distribution-spec §Error Codes). */
 function messageOf(body: string): string | undefined {
+  const error = firstError(body)
+  return error?.message ?? error?.code
+}
+
+function firstError(
+  body: string
+): { readonly code?: string; readonly message?: string; readonly detail?: unknown } | undefined {
   try {
-    const { errors } = JSON.parse(body) as { errors?: readonly { code?: string; message?: string }[] }
-    const [error] = errors ?? []
-    return error?.message ?? error?.code
+    const { errors } = JSON.parse(body) as { errors?: readonly object[] }
+    return errors?.[0]
   } catch {
     return undefined
   }

@@ -16,6 +16,8 @@ class FakeRegistry {
   readonly asked: string[] = []
   readonly authorizations = new Set<string | undefined>()
   needsLogin = false
+  /** Says of all blobs that they are there, though it takes no manifest of which it has not all. */
+  saysAllIsThere = false
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', headers } = request
@@ -24,6 +26,10 @@ class FakeRegistry {
     this.authorizations.add(headers.authorization)
     const body = await buffer(request)
     if (this.needsLogin && headers.authorization === undefined) return void response.writeHead(401).end()
+    const missing = this.saysAllIsThere ? this.missingOf(method, body) : []
+    if (missing.length > 0)
+      return void response.writeHead(400).end(JSON.stringify({ errors: [{ detail: { missing } }] }))
+    if (method === 'HEAD' && this.saysAllIsThere) return void response.writeHead(200).end()
     if (method === 'POST') {
       response.writeHead(202, { location: 'http://elsewhere.example/v2/team/app/blobs/uploads/1?state=2' }).end()
     } else if (method === 'PUT') {
@@ -38,6 +44,11 @@ class FakeRegistry {
       const digest = `sha256:${createHash('sha256').update(found).digest('hex')}`
       response.setHeader('content-type', MEDIA_TYPE.ociManifest).setHeader('docker-content-digest', digest).end(found)
     }
+  }
+
+  private missingOf(method: string, body: Buffer): string[] {
+    const named = method === 'PUT' ? body.toString().match(/sha256:[0-9a-f]{64}/g) : null
+    return (named ?? []).filter((digest) => !this.content.has(digest))
   }
 }
 
@@ -74,6 +85,14 @@ it('pushes blobs before what names them, and nothing that is there already', asy
   registry.asked.length = 0
   await run('import', [path])
   expect(registry.asked.filter((line) => line.startsWith('POST'))).toEqual([])
+})
+
+it('pushes what the registry said to be there and then lacks', async () => {
+  registry.saysAllIsThere = true
+  const { path, digest } = await layout()
+  expect(await run('import', [path])).toMatchObject({ exitCode: 0, err: '' })
+  expect(registry.content.has(digestOf(Buffer.from('layer of a')))).toBe(true)
+  expect(registry.asked.filter((line) => line === `PUT /v2/team/app/manifests/${digest}`)).toHaveLength(2)
 })
 
 it('shows who it is with each request, and says so where that is needed', async () => {

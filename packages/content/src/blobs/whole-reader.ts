@@ -2,10 +2,16 @@ import type { ByteRange, Digest } from '@layermesh/oci'
 import { ContentError } from '../errors.ts'
 import { readRange } from '../hashing/verified-pieces.ts'
 import type { BlobReader, ReadOptions } from '../interfaces.ts'
-import type { BlobCatalog } from './blob-catalog.ts'
+import type { WholeBlob } from './whole-blob.ts'
+
+/** Where whole blobs are. */
+export interface WholeBlobs {
+  /** The blob, open; the caller releases it. */
+  acquire(digest: Digest): Promise<WholeBlob | undefined>
+}
 
 /** A reader of a blob that is wholly here; undefined when it isn't. It holds nothing open until it reads. */
-export async function openWholeReader(catalog: BlobCatalog, digest: Digest): Promise<BlobReader | undefined> {
+export async function openWholeReader(catalog: WholeBlobs, digest: Digest): Promise<BlobReader | undefined> {
   const blob = await catalog.acquire(digest)
   if (blob === undefined) return undefined
   const { size } = blob
@@ -16,7 +22,7 @@ export async function openWholeReader(catalog: BlobCatalog, digest: Digest): Pro
 
 /** @throws {ContentError} BLOB_GONE, BLOB_CORRUPT */
 export async function* readWholeBlob(
-  catalog: BlobCatalog,
+  catalog: WholeBlobs,
   digest: Digest,
   range: ByteRange,
   signal?: AbortSignal,

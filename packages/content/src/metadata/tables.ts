@@ -22,6 +22,13 @@ export interface PinRow {
   readonly complete: boolean
 }
 
+/** A blob of another program's store that was read through once. */
+export interface SharedRow {
+  /** Which file it was; another one, or another content, has another identity. */
+  readonly identity: string
+  readonly size: number
+}
+
 export interface PartialRow {
   readonly size: number
   /** Whether every piece that is here came with someone's word for it, or from a blob that was whole once. */
@@ -95,6 +102,9 @@ export function createTables(metadata: Metadata) {
     /** What a pin covers, by repository, manifest and digest; and the same the other way round. */
     pinned: new Table<[Repository, Digest, Digest], true>(metadata, 'pinned', PRESENCE),
     pinnedBy: new Table<[Digest, Repository, Digest], true>(metadata, 'pinned-by', PRESENCE),
+    /** A blob that lies in another program's store, and the SHA-256 of each of its pieces. By digest. */
+    shared: new Table<[Digest], SharedRow>(metadata, 'shared', json()),
+    sharedPieces: new Table<[Digest], Uint8Array>(metadata, 'shared-pieces', BYTES),
     /** What the store itself must remember: its format, and how far the garbage collector is. */
     store: new Table<[string], string>(metadata, 'store', json())
   }

@@ -1,4 +1,4 @@
-import type { ContentStore, PartialBlob } from '@layermesh/content'
+import type { ContentStore, PartialBlob, PieceHashes } from '@layermesh/content'
 import { Bitfield, type Digest, pieceCount, type Repository } from '@layermesh/oci'
 import { sealPieceMap, signerOf } from '@layermesh/trust'
 import type { PrivateKey } from '@libp2p/interface'
@@ -47,7 +47,7 @@ export class ContentShelf implements Shelf {
       if (pieceMap) return { size: whole.size, pieceMap }
     }
     const arriving = this.#content.downloads.inFlight(digest)
-    if (!arriving) return undefined
+    if (!arriving) return await this.shared(digest)
     // All pieces may be here already, and only the whole not kept yet.
     const growing = this.#arriving.ledger(digest)
     if (growing) return await this.growingOffer(growing, arriving)
@@ -75,12 +75,26 @@ export class ContentShelf implements Shelf {
     return { size, held: held.toBytes(), growth, fetching: this.#arriving.fetching(digest) }
   }
 
-  read(
+  async read(
     digest: Digest,
     range: { start: number; end: number },
     spare?: ArrayBufferLike
   ): Promise<Uint8Array | undefined> {
-    return this.#content.blobs.readAt(digest, range, spare instanceof ArrayBuffer ? spare : undefined)
+    const own = await this.#content.blobs.readAt(digest, range, spare instanceof ArrayBuffer ? spare : undefined)
+    // What was not here left the memory alone.
+    return own ?? (await this.#content.shared?.readAt(digest, range))
+  }
+
+  /** What another program on this host has. */
+  private async shared(digest: Digest): Promise<Offer | undefined> {
+    const { shared, pieceMaps } = this.#content
+    const found = await shared?.stat(digest)
+    if (!found || pieceCount(found.size) <= 1) return found && { size: found.size }
+    const kept = await pieceMaps.get(digest)
+    const signer = kept && signerOf(kept)
+    if (kept && signer !== undefined && this.#mayVouch(signer)) return { size: found.size, pieceMap: kept }
+    const pieces = await shared?.pieceHashes(digest)
+    return pieces && { size: found.size, pieceMap: await this.seal(digest, found.size, pieces) }
   }
 
   private async isIn(repository: Repository, digest: Digest): Promise<boolean> {
@@ -97,6 +111,10 @@ export class ContentShelf implements Shelf {
     if (signer !== undefined && this.#mayVouch(signer)) return kept
     const pieces = await this.#content.blobs.pieceHashes(digest)
     if (!pieces) return kept
+    return await this.seal(digest, length, pieces)
+  }
+
+  private async seal(digest: Digest, length: number, pieces: PieceHashes): Promise<Uint8Array> {
     const sealed = await sealPieceMap({ digest, length, ...pieces }, this.#privateKey)
     await this.#content.pieceMaps.put(digest, sealed)
     return sealed

@@ -101,6 +101,8 @@ export function createBackend({
 }: BackendComponents): NodeBackend {
   const connected = () => mesh.connected()
   const fetch: FetchFromMesh = (digest, request, signal) => mesh.fetch(digest, request, signal)
+  const fetchForReading: FetchFromMesh = async (digest, request, signal) =>
+    (await content.shared?.open(digest)) ?? (await fetch(digest, request, signal))
   const onPull = metrics.pull.bind(metrics)
   const mirroredFrom = (repository: Repository) => opened?.mirrors.hostOf(repository)
   const isMirrored = (repository: Repository) => mirroredFrom(repository) !== undefined
@@ -157,7 +159,8 @@ export function createBackend({
     connected,
     confirm: (question, signal) => mesh.confirm(question, signal)
   })
-  const mirroring = opened && createMirroring({ opened, content, mesh, trust, router, fetch, freshnessOf, log })
+  const mirroring =
+    opened && createMirroring({ opened, content, mesh, trust, router, fetch, fetchForReading, freshnessOf, log })
   const upstream =
     mirroring &&
     authority &&
@@ -246,7 +249,15 @@ export function createBackend({
     onManifest: (repository, digest, bytes) => images?.watch(repository, digest, bytes)
   })
   const manifests = new LeasedManifests(ownManifests, content.leases)
-  const blobs = new MeshBlobs({ content, fetch, router, deletions, mirrored: mirroring?.blobs, onPull })
+  const blobs = new MeshBlobs({
+    content,
+    fetch,
+    fetchForReading,
+    router,
+    deletions,
+    mirrored: mirroring?.blobs,
+    onPull
+  })
   return {
     registry: {
       ...(mirroring && { mirrors: mirroring.registry }),
@@ -278,7 +289,7 @@ export function createBackend({
       manifests,
       fetch: (repository, digest, size, signal) => {
         if (mirroring?.blobs.covers(repository)) return mirroring.blobs.open(repository, digest, signal)
-        return mesh.fetch(digest, { size }, signal)
+        return fetchForReading(digest, { size }, signal)
       },
       transferOf: (digest) => mesh.transferOf(digest),
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }

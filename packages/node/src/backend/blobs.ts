@@ -9,7 +9,13 @@ import type { SeedRouter } from './seed-router.ts'
 
 export interface MeshBlobsComponents {
   readonly content: ContentStore
+  /** Brings a blob into the store. */
   readonly fetch: FetchFromMesh
+  /**
+   * For whoever only reads a blob: it may find it on this host, in another store than the node's own. What a client is told
+   * to be here, and so does not push, has to be in that.
+   */
+  readonly fetchForReading: FetchFromMesh
   readonly router: SeedRouter
   readonly deletions: Deletions
   /** Undefined when no other registry is mirrored. */
@@ -28,13 +34,13 @@ export class MeshBlobs implements RegistryBlobs {
   async stat(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     const { mirrored } = this.#components
     if (mirrored?.covers(repository)) return await mirrored.stat(repository, digest, signal)
-    return (await this.reader(repository, digest, signal))?.size
+    return (await this.reader(repository, digest, this.#components.fetch, signal))?.size
   }
 
   async open(repository: Repository, digest: Digest, signal: AbortSignal): Promise<OpenBlob | undefined> {
-    const { onPull, mirrored } = this.#components
+    const { onPull, mirrored, fetchForReading } = this.#components
     try {
-      const reader = await this.reader(repository, digest, signal)
+      const reader = await this.reader(repository, digest, fetchForReading, signal)
       const cameFrom = mirrored?.wasBroughtHere(digest) ? 'upstream' : 'mesh'
       onPull('blob', reader === undefined ? 'miss' : reader.complete ? 'hit' : cameFrom)
       return reader && this.resuming(repository, reader)
@@ -46,10 +52,10 @@ export class MeshBlobs implements RegistryBlobs {
 
   /** A client that has had nothing yet of what another registry has goes there itself when it is told that it is not here. */
   private resuming(repository: Repository, reader: BlobReader): OpenBlob {
-    const { mirrored } = this.#components
+    const { mirrored, fetchForReading } = this.#components
     const { digest } = reader
     if (!mirrored?.covers(repository)) {
-      return new ResumingBlob(reader, (signal) => this.reader(repository, digest, signal))
+      return new ResumingBlob(reader, (signal) => this.reader(repository, digest, fetchForReading, signal))
     }
     const reopen = (signal: AbortSignal, failure: unknown) => {
       mirrored.noteFailure(repository, digest, failure)
@@ -74,8 +80,13 @@ export class MeshBlobs implements RegistryBlobs {
    * The blob if the repository may show it: when it is linked there, from anywhere; when not, only from peers that know
    * it to be in this repository. A seed knows all there is in its repositories, so it asks nobody.
    */
-  private async reader(repository: Repository, digest: Digest, signal: AbortSignal): Promise<BlobReader | undefined> {
-    const { content, fetch, router, mirrored } = this.#components
+  private async reader(
+    repository: Repository,
+    digest: Digest,
+    fetch: FetchFromMesh,
+    signal: AbortSignal
+  ): Promise<BlobReader | undefined> {
+    const { content, router, mirrored } = this.#components
     if (mirrored?.covers(repository)) return await mirrored.open(repository, digest, signal)
     const linked = await content.repositories.hasBlob(repository, digest)
     if (linked) {

@@ -22,6 +22,8 @@ export interface MirroringComponents {
   readonly trust: TrustPolicy
   readonly router: SeedRouter
   readonly fetch: FetchFromMesh
+  /** For blobs that are only read: it may find them on this host, in another store than the node's own. */
+  readonly fetchForReading: FetchFromMesh
   freshnessOf(repository: Repository): FreshnessPolicy
   readonly log: Logger
 }
@@ -34,6 +36,7 @@ export function createMirroring({
   trust,
   router,
   fetch,
+  fetchForReading,
   freshnessOf,
   log
 }: MirroringComponents) {
@@ -66,7 +69,7 @@ export function createMirroring({
     registry,
     directTags: new DirectTags({ mirrors, kept: directTags, log, now: Date.now }),
     manifests: new MirroredManifests({ ...shared, expect: (digests, like) => mesh.expect(digests, like) }),
-    blobs: new MirroredBlobs(shared),
+    blobs: new MirroredBlobs({ ...shared, fetch: fetchForReading }),
     lists: new MirroredLists({ mirrors, log })
   }
 }

@@ -77,6 +77,8 @@ export interface NodeConfig {
     readonly maxStaleMs: number
   }[]
   readonly store: {
+    /** Absolute. */
+    readonly containerd?: string
     readonly maxSize?: SpaceLimit
     readonly minFree: SpaceLimit
     /** Shares of `maxSize`. */
@@ -174,10 +176,12 @@ function toStore({
   highWatermark,
   lowWatermark,
   lease,
+  containerd,
   garbage,
   verify
 }: Settings['store']): NodeConfig['store'] {
   return {
+    ...(containerd === undefined ? {} : { containerd: resolve(containerd) }),
     ...(maxSize === undefined ? {} : { maxSize: must(parseSpace(maxSize)) }),
     minFree: must(parseSpace(minFree)),
     highWatermark: must(parseShare(highWatermark)),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, positiveDuration, shaped } from './shapes.ts'
+import { duration, path, positiveDuration, shaped } from './shapes.ts'
 import { parseRate, parseShare, parseSpace } from './units.ts'
 
 const space = shaped(
@@ -20,6 +20,11 @@ export const store = z.strictObject({
   lease: positiveDuration
     .default('5m')
     .describe('How long content stays at least that was used, or that a client was told to be here.'),
+  containerd: path
+    .optional()
+    .describe(
+      'Content store of the containerd of this host, usually /var/lib/containerd/io.containerd.content.v1.content: what it has is given to other nodes without a copy. It is only read. Every member of the mesh may then have what it has, by digest, private images too.'
+    ),
   garbage: z
     .strictObject({
       every: duration.default('6h').describe('How often garbage is collected; 0s is only when asked to.'),

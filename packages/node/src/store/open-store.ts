@@ -27,6 +27,7 @@ export function openStore(config: NodeConfig, components: OpenStoreComponents): 
     partialIdleMs: store.garbage.unfinishedAfterMs,
     // What is in the mesh's own repositories others may have, or not: a seed is where it must be.
     retains: (repository: Repository) => role === 'seed' && registryHostOf(repository) === undefined,
+    containerd: store.containerd,
     maxUploads: uploads.maxSessions,
     uploadIdleMs: uploads.idleTimeoutMs,
     onCorrupt: ({ digest, pieces }) =>
