@@ -168,3 +168,50 @@ describe('a trust policy', () => {
     }
   })
 })
+
+describe('trust for what is mirrored', () => {
+  const hub = parseRepository('docker.io/library/nginx')
+  const elsewhere = parseRepository('ghcr.io/org/app')
+
+  it('is given by registry, as far as that is mirrored at the moment, besides patterns', () => {
+    const mirrored = new Set(['docker.io'])
+    const policy = new TrustPolicy([{ peerId: seed, mirrors: (host) => mirrored.has(host) }, { peerId: other }])
+    expect([policy.maySign(seed, hub), policy.maySign(seed, elsewhere)]).toEqual([true, false])
+    expect(policy.maySign(seed, parseRepository('team/app'))).toBe(true)
+    expect(policy.signersFor(hub)).toEqual([seed])
+    mirrored.clear()
+    expect(policy.maySign(seed, hub)).toBe(false)
+  })
+
+  it('ends with the trust in the peer', () => {
+    const policy = new TrustPolicy([{ peerId: seed, mirrors: () => true }])
+    policy.useSeedSet({ seeds: [], revoked: [seed] }, false)
+    expect(policy.maySign(seed, hub)).toBe(false)
+  })
+})
+
+describe('a repository is named', () => {
+  const named = (repository: string, ...repositories: string[]) =>
+    new TrustPolicy([{ peerId: seed, ...(repositories.length > 0 && { repositories }) }]).isNamed(
+      parseRepository(repository)
+    )
+
+  it.each([['library/*'], ['library/nginx'], ['*/*'], ['library/**']])('by %s', (pattern) => {
+    expect(named('library/nginx', '**', pattern)).toBe(true)
+  })
+
+  it('by no pattern that stands for everything, nor by one for others', () => {
+    expect([named('library/nginx'), named('library/nginx', '**'), named('library/nginx', 'team/*')]).toEqual([
+      false,
+      false,
+      false
+    ])
+  })
+
+  it('by a seed set as well, and by nobody whose word counts no more', () => {
+    const policy = new TrustPolicy([{ peerId: other, repositories: ['library/*'] }])
+    policy.useSeedSet({ seeds: [{ peerId: seed, repositories: ['team/*'] }], revoked: [other] }, true)
+    expect(policy.isNamed(parseRepository('team/app'))).toBe(true)
+    expect(policy.isNamed(parseRepository('library/nginx'))).toBe(false)
+  })
+})
