@@ -52,9 +52,9 @@ test('a node that was restarted does not follow a seed back to what a tag meant 
   })
 })
 
-function pushAsTag(node: MeshNode, blob: KnownBlob): Promise<void> {
+async function pushAsTag(node: MeshNode, blob: KnownBlob): Promise<void> {
   const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: blob.digest, size: blob.size }
-  return pushImage(node.registryUrl, 'team/app', '1', layer, [blob.content])
+  await pushImage(node.registryUrl, 'team/app', '1', layer, [blob.content])
 }
 
 /** The digest that the tag stands for at this node; undefined while the node does not tell. */

@@ -38,10 +38,10 @@ async function publish(...flags: string[]): Promise<void> {
   await layermesh('seeds', 'publish', setFile, '--data', node.dataDirectory)
 }
 
-function push(to: MeshNode, repository: string, tag: string, text: string): Promise<void> {
+async function push(to: MeshNode, repository: string, tag: string, text: string): Promise<void> {
   const bytes = Buffer.from(text)
   const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(bytes), size: bytes.byteLength }
-  return pushImage(to.registryUrl, repository, tag, layer, [bytes])
+  await pushImage(to.registryUrl, repository, tag, layer, [bytes])
 }
 
 /** The text in the layer of what a tag means at a node; undefined when it means nothing there. */

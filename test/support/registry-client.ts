@@ -31,25 +31,39 @@ async function pushBlob(
   if (committed.status !== 201) throw new Error(`PUT answered ${committed.status}: ${committed.body.toString()}`)
 }
 
-/** Pushes an image of one layer under a tag. */
+/** Pushes an image of one layer under a tag. @param more fields of its manifest */
 export async function pushImage(
   registryUrl: string,
   repository: string,
   tag: string,
   layer: Descriptor,
-  content: Iterable<Uint8Array>
-): Promise<void> {
+  content: Iterable<Uint8Array>,
+  more: Readonly<Record<string, unknown>> = {}
+): Promise<Descriptor> {
   const configBytes = Buffer.from('{}')
   const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(configBytes), size: configBytes.length }
   await pushBlob(registryUrl, repository, config, [configBytes])
   await pushBlob(registryUrl, repository, layer, content)
-  const mediaType = MEDIA_TYPE.ociManifest
-  const { status, body } = await request(`${registryUrl}/v2/${repository}/manifests/${tag}`, {
+  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers: [layer], ...more }
+  return await pushManifest(registryUrl, repository, tag, manifest)
+}
+
+/** Pushes a manifest or an index, what it names being there. @param reference tag or digest */
+export async function pushManifest(
+  registryUrl: string,
+  repository: string,
+  reference: string,
+  manifest: { readonly mediaType: string }
+): Promise<Descriptor> {
+  const { mediaType } = manifest
+  const bytes = Buffer.from(JSON.stringify(manifest))
+  const { status, body } = await request(`${registryUrl}/v2/${repository}/manifests/${reference}`, {
     method: 'PUT',
     headers: { 'Content-Type': mediaType },
-    body: JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [layer] })
+    body: bytes
   })
   if (status !== 201) throw new Error(`the manifest was answered with ${status}: ${body.toString()}`)
+  return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
 /** Begins to pull a blob; the bytes come as they are read. */
