@@ -145,8 +145,6 @@ export const LIMITS = Object.freeze({
   /** An arbiter that does not answer for so long is passed over, and not asked again for so long. */
   leaseAnswerMs: 2_000,
   arbiterPauseMs: 10_000,
-  /** When an arbiter is gone, those who hold a lease tell the next one first; the others wait so long. */
-  leaseGraceMs: 1_000,
   /** Who gets nothing from those who bring a blob in says so after so long. */
   leaseStallMs: 5_000,
   /** The same while the length is not known yet, and when they only say that they bring it. */

@@ -158,7 +158,8 @@ export class Mesh {
     const taken = limits && { bytesPerSecond: limits.download, farBytesPerSecond: limits.farDownload }
     this.#serving = new Serving({ host, directory, shelf, loans, interest, now }, given)
     this.#arbiter = new Arbiter({ host, directory, now })
-    this.#leases = new LeaseClient({ host, directory, arbiter: this.#arbiter, seeds: components.seeds })
+    const isSeed = options.self.role === 'seed'
+    this.#leases = new LeaseClient({ host, directory, arbiter: this.#arbiter, seeds: components.seeds, isSeed })
     this.#exchange = new Exchange(
       {
         leases: this.#leases,

@@ -18,7 +18,7 @@ function bookOf(options: Partial<LeaseOptions> = {}) {
   const of = (peer: string, zone = 'east') => ({ peer, zone, digest })
   return {
     book,
-    acquire: (peer: string, more: { holding?: boolean; stalled?: boolean; zone?: string } = {}) =>
+    acquire: (peer: string, more: { holding?: boolean; stalled?: boolean; holder?: string; zone?: string } = {}) =>
       step({ type: 'acquire', ...of(peer), ...more }),
     follow: (peer: string) => step({ type: 'follow', ...of(peer) }),
     renew: (peer: string) => step({ type: 'renew', ...of(peer) }),
@@ -123,6 +123,28 @@ describe('a lease', () => {
     const { acquire } = bookOf()
     expect(acquire('a', { holding: true })).toEqual(['a: granted'])
     expect(acquire('b', { holding: true })).toEqual(['b: held by a'])
+  })
+})
+
+describe('an arbiter that knows nothing of a lease', () => {
+  it('waits for the holder that is named to it, and has it hold on', () => {
+    const { acquire, renew, pass } = bookOf()
+    expect(acquire('b', { holder: 'a' })).toEqual(['b: held by a'])
+    expect(acquire('c', { holder: 'a' })).toEqual(['c: held by a'])
+    pass(lapseMs - 500)
+    expect(acquire('a', { holding: true })).toEqual(['a: granted'])
+    renew('a')
+    expect(pass(lapseMs - 500)).toEqual([])
+  })
+
+  it('does not wait long, nor for one who is named when it knows better, nor for the asker itself', () => {
+    const { acquire, pass, gone } = bookOf()
+    acquire('b', { holder: 'a' })
+    expect(pass(lapseMs)).toEqual(['b: granted', 'a: held by b'])
+    expect(acquire('c', { holder: 'd' })).toEqual(['c: held by b'])
+    gone('b')
+    const other = bookOf()
+    expect(other.acquire('a', { holder: 'a' })).toEqual(['a: granted'])
   })
 })
 

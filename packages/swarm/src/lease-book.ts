@@ -73,6 +73,7 @@ export class LeaseBook {
     const lease = this.open(key, digest, peer)
     if (!lease) return void actions.push({ type: 'refused', peer, digest, reason: 'busy' })
     this.expire(now, lease)
+    if (event.type === 'acquire') this.expect(now, key, lease, event)
     const held = lease.holders.get(peer)
     if (held) {
       held.heardAt = now
@@ -85,6 +86,16 @@ export class LeaseBook {
     if (holder !== undefined) return void actions.push({ type: 'held', peer, digest, holder })
     if (!lease.source) this.refuseAll(lease, actions)
     this.forgetIfEmpty(key, lease)
+  }
+
+  /** A lease that is new here may have a holder already, who has as long as any to be heard of. */
+  private expect(now: number, key: string, lease: Lease, { peer, holder, stalled }: EventOf<'acquire'>): void {
+    const { holders, waiting, failed, source } = lease
+    if (holder === undefined || holder === peer || stalled) return
+    if (holders.size + waiting.size + failed.size > 0 || source) return
+    holders.set(holder, { heardAt: now })
+    const keys = this.#byPeer.get(holder) ?? new Set<string>()
+    this.#byPeer.set(holder, keys.add(key))
   }
 
   /** Whether the peer may be given the lease now; whoever waits for nobody's turn has asked first. */

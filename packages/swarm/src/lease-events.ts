@@ -8,6 +8,8 @@ export type LeaseEvent =
       readonly peer: string
       readonly zone: string
       readonly digest: Digest
+      /** Who held the lease by the word of another arbiter, which is gone. */
+      readonly holder?: string
       /** It brings the blob in already, by a lease of another arbiter. */
       readonly holding?: boolean
       /** It knows of those who bring the blob in, and gets nothing. */

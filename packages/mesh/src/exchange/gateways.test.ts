@@ -200,6 +200,18 @@ describe('a blob that no peer has', () => {
     expect([origin.givenBytes, unused.givenBytes]).toEqual([bytes.byteLength, 0])
   })
 
+  it('is given once also when the seed wants it with the others', async () => {
+    const { seed, nodes } = await clusterOf(3)
+    const bytes = someBytes(200_000)
+    const all = [seed, ...nodes]
+    const origins = all.map(() => new FakeOrigin(bytes, { answerMs: 100 }))
+    const read = all.map(async ({ mesh }, index) =>
+      readAll(await mesh.fetch(digestOf(bytes), { origin: origins[index] as FakeOrigin }, soon()))
+    )
+    for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
+    expect(given(origins)).toBe(bytes.byteLength)
+  })
+
   it('is taken from a peer that has it, and its origin is left alone', async () => {
     const { nodes } = await clusterOf(2)
     const [first, second] = nodes as [TestNode, TestNode]

@@ -103,8 +103,8 @@ export class Arbiter {
       case 'follow':
         return this.step({ type: 'follow', peer, zone, digest: request.digest })
       case 'acquire': {
-        const { digest, holding = false, stalled = false } = request
-        return this.step({ type: 'acquire', peer, zone, digest, holding, stalled })
+        const { op: type, ...rest } = request
+        return this.step({ type, peer, zone, ...rest })
       }
     }
   }

@@ -1,4 +1,3 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import type { Digest } from '@layermesh/oci'
 import { type LeaseEnd, rankForBlob } from '@layermesh/swarm'
 import { LRUCache } from 'lru-cache'
@@ -16,7 +15,10 @@ export interface LeaseClientComponents {
   readonly directory: Pick<PeerDirectory, 'connected' | 'scope' | 'isBanned' | 'sentMalformed'>
   /** What this node is for itself when it is the one to ask. */
   readonly arbiter: Pick<Arbiter, 'askLocally'>
+  /** Peer ids of the other seeds. */
   seeds(): readonly string[]
+  /** Whether this node is a seed, whom others ask. */
+  readonly isSeed: boolean
 }
 
 /** What an arbiter says of one blob. */
@@ -47,8 +49,8 @@ interface Ask {
   /** Whom it was asked of; undefined while that is being chosen. */
   arbiter: string | undefined
   holding: boolean
-  /** Another one is known to bring it in. */
-  held: boolean
+  /** Who is known to bring it in. */
+  holder: string | undefined
   /** This node could not get it, and is told who can. */
   follows: boolean
   answerTimer: NodeJS.Timeout | undefined
@@ -79,7 +81,7 @@ export class LeaseClient {
 
   /** Asks for the lease of a blob. What is asked later for the same blob takes the place of what was asked before. */
   ask(digest: Digest, listener: LeaseListener): LeaseAsk {
-    const fresh = { passed: new Set<string>(), arbiter: undefined, holding: false, held: false, follows: false }
+    const fresh = { passed: new Set<string>(), arbiter: undefined, holding: false, holder: undefined, follows: false }
     const ask: Ask = { digest, listener, ...fresh, answerTimer: undefined, complaints: 0, search: 0 }
     const before = this.#asks.get(digest)
     if (before) this.forget(before)
@@ -101,6 +103,7 @@ export class LeaseClient {
     // Whoever names holders that bring nothing, again and again, may not be honest.
     ask.passed.add(arbiter)
     ask.complaints = 0
+    ask.holder = undefined
     this.tell(arbiter, { op: 'release', digest, reason: 'left' })
     void this.place(ask)
   }
@@ -157,9 +160,9 @@ export class LeaseClient {
 
   /** Those who may be asked, the best first; this node is the last resort of its own. */
   private arbiters(digest: Digest): string[] {
-    const { directory, seeds } = this.#components
+    const { directory, seeds, isSeed } = this.#components
     const there = directory.connected().filter((peerId) => !directory.isBanned(peerId))
-    const trusted = new Set(seeds())
+    const trusted = new Set(isSeed ? [...seeds(), this.self] : seeds())
     const ranked = rankForBlob(
       [...there, this.self].filter((peerId) => trusted.has(peerId)),
       digest
@@ -169,10 +172,11 @@ export class LeaseClient {
   }
 
   private request(ask: Ask): void {
-    const { digest, arbiter, holding, follows } = ask
+    const { digest, arbiter, holding, holder, follows } = ask
     if (arbiter === undefined) return
     if (follows) this.tell(arbiter, { op: 'follow', digest })
-    else this.tell(arbiter, { op: 'acquire', digest, ...(holding && { holding }) })
+    else if (holding) this.tell(arbiter, { op: 'acquire', digest, holding })
+    else this.tell(arbiter, { op: 'acquire', digest, ...(holder !== undefined && { holder }) })
     clearTimeout(ask.answerTimer)
     ask.answerTimer = setTimeout(() => {
       this.#silent.set(arbiter, true)
@@ -211,18 +215,15 @@ export class LeaseClient {
       (error) => {
         this.#links.delete(peerId)
         if (error?.code === 'PEER_MISBEHAVED') this.#components.directory.sentMalformed(peerId)
-        for (const ask of this.#asks.values()) if (ask.arbiter === peerId) void this.moveOn(ask)
+        for (const ask of this.#asks.values()) if (ask.arbiter === peerId) this.moveOn(ask)
       }
     )
   }
 
-  /** The arbiter is gone. Whoever holds a lease says so to the next one before others ask it. */
-  private async moveOn(ask: Ask): Promise<void> {
-    clearTimeout(ask.answerTimer)
+  /** The arbiter is gone: the next one is told who holds the lease. */
+  private moveOn(ask: Ask): void {
     if (ask.arbiter !== undefined) ask.passed.add(ask.arbiter)
-    ask.arbiter = undefined
-    if (ask.held && !ask.holding) await wait(LIMITS.leaseGraceMs, undefined, { ref: false })
-    if (this.isWanted(ask) && ask.arbiter === undefined) await this.place(ask)
+    void this.place(ask)
   }
 
   private isWanted(ask: Ask): boolean {
@@ -248,7 +249,7 @@ export class LeaseClient {
       case 'held':
         if (answer.holder.peerId === this.self) return
         ask.holding = false
-        ask.held = true
+        ask.holder = answer.holder.peerId
         return ask.listener.held(answer.holder)
       case 'refused':
         if (answer.reason === 'busy') {

@@ -6,7 +6,14 @@ import { encodeFields, Fields, malformed, readValue } from '../wire/fields.ts'
 
 /** What a node tells the arbiter (PROTOCOL.md §Lease). */
 export type LeaseRequest =
-  | { readonly op: 'acquire'; readonly digest: Digest; readonly holding?: boolean; readonly stalled?: boolean }
+  | {
+      readonly op: 'acquire'
+      readonly digest: Digest
+      readonly holding?: boolean
+      readonly stalled?: boolean
+      /** Peer id. */
+      readonly holder?: string
+    }
   | { readonly op: 'follow'; readonly digest: Digest }
   | { readonly op: 'renew'; readonly digests: readonly Digest[] }
   | { readonly op: 'release'; readonly digest: Digest; readonly reason: LeaseEnd }
@@ -17,6 +24,7 @@ export type LeaseAnswer =
   | { readonly op: 'held'; readonly digest: Digest; readonly holder: PeerAddresses }
   | { readonly op: 'refused'; readonly digest: Digest; readonly reason: 'failed' | 'busy' }
 
+const MAX_PEER_ID_LENGTH = 128
 const ENDS = ['done', 'failed', 'left'] as const
 const REFUSALS = ['failed', 'busy'] as const
 
@@ -32,7 +40,8 @@ export function decodeLeaseRequest(bytes: Uint8Array): LeaseRequest {
     case 'acquire': {
       const holding = fields.optional('holding', (f, name) => f.flag(name)) ?? false
       const stalled = fields.optional('stalled', (f, name) => f.flag(name)) ?? false
-      return { op, digest: digestOf(fields), holding, stalled }
+      const holder = fields.optional('holder', (f, name) => f.text(name, MAX_PEER_ID_LENGTH))
+      return { op, digest: digestOf(fields), holding, stalled, ...(holder !== undefined && { holder }) }
     }
     case 'follow':
       return { op, digest: digestOf(fields) }
