@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Descriptor, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
-import { eventually } from '../support/http.ts'
+import { eventually, request } from '../support/http.ts'
 import { noise } from '../support/images/noise.ts'
 import { LAYERMESH, MeshNode, type NodeOptions } from '../support/node.ts'
 import { type RunResult, run } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
+import { describeUnless } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
+import { DockerRegistry, whyNoDockerRegistry } from '../support/upstream/docker-registry.ts'
 
 const MIB = 1024 * 1024
 const PULLED_MS = 30_000
@@ -67,6 +69,28 @@ test('says that nobody has the image, and which node is not to be found', async 
   const unknown = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
   const lost = await prefetch(seed, 'team/zone:1', '--node', unknown, '--deadline', '3s')
   expect([lost.code, lost.stderr]).toEqual([1, expect.stringContaining(`${unknown} in unknown: `)])
+})
+
+describeUnless(await whyNoDockerRegistry(), 'of another registry', () => {
+  test('an image is fetched by all nodes of a zone', async () => {
+    const registry = await DockerRegistry.start(sandbox, await sandbox.makeDirectory('registry'))
+    const content = Buffer.concat([...noise('mirrored', 3 * MIB)])
+    const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(content), size: content.length }
+    await pushImage(registry.url, 'team/mirrored', '1', layer, [content])
+    const settings = { upstreams: { registries: { 'registry.test': { url: registry.url } } } }
+    const start = (name: string) =>
+      MeshNode.start(sandbox, { name, join: [seed], seed, flags: ['--zone', 'mirrored'], settings })
+    const nodes = [await start('mirrored-1'), await start('mirrored-2')]
+    const { code, stdout, stderr } = await prefetch(seed, 'registry.test/team/mirrored:1', '--zone', 'mirrored')
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    expect(stdout.match(/ in mirrored has sha256:/g)).toHaveLength(2)
+    await registry.stop()
+    for (const node of nodes) {
+      const path = `/v2/team/mirrored/blobs/${layer.digest}?ns=registry.test`
+      expect((await request(`${node.registryUrl}${path}`)).status).toBe(200)
+    }
+  })
 })
 
 test('goes on with a node that dies in the middle and comes back', async () => {

@@ -117,6 +117,19 @@ it('remembers what it verified as long as it is the same file, over a restart to
   expect(await second.shared?.look(signal)).toEqual([])
 })
 
+it('does not take another file for the one that it verified', async () => {
+  const containerd = await Containerd.create()
+  const digest = await containerd.put(LARGE)
+  const directory = await temporaryDirectory()
+  const first = await open(containerd, {}, directory)
+  expect(await first.shared?.look(signal)).toHaveLength(1)
+  await first.close()
+  await rm(containerd.pathOf(digest))
+  await containerd.put(Buffer.alloc(LARGE.length, 'other'), digest)
+  const second = await open(containerd, {}, directory)
+  expect(await second.shared?.look(signal)).toEqual([])
+})
+
 it('makes nobody wait long for what takes long to verify, and has it for whoever asks again', async () => {
   const containerd = await Containerd.create()
   const digest = await containerd.put(LARGE)

@@ -53,13 +53,18 @@ it('tells no more of what is gone only if the store of the node has it not', asy
 })
 
 it('tells of the largest, as many as it may, and of none that is small', async () => {
+  const D = blob('d', 400)
   const { watch, told, state } = make({ maxAnnounced: 2, minAnnouncedBytes: 150 })
-  state.blobs = [A, B, C]
+  state.blobs = [A, B, C, D]
   await watch.look()
   expect(told).toEqual([
-    ['announce', C.digest],
-    ['announce', B.digest]
+    ['announce', D.digest],
+    ['announce', C.digest]
   ])
+  state.blobs = [A, B]
+  await watch.look()
+  expect(told.slice(2)).toContainEqual(['announce', B.digest])
+  expect(told).not.toContainEqual(['announce', A.digest])
 })
 
 it('says once why it can not be read, and goes on', async () => {
