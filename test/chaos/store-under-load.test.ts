@@ -13,14 +13,14 @@ import { StoreLoad } from './support/store-load.ts'
 
 /** How long the load lasts. */
 const LOAD_MS = Number(process.env.LAYERMESH_LOAD_SECONDS ?? 30) * 1000
-const QUOTA_BYTES = 32 * MIB
+const QUOTA_BYTES = 24 * MIB
 const LEASE_MS = 2_000
 const GRACE_MS = 6_000
 const STORE = {
   lease: `${LEASE_MS}ms`,
   garbage: { every: '1s', grace: `${GRACE_MS}ms`, unfinishedAfter: `${GRACE_MS}ms` }
 }
-const CACHE = { ...STORE, maxSize: `${QUOTA_BYTES / MIB}MiB`, highWatermark: '90%', lowWatermark: '60%' }
+const CACHE = { ...STORE, maxSize: `${QUOTA_BYTES / MIB}MiB`, highWatermark: '80%', lowWatermark: '40%' }
 /** A busy machine may take long to find what there is. */
 const PULL = { deadline: '20s' }
 const TIMEOUT_MS = LOAD_MS + 200_000

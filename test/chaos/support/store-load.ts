@@ -146,7 +146,9 @@ export class StoreLoad {
     const image = this.#ledger.pick(random, 'live')
     if (image === undefined) return
     const stillThere = image.watch()
-    const path = `${image.repository}/manifests/${random.pick([image.tag, image.digest])}`
+    // What a tag meant a moment ago a node may go by for a while.
+    const reference = at.isSeed ? random.pick([image.tag, image.digest]) : image.digest
+    const path = `${image.repository}/manifests/${reference}`
     const manifest = await this.#ask(at, path, { headers: { Accept: MEDIA_TYPE.ociManifest } })
     if (!this.#isServed(at, image, manifest, stillThere, 'the manifest')) return
     if (!manifest.body.equals(image.manifest)) throw new BrokenPromiseError(`another manifest came for ${image.tag}`)

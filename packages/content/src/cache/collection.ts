@@ -1,0 +1,281 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Digest, Repository } from '@layermesh/oci'
+import type { BlobCatalog } from '../blobs/blob-catalog.ts'
+import { bytesOfPieces, type PartialRows } from '../downloads/partial-rows.ts'
+import type { GarbageReport, Removal } from '../interfaces.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { StoredPins } from '../metadata/pins.ts'
+import { unlinkChanges } from '../metadata/repositories.ts'
+import { ANY, type Tables } from '../metadata/tables.ts'
+import type { Guards } from './guards.ts'
+import type { Uses } from './uses.ts'
+
+export interface CollectionComponents {
+  readonly metadata: Metadata
+  readonly tables: Tables
+  readonly catalog: BlobCatalog
+  readonly rows: PartialRows
+  readonly guards: Guards
+  readonly pins: Pick<StoredPins, 'covers' | 'forgetLeftovers'>
+  readonly uses: Uses
+  readonly now: () => number
+  readonly onRemoved: (removal: Removal) => void
+}
+
+export interface CollectionOptions {
+  /** What was used within so long is no garbage, in ms. */
+  readonly garbageGraceMs: number
+  /** An unfinished download that nobody went on with for so long is garbage, in ms. */
+  readonly partialIdleMs: number
+  /** How long a lease is. What was leased before a restart is not known after it: so long nothing is removed, in ms. */
+  readonly leaseMs: number
+  /** Rows that are looked at in a second. */
+  readonly garbageRowsPerSecond: number
+}
+
+/** The steps of a collection, in order. Each goes through a table in the order of its keys, and can go on after any key. */
+const PHASES = ['blobs', 'partials', 'links', 'uses', 'pieceMaps', 'pushes'] as const
+type Phase = (typeof PHASES)[number]
+
+/** How far a collection is: what comes next, and the last key of it that was looked at. */
+interface Position {
+  readonly phase: Phase
+  readonly after?: string
+}
+
+const START: Position = { phase: 'blobs' }
+const ROWS_AT_ONCE = 100
+const SAVE_EVERY_ROWS = 2000
+/** Between the parts of a key; see table.ts. */
+const KEY_SEPARATOR = '\0'
+
+/** Where a run begins that goes on where another one saved that it was. */
+export function readPosition(text: string | undefined): Position {
+  const saved = text === undefined ? START : (JSON.parse(text) as Position)
+  return PHASES.includes(saved.phase) ? saved : START
+}
+
+type Counts = { -readonly [Key in Exclude<keyof GarbageReport, 'complete'>]: number }
+
+/** One run of the garbage collector over the store, or the rest of one. */
+export class Collection {
+  readonly #components: CollectionComponents
+  readonly #options: CollectionOptions
+  readonly #removesFrom: number
+  readonly #dryRun: boolean
+  readonly #signal: AbortSignal
+  readonly #counts: Counts = { scanned: 0, unlinked: 0, blobs: 0, partials: 0, bytes: 0, rows: 0, spared: 0 }
+  #rows = 0
+  #pauseFrom = performance.now()
+
+  constructor(
+    components: CollectionComponents,
+    options: CollectionOptions,
+    removesFrom: number,
+    dryRun: boolean,
+    signal: AbortSignal
+  ) {
+    this.#components = components
+    this.#options = options
+    this.#removesFrom = removesFrom
+    this.#dryRun = dryRun
+    this.#signal = signal
+  }
+
+  async run(position: Position): Promise<GarbageReport> {
+    let { after } = position
+    for (const phase of PHASES.slice(PHASES.indexOf(position.phase))) {
+      for await (const key of this.#phase(phase, after)) {
+        if (this.#signal.aborted) {
+          await this.#save({ phase, after: key })
+          return { ...this.#counts, complete: false }
+        }
+        await this.#paced({ phase, after: key })
+      }
+      after = undefined
+    }
+    if (!this.#dryRun) this.#counts.rows += await this.#components.pins.forgetLeftovers()
+    await this.#save(undefined)
+    return { ...this.#counts, complete: true }
+  }
+
+  /** Looks after the rows of a phase; yields the key of each that it is done with. */
+  #phase(phase: Phase, after: string | undefined): AsyncGenerator<string> {
+    const start = after === undefined ? {} : { after }
+    if (phase === 'blobs') return this.#blobs(after)
+    if (phase === 'partials') return this.#partials()
+    if (phase === 'links') return this.#links(start)
+    return this.#leftovers(phase, start)
+  }
+
+  /** Whole blobs: takes them out of repositories where nothing names them, and removes those that are in none. */
+  async *#blobs(after: string | undefined): AsyncGenerator<string> {
+    const { uses, now } = this.#components
+    for await (const { digest, size, usedAt } of uses.list(after)) {
+      this.#counts.scanned++
+      const mark = await this.#mark(digest)
+      const isGarbage = mark.unnamedIn.length > 0 || mark.isUnneeded
+      if (isGarbage && now() < usedAt + this.#options.garbageGraceMs) this.#counts.spared++
+      else if (isGarbage) await this.#sweep(digest, size, mark)
+      yield digest
+    }
+  }
+
+  /** Which repositories show a blob without a reason, and whether nothing at all needs its bytes. */
+  async #mark(digest: Digest): Promise<{ unnamedIn: Repository[]; isUnneeded: boolean }> {
+    const { tables, pins } = this.#components
+    const unnamedIn: Repository[] = []
+    let isNamed = false
+    for await (const [[name]] of tables.linkedFrom.range([digest])) {
+      const repository = name as Repository
+      if (await this.#isNamed(repository, digest)) isNamed = true
+      else unnamedIn.push(repository)
+    }
+    return { unnamedIn, isUnneeded: !isNamed && !(await pins.covers(digest)) }
+  }
+
+  async #isNamed(repository: Repository, digest: Digest): Promise<boolean> {
+    const { manifests, tagsOf, namedBy } = this.#components.tables
+    if ((await manifests.get(repository, digest)) !== undefined) return true
+    for (const prefix of [
+      [repository, digest],
+      [repository, ANY]
+    ]) {
+      for await (const _ of namedBy.range(prefix, { limit: 1 })) return true
+    }
+    for await (const _ of tagsOf.range([repository, digest], { limit: 1 })) return true
+    return false
+  }
+
+  async #sweep(digest: Digest, size: number, mark: { unnamedIn: Repository[]; isUnneeded: boolean }): Promise<void> {
+    const { guards, catalog, onRemoved } = this.#components
+    const isTooEarly = this.#components.now() < this.#removesFrom
+    if (isTooEarly || guards.isNeeded(digest)) {
+      this.#counts.spared++
+      return
+    }
+    if (this.#dryRun) {
+      this.#counts.unlinked += mark.unnamedIn.length
+      if (mark.isUnneeded) this.#countRemoved(size, true)
+      return
+    }
+    const removed = await catalog.removeUnneeded(digest, () => this.#sweepClaimed(digest))
+    if (removed === undefined) return
+    this.#countRemoved(removed.bytes, removed.whole)
+    onRemoved({ digest, reason: 'garbage', ...removed })
+  }
+
+  /** Nobody can come to need it any more: what is found now is true until it is done. @returns whether the bytes go too */
+  async #sweepClaimed(digest: Digest): Promise<boolean> {
+    const { metadata, tables, uses, now } = this.#components
+    if (now() < (await uses.of(digest)) + this.#options.garbageGraceMs) return false
+    const { unnamedIn, isUnneeded } = await this.#mark(digest)
+    await metadata.write(unnamedIn.flatMap((repository) => unlinkChanges(tables, repository, digest)))
+    this.#counts.unlinked += unnamedIn.length
+    return isUnneeded
+  }
+
+  #countRemoved(bytes: number, whole: boolean): void {
+    if (whole) this.#counts.blobs++
+    else this.#counts.partials++
+    this.#counts.bytes += bytes
+  }
+
+  /** Unfinished downloads that nobody goes on with. There are few. */
+  async *#partials(): AsyncGenerator<string> {
+    const { rows, catalog, onRemoved } = this.#components
+    for await (const [digest, { size }] of rows.list()) {
+      if (this.#dryRun) {
+        if (await this.#isIdlePartial(digest))
+          this.#countRemoved(bytesOfPieces((await rows.pieces(digest)).keys(), size), false)
+      } else {
+        const removed = await catalog.removeUnneeded(digest, () => this.#isIdlePartial(digest))
+        if (removed !== undefined) {
+          this.#countRemoved(removed.bytes, removed.whole)
+          onRemoved({ digest, reason: 'garbage', ...removed })
+        }
+      }
+      yield digest
+    }
+  }
+
+  async #isIdlePartial(digest: Digest): Promise<boolean> {
+    const { tables, uses, now } = this.#components
+    if ((await tables.blobs.get(digest)) !== undefined) return false
+    return now() >= (await uses.of(digest)) + this.#options.partialIdleMs
+  }
+
+  /** Links to blobs that are not here, in repositories where nothing names them. */
+  async *#links(start: { after?: string }): AsyncGenerator<string> {
+    const { tables, guards, metadata } = this.#components
+    for await (const [[repository = '', name = '']] of tables.links.range([], start)) {
+      const [owner, digest] = [repository as Repository, name as Digest]
+      if (await this.#isDeadLink(owner, digest)) {
+        const release = guards.claim(digest)
+        try {
+          if (release !== undefined && (await this.#isDeadLink(owner, digest))) {
+            this.#counts.rows++
+            if (!this.#dryRun) await metadata.write(unlinkChanges(tables, owner, digest))
+          }
+        } finally {
+          release?.()
+        }
+      }
+      yield [repository, name].join(KEY_SEPARATOR)
+    }
+  }
+
+  async #isDeadLink(repository: Repository, digest: Digest): Promise<boolean> {
+    const { tables } = this.#components
+    if ((await tables.blobs.get(digest)) !== undefined || !(await this.#isOld(digest))) return false
+    return !(await this.#isNamed(repository, digest))
+  }
+
+  /** What is known of blobs that are not here any more. */
+  async *#leftovers(phase: 'uses' | 'pieceMaps' | 'pushes', start: { after?: string }): AsyncGenerator<string> {
+    const { tables, guards, metadata } = this.#components
+    const table = tables[phase]
+    for await (const [[name = '']] of table.range([], start)) {
+      const digest = name as Digest
+      const release = (await this.#isGone(digest)) ? guards.claim(digest) : undefined
+      try {
+        if (release !== undefined && (await this.#isGone(digest))) {
+          this.#counts.rows++
+          if (!this.#dryRun) await metadata.write([table.del([digest])])
+        }
+      } finally {
+        release?.()
+      }
+      yield name
+    }
+  }
+
+  async #isGone(digest: Digest): Promise<boolean> {
+    const { tables, rows } = this.#components
+    const isHere = (await tables.blobs.get(digest)) !== undefined || (await rows.get(digest)) !== undefined
+    return !isHere && (await this.#isOld(digest))
+  }
+
+  async #isOld(digest: Digest): Promise<boolean> {
+    const { uses, now } = this.#components
+    return now() >= (await uses.of(digest)) + this.#options.garbageGraceMs
+  }
+
+  async #paced(position: Position): Promise<void> {
+    this.#rows++
+    if (this.#rows % SAVE_EVERY_ROWS === 0) await this.#save(position)
+    if (this.#rows % ROWS_AT_ONCE > 0) return
+    const due = this.#pauseFrom + (ROWS_AT_ONCE * 1000) / this.#options.garbageRowsPerSecond
+    // Aborted or not, the loop looks at the signal next.
+    await wait(Math.max(0, due - performance.now()), undefined, { signal: this.#signal, ref: false }).catch(() => {})
+    this.#pauseFrom = performance.now()
+  }
+
+  async #save(position: Position | undefined): Promise<void> {
+    if (this.#dryRun) return
+    const { metadata, tables } = this.#components
+    const row =
+      position === undefined ? tables.store.del(['garbage']) : tables.store.put(['garbage'], JSON.stringify(position))
+    await metadata.write([row], false)
+  }
+}
