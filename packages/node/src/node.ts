@@ -16,7 +16,7 @@ import { openPrefetch } from './prefetch/open-prefetch.ts'
 import { type RegistryListeners, startRegistryListeners } from './registry-listeners.ts'
 import { SeedSetWatch } from './seed-set/seed-set-watch.ts'
 import { openSharedContent } from './store/open-shared-content.ts'
-import { openStore } from './store/open-store.ts'
+import { openStore, type StoreWatchers } from './store/open-store.ts'
 import { Refusals } from './tags/refusals.ts'
 import { Teardown } from './teardown.ts'
 import { checkUpstreamFiles } from './upstreams/check-upstream-files.ts'
@@ -78,11 +78,8 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
   const mirrors = await openMirrors({ upstreams, log, started }, config)
   const identity = await openIdentity(config, (host) => mirrors.mirrors.mirrors(host))
   const { peerId, privateKey, trust, seedSets } = identity
-  const content = await openStore(config, {
-    log,
-    metrics: () => metrics,
-    withdraw: (digest) => mesh.withdraw(digest)
-  })
+  const storeWatchers: StoreWatchers = {}
+  const content = await openStore(config, log, storeWatchers)
   started.add(() => content.close())
   const metrics: NodeMetrics = new NodeMetrics(
     {
@@ -97,6 +94,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     },
     { version: VERSION, role, zone }
   )
+  storeWatchers.metrics = metrics
   const trusted = await openNodeTrust({ identity, content, metrics, log, started }, config)
   const opened: OpenedNodeEvents = await openNodeEvents(config, {
     peerId,
@@ -117,6 +115,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     { identity, trusted, content, metrics, events, refusals, log, onSignerConnected: renewSoon },
     config
   )
+  storeWatchers.mesh = mesh
   const access = await openNodeAccess(
     {
       peerId,

@@ -106,7 +106,7 @@ async function childrenOf(
   { digest, mediaType }: ManifestEntry
 ): Promise<readonly Descriptor[] | undefined> {
   if (!isIndexType(mediaType)) return []
-  const reader = await blobs.open(digest)
+  const reader = await blobs.open(digest, { use: false })
   if (!reader?.complete) return undefined
   const bytes = await readWhole(reader, MAX_MANIFEST_BYTES, AbortSignal.timeout(READ_DEADLINE_MS))
   return referencedDescriptors(parseManifest(bytes, mediaType))

@@ -5,18 +5,16 @@ import type { NodeConfig } from '../config/node-config.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 
-export interface OpenStoreComponents {
-  readonly log: Logger
-  /** Not asked before the store is open. */
-  readonly metrics: () => Pick<NodeMetrics, 'removed'>
-  /** Tells the mesh no more that this node has a blob. */
-  withdraw(digest: Digest): Promise<void>
+/** Who is told of what the store removes, from when they are there on. */
+export interface StoreWatchers {
+  metrics?: Pick<NodeMetrics, 'removed'>
+  /** Tells others no more that this node has a blob. */
+  mesh?: { withdraw(digest: Digest): Promise<void> }
 }
 
 /** Opens the content store as the settings say. @throws {ContentError} STORE_IN_USE, STORE_FORMAT, DISK_FULL */
-export function openStore(config: NodeConfig, components: OpenStoreComponents): Promise<ContentStore> {
+export function openStore(config: NodeConfig, log: Logger, watchers: StoreWatchers): Promise<ContentStore> {
   const { store, uploads, role } = config
-  const { log } = components
   return openContentStore(join(config.dataDir, 'content'), {
     minFree: store.minFree,
     maxSize: store.maxSize,
@@ -35,17 +33,17 @@ export function openStore(config: NodeConfig, components: OpenStoreComponents): 
         { digest, pieces },
         'the disk holds other bytes than were stored; fetching them anew when they are asked for'
       ),
-    onRemoved: (removal) => removed(removal, components),
+    onRemoved: (removal) => removed(removal, log, watchers),
     onFull: (space) => tellFull(space, log),
     onUpkeepFailed: (error) => log.warn({ err: error }, 'the store could not be looked after; trying again')
   })
 }
 
-function removed(removal: Removal, { log, metrics, withdraw }: OpenStoreComponents): void {
+function removed(removal: Removal, log: Logger, { metrics, mesh }: StoreWatchers): void {
   log.debug({ ...removal }, 'removed content from the store')
-  metrics().removed(removal)
+  metrics?.removed(removal)
   // Records that the DHT keeps run out by themselves.
-  withdraw(removal.digest).catch((error) => log.debug({ err: error }, 'a blob could not be withdrawn'))
+  mesh?.withdraw(removal.digest).catch((error) => log.debug({ err: error }, 'a blob could not be withdrawn'))
 }
 
 function tellFull(space: StoreSpace, log: Logger): void {
