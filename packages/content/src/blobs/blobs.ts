@@ -57,9 +57,9 @@ export class Blobs implements BlobStore {
 
   async readAt(digest: Digest, range: ByteRange, spare?: ArrayBuffer): Promise<Uint8Array | undefined> {
     const { catalog, downloads, guards } = this.#components
-    guards.touch(digest)
     const blob = await catalog.acquire(digest)
     if (blob === undefined) return downloads.get(digest)?.readAt(range, spare)
+    guards.touch(digest)
     try {
       return await readWhole(blob, range, spare)
     } finally {

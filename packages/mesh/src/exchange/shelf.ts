@@ -1,4 +1,4 @@
-import type { ContentStore, PartialBlob, PieceHashes } from '@layermesh/content'
+import type { BlobStat, ContentStore, PartialBlob, PieceHashes } from '@layermesh/content'
 import { Bitfield, type Digest, pieceCount, type Repository } from '@layermesh/oci'
 import { sealPieceMap, signerOf } from '@layermesh/trust'
 import type { PrivateKey } from '@libp2p/interface'
@@ -39,7 +39,7 @@ export class ContentShelf implements Shelf {
 
   async offer(digest: Digest, within: Repository | undefined): Promise<Offer | undefined> {
     if (within !== undefined && !(await this.isIn(within, digest))) return undefined
-    const whole = await this.#content.blobs.stat(digest)
+    const whole = await this.wholeToStay(digest)
     if (whole) {
       if (pieceCount(whole.size) <= 1) return { size: whole.size }
       const pieceMap = await this.pieceMap(digest, whole.size)
@@ -95,6 +95,15 @@ export class ContentShelf implements Shelf {
     if (kept && signer !== undefined && this.#mayVouch(signer)) return { size: found.size, pieceMap: kept }
     const pieces = await shared?.pieceHashes(digest)
     return pieces && { size: found.size, pieceMap: await this.seal(digest, found.size, pieces) }
+  }
+
+  /** The whole blob, if it is here; what was offered is asked for next, and stays for that. */
+  private async wholeToStay(digest: Digest): Promise<BlobStat | undefined> {
+    const { blobs, leases } = this.#content
+    // Only what is here: else whoever asks for what is not could keep all leases busy.
+    if (!(await blobs.stat(digest))) return undefined
+    await leases.renew([digest])
+    return await blobs.stat(digest)
   }
 
   private async isIn(repository: Repository, digest: Digest): Promise<boolean> {
