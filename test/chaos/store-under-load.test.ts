@@ -15,7 +15,7 @@ import { StoreLoad } from './support/store-load.ts'
 const LOAD_MS = Number(process.env.LAYERMESH_LOAD_SECONDS ?? 30) * 1000
 const QUOTA_BYTES = 24 * MIB
 const LEASE_MS = 2_000
-const GRACE_MS = 6_000
+const GRACE_MS = 8_000
 const STORE = {
   lease: `${LEASE_MS}ms`,
   garbage: { every: '1s', grace: `${GRACE_MS}ms`, unfinishedAfter: `${GRACE_MS}ms` }

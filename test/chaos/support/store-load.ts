@@ -131,6 +131,7 @@ export class StoreLoad {
   /** @returns until when the registry has promised to have it */
   async #bringBlob(at: LoadedNode, { repository }: LedgerImage, blob: LedgerBlob, random: Random): Promise<number> {
     const { leaseMs, graceMs } = this.#promises
+    // An answer may take long to come: what it promises begins before it.
     const begun = performance.now()
     const head = await this.#ask(at, `${repository}/blobs/${blob.digest}`, { method: 'HEAD' })
     if (head.status === 200) {
@@ -138,20 +139,22 @@ export class StoreLoad {
       return begun + leaseMs
     }
     const from = random.pick(['load/app', 'load/web', 'load/tools'])
+    const mounting = performance.now()
     const started = await this.#ask(at, `${repository}/blobs/uploads/?mount=${blob.digest}&from=${from}`, {
       method: 'POST'
     })
     if (started.status === 201) {
       this.tally.add('mounts')
-      return performance.now() + graceMs
+      return mounting + graceMs
     }
     if (started.status !== 202) throw new BrokenPromiseError(`an upload was answered with ${tell(started)}`)
     const session = new URL(started.headers.get('location') ?? '', at.node.registryUrl)
     session.searchParams.set('digest', blob.digest)
+    const uploading = performance.now()
     const put = await this.#ask(at, session.href, { method: 'PUT', body: new Uint8Array(blob.content) })
     if (put.status !== 201 && !isFull(put)) throw new BrokenPromiseError(`a blob was answered with ${tell(put)}`)
     this.tally.add(put.status === 201 ? 'uploads' : 'uploads refused for want of space')
-    return put.status === 201 ? performance.now() + graceMs : 0
+    return put.status === 201 ? uploading + graceMs : 0
   }
 
   /** Pulls an image wholly or in parts. As long as it was there all the time, all of it must come, and every byte be right. */
