@@ -65,7 +65,9 @@ export class PartialStore {
 
   /** The blob of a download is whole, and counted as that. */
   keptPromise(digest: Digest): void {
-    if (this.#active.has(digest)) this.#active.set(digest, 0)
+    if (!this.#active.has(digest)) return
+    this.#active.set(digest, 0)
+    this.#heldBytes.delete(digest)
   }
 
   /** The downloads that do not run, with the bytes that are here of each. */
