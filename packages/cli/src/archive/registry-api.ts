@@ -215,12 +215,13 @@ export class RegistryApi {
   #refusal(response: http.IncomingMessage, told: string, what: string): CliFailure {
     const { statusCode } = response
     if (statusCode === 401) {
-      return new CliFailure(
-        'FAILED',
-        `${this.#base.origin} wants to know who asks: give --username and --password-stdin`
-      )
+      const why =
+        this.#headers.authorization === undefined
+          ? 'wants to know who asks: give --username and --password-stdin'
+          : 'does not take this user name and password'
+      return new CliFailure('FAILED', `${this.#base.origin} ${why}`)
     }
-    const message = messageOf(told) ?? `HTTP status ${statusCode}`
+    const message = messageOf(told) ?? (statusCode === 403 ? 'this user may not do that' : `HTTP status ${statusCode}`)
     return new CliFailure('FAILED', `${what} was refused by ${this.#base.origin}: ${message}`)
   }
 }

@@ -10,6 +10,8 @@ import { ArchiveFixture, LayoutFiles, named } from '../testing/archives.ts'
 import { fakeContext } from '../testing/fake-context.ts'
 import { type FakeServer, startFakeServer } from '../testing/fake-server.ts'
 
+const PASSWORD = Buffer.from('ann:pass word').toString('base64')
+
 /** As much of a registry as the commands need; in memory. */
 class FakeRegistry {
   readonly content = new Map<string, Buffer>()
@@ -25,7 +27,7 @@ class FakeRegistry {
     this.asked.push(`${method} ${url.pathname}`)
     this.authorizations.add(headers.authorization)
     const body = await buffer(request)
-    if (this.needsLogin && headers.authorization === undefined) return void response.writeHead(401).end()
+    if (this.needsLogin && !headers.authorization?.endsWith(PASSWORD)) return void response.writeHead(401).end()
     const missing = this.saysAllIsThere ? this.missingOf(method, body) : []
     if (missing.length > 0)
       return void response.writeHead(400).end(JSON.stringify({ errors: [{ detail: { missing } }] }))
@@ -100,9 +102,14 @@ it('shows who it is with each request, and says so where that is needed', async 
   registry.needsLogin = true
   const refused = await run('import', [path])
   expect(refused).toMatchObject({ exitCode: 1, err: expect.stringContaining('--username and --password-stdin') })
+  const wrong = await run('import', [path, '--username', 'ann', '--password-stdin'], ['wrong'])
+  expect(wrong).toMatchObject({
+    exitCode: 1,
+    err: expect.stringContaining('does not take this user name and password')
+  })
   registry.authorizations.clear()
   expect((await run('import', [path, '--username', 'ann', '--password-stdin'], ['pass word'])).exitCode).toBe(0)
-  expect([...registry.authorizations]).toEqual([`Basic ${Buffer.from('ann:pass word').toString('base64')}`])
+  expect([...registry.authorizations]).toEqual([`Basic ${PASSWORD}`])
 })
 
 it('sends no password where others could read it', async () => {
