@@ -1,0 +1,178 @@
+import { afterEach, beforeAll, expect, test } from 'vitest'
+import { eventually, within } from '../support/http.ts'
+import type { BuiltImage } from '../support/images/image.ts'
+import { pullImage } from '../support/images/pull-image.ts'
+import { MeshNode } from '../support/node.ts'
+import { describeWith } from '../support/requirements.ts'
+import { useSandbox } from '../support/sandbox.ts'
+import { Upstream } from '../support/upstream/upstream.ts'
+import { MIB } from './support/known-blob.ts'
+
+/*
+ * Many nodes pull one image at the same moment that nobody has but the registry. What the registry gave is counted there.
+ */
+
+const HUB = 'docker.io'
+const NODES = 8
+/** Starting takes CPU; more at a time would only make each slower. */
+const STARTS_AT_ONCE = 4
+const NOISE_BYTES = 24 * MIB
+/** Slow enough for the middle of a blob to last. */
+const BYTES_PER_SECOND = 8 * MIB
+/** What the registry may give in all, in images. */
+const ONCE = 1.05
+const ONCE_WITH_A_FAULT = 1.2
+/** Only ends what hangs; a registry that falls silent is given 15 s, and a machine may be slow. */
+const HANG_MS = 90_000
+
+const sandbox = useSandbox()
+
+describeWith(['docker-registry', 'skopeo'], 'a cold image', () => {
+  let hub: Upstream
+  let seed: MeshNode
+  let nodes: MeshNode[]
+
+  beforeAll(async () => {
+    hub = await Upstream.start(sandbox, { name: 'hub' })
+    const mesh = await startMesh(hub, 'one', Array<string>(NODES).fill('default'))
+    seed = mesh.seed
+    nodes = mesh.nodes
+  })
+
+  afterEach(() => hub.proxy.mend())
+
+  test('comes from the registry once, however many nodes want it at one time', async () => {
+    const image = await pushLarge(hub, 'library/cold:1')
+    await everybodyPulls(nodes, image, 'library/cold')
+    expectOnce(hub, image, ONCE)
+    expect(hub.proxy.traffic.requests({ wanted: 'manifest', method: 'GET', status: 200 })).toBe(2)
+  })
+
+  test('comes once although the registry cuts a blob in the middle, and says 429 for a moment', async () => {
+    const image = await pushLarge(hub, 'library/cut:1')
+    const on = { on: 'blob', method: 'GET', reference: image.noiseLayer.digest, times: 1 } as const
+    const headers = { 'Retry-After': '2' }
+    hub.proxy.setFaults(
+      { ...on, does: 'cut', afterBytes: 10.5 * MIB },
+      { ...on, does: 'answer', status: 429, headers },
+      { ...on, does: 'cut', afterBytes: 5.5 * MIB }
+    )
+    await everybodyPulls(nodes, image, 'library/cut')
+    expectOnce(hub, image, ONCE)
+  })
+
+  test('comes hardly more than once when the registry falls silent in the middle', async () => {
+    const image = await pushLarge(hub, 'library/silent:1')
+    const { digest } = image.noiseLayer
+    hub.proxy.setFaults({
+      on: 'blob',
+      method: 'GET',
+      reference: digest,
+      times: 1,
+      does: 'hang',
+      afterBytes: 10.5 * MIB
+    })
+    await everybodyPulls(nodes, image, 'library/silent')
+    expectOnce(hub, image, ONCE_WITH_A_FAULT)
+  })
+
+  test('comes hardly more than once when the node that fetches it is killed in the middle', async () => {
+    const image = await pushLarge(hub, 'library/gateway:1')
+    const { digest } = image.noiseLayer
+    const before = await Promise.all(nodes.map(fromUpstream))
+    hub.proxy.setFaults({
+      on: 'blob',
+      method: 'GET',
+      reference: digest,
+      times: 1,
+      does: 'hang',
+      afterBytes: 12.5 * MIB
+    })
+    const pulls = nodes.map((node) => pullImage(node.registryUrl, `${HUB}/library/gateway`, '1', image))
+    for (const pull of pulls) pull.catch(() => {})
+    await hub.proxy.hanging(1)
+    const gateway = await eventually('somebody fetches', HANG_MS, async () => {
+      const taken = await Promise.all(nodes.map(async (node, i) => (await fromUpstream(node)) - (before[i] ?? 0)))
+      return taken.findIndex((bytes) => bytes > 10 * MIB) + 1 || undefined
+    })
+    await nodes[gateway - 1]?.kill()
+
+    const others = pulls.filter((_, i) => i !== gateway - 1)
+    await within(HANG_MS, Promise.all(others))
+    expectOnce(hub, image, ONCE_WITH_A_FAULT)
+    await nodes[gateway - 1]?.restart()
+    await everybodyPulls(nodes, image, 'library/gateway')
+    expectOnce(hub, image, ONCE_WITH_A_FAULT)
+  })
+
+  test('comes hardly more than once when the seed is killed in the middle', async () => {
+    const image = await pushLarge(hub, 'library/seed:1')
+    const pulls = everybodyPulls(nodes, image, 'library/seed')
+    await Promise.race([pulls, hub.proxy.traffic.reached(10 * MIB)])
+    await seed.kill()
+    await pulls
+    expectOnce(hub, image, ONCE_WITH_A_FAULT)
+  })
+
+  test('comes once when no seed is there from the start', async () => {
+    const image = await pushLarge(hub, 'library/seedless:1')
+    await everybodyPulls(nodes, image, 'library/seedless')
+    expectOnce(hub, image, ONCE_WITH_A_FAULT)
+  })
+})
+
+describeWith(['docker-registry', 'skopeo'], 'in two zones, a cold image', () => {
+  test('comes from the registry once into each at the most', async () => {
+    const hub = await Upstream.start(sandbox, { name: 'far-hub' })
+    const { nodes } = await startMesh(hub, 'two', ['a', 'a', 'b', 'b'])
+    const image = await pushLarge(hub, 'library/zones:1')
+    await everybodyPulls(nodes, image, 'library/zones')
+    expectOnce(hub, image, 2 * ONCE)
+  })
+})
+
+/** A seed and a node in each of these zones, all before one registry. */
+async function startMesh(hub: Upstream, name: string, zones: readonly string[]) {
+  const registries = { [HUB]: hub.settings() }
+  const settings = { upstreams: { default: HUB, others: 'none', registries } }
+  const [zone = 'default'] = zones
+  const seed = await MeshNode.start(sandbox, { name: `${name}-seed`, role: 'seed', settings, flags: ['--zone', zone] })
+  const nodes: MeshNode[] = []
+  const start = (zone: string, i: number) =>
+    MeshNode.start(sandbox, { name: `${name}-node${i}`, join: [seed], seed, settings, flags: ['--zone', zone] })
+  for (let i = 0; i < zones.length; i += STARTS_AT_ONCE) {
+    const some = zones.slice(i, i + STARTS_AT_ONCE)
+    nodes.push(...(await Promise.all(some.map((zone, j) => start(zone, i + j + 1)))))
+  }
+  await eventually('all know each other', HANG_MS, async () => {
+    const statuses = await Promise.all(nodes.map((node) => node.status()))
+    return statuses.every(({ peers }) => peers >= nodes.length) || undefined
+  })
+  return { seed, nodes }
+}
+
+/** Pushes an image with one large layer, which the registry then gives slowly; counts begin. */
+async function pushLarge(hub: Upstream, reference: string): Promise<BuiltImage> {
+  const image = await hub.push(reference, { noiseBytes: NOISE_BYTES })
+  await hub.proxy.mend()
+  hub.proxy.setBytesPerSecond(BYTES_PER_SECOND)
+  return image
+}
+
+async function everybodyPulls(nodes: readonly MeshNode[], image: BuiltImage, repository: string): Promise<void> {
+  const pulls = nodes.map((node) => pullImage(node.registryUrl, `${HUB}/${repository}`, '1', image))
+  await within(HANG_MS, Promise.all(pulls))
+}
+
+function expectOnce({ proxy }: Upstream, image: BuiltImage, images: number): void {
+  expect(proxy.traffic.blobBytes()).toBeLessThanOrEqual(images * blobBytesOf(image))
+}
+
+function fromUpstream(node: MeshNode): Promise<number> {
+  return node.metric('layermesh_received_bytes_total', { source: 'upstream' }).catch(() => 0)
+}
+
+/** Bytes of the blobs for this machine's platform: what a client takes of the image. */
+function blobBytesOf({ platforms: [{ config, layers }] }: BuiltImage): number {
+  return [config, ...layers].reduce((sum, { size }) => sum + size, 0)
+}
