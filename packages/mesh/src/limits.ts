@@ -143,7 +143,7 @@ export const LIMITS = Object.freeze({
   leasesPerRenewal: 64,
   leaseRenewMs: 1_000,
   /** An arbiter that does not answer for so long is passed over, and not asked again for so long. */
-  leaseAnswerMs: 2_000,
+  leaseAnswerMs: 5_000,
   arbiterPauseMs: 10_000,
   /** Who gets nothing from those who bring a blob in says so after so long. */
   leaseStallMs: 5_000,
