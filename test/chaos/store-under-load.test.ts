@@ -75,7 +75,8 @@ test.each(testSeeds(1))(
     }
     console.log(`seed ${testSeed}, ${LOAD_MS / 1000} s: ${load.tally}; ${await evictions([first, second])}`)
 
-    for (const image of ledger.live()) for (const at of [seed, first]) await load.pullAll(at, image)
+    // A node has no room for all of them within the time of a lease.
+    for (const image of ledger.live()) await load.pullAll(seed, image)
     await sleep(GRACE_MS + LEASE_MS)
     await eventually('all garbage is collected', 60_000, async () => {
       const report = await load.collectGarbage(seed)
