@@ -133,7 +133,8 @@ export class Life {
   }
 
   searchEnded(share: Share): void {
-    this.#asking.searchEnded(share)
+    // A search goes on past the crash of whoever began it; nobody hears of its end.
+    if (!this.#ended) this.#asking.searchEnded(share)
   }
 
   ban(peer: Peer, forMs: number): void {

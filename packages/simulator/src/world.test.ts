@@ -92,6 +92,11 @@ describe('a world with faults', () => {
     )
   })
 
+  test('nothing that a node began before it crashed is gone on with after it came back', () => {
+    const changes = { seed: 434814602, nodes: 20, zones: 2, crashShare: 0.25, crashReturnMs: 200, liarShare: 0.25 }
+    expect(run({ ...changes, arrivalSpanMs: 1_000 }).broken).toEqual([])
+  })
+
   test('whoever sends a wrong piece is banned', () => {
     fc.assert(
       fc.property(fc.nat(), (seed) => {
