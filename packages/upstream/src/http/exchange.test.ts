@@ -26,12 +26,10 @@ function exchangeWith(origin: string, script: Readonly<Record<string, Scripted |
   }
   const unreachable = new LeftAlone({ now: () => clock.now }, { pauseMs: 10_000, maxPauseMs: 120_000 })
   const exchange = new Exchange({ transport: { send }, unreachable }, { registry: 'r' })
-  const ask = (path = '/v2/a') =>
-    exchange.follow(
-      { method: 'GET', url: new URL(path, origin), headers: { authorization: SECRET, accept: 'x' } },
-      signal
-    )
-  const codeOf = (path?: string) => ask(path).then(String, (error: unknown) => isUpstreamError(error) && error.code)
+  const ask = (path = '/v2/a', method: 'GET' | 'HEAD' = 'GET') =>
+    exchange.follow({ method, url: new URL(path, origin), headers: { authorization: SECRET, accept: 'x' } }, signal)
+  const codeOf = (path?: string, method?: 'GET' | 'HEAD') =>
+    ask(path, method).then(String, (error: unknown) => isUpstreamError(error) && error.code)
   const shownTo = () => sent.filter(({ headers }) => headers.authorization !== undefined).map(({ url }) => url.href)
   return { sent, clock, ask, codeOf, shownTo }
 }
@@ -149,6 +147,13 @@ it('leaves a registry alone after three requests that it took and did not answer
   const codes = [await codeOf(), await codeOf(), await codeOf(), await codeOf()]
   expect(codes).toEqual(['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE', 'UNREACHABLE'])
   expect(sent).toHaveLength(3)
+})
+
+it('leaves a registry alone that did not answer so much as a HEAD', async () => {
+  const silent = Object.assign(new Error(), { code: 'UND_ERR_HEADERS_TIMEOUT' })
+  const { codeOf, sent } = exchangeWith('https://r.example', { 'https://r.example/v2/a': silent })
+  expect([await codeOf('/v2/a', 'HEAD'), await codeOf('/v2/b')]).toEqual(['UNAVAILABLE', 'UNREACHABLE'])
+  expect(sent).toHaveLength(1)
 })
 
 it('sends a request again, once, whose connection was lost', async () => {

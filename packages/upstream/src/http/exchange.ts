@@ -22,7 +22,7 @@ const BROKEN_PROTOCOL =
   /^(HPE_|UND_ERR_HEADERS_OVERFLOW$|UND_ERR_RES_CONTENT_LENGTH_MISMATCH$|UND_ERR_RES_EXCEEDED_MAX_SIZE$)/
 /** A connection that was at rest may end at the very moment when it is used again. */
 const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
-/** It took the request and said nothing; so many in a row may be due to what was asked for. */
+/** It took the request and said nothing; so many in a row may be due to what was asked for, which a HEAD is not. */
 const NO_HEAD = 'UND_ERR_HEADERS_TIMEOUT'
 const TOLERATED_NO_HEADS = 2
 
@@ -66,7 +66,8 @@ export class Exchange {
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof ConnectFailure && !isUnsafe(error)) pass.failed()
-      else if (errorCode(error) === NO_HEAD) pass.failed({ tolerated: TOLERATED_NO_HEADS })
+      else if (errorCode(error) === NO_HEAD)
+        pass.failed({ tolerated: request.method === 'HEAD' ? 0 : TOLERATED_NO_HEADS })
       throw this.failure(error)
     } finally {
       pass.end()
