@@ -1,3 +1,4 @@
+import { cp } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Digest, digestOf, parseTag } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
@@ -16,7 +17,7 @@ import {
   putManifest
 } from '../testing/cached.ts'
 import { ManualSource } from '../testing/sources.ts'
-import { openStore } from '../testing/stores.ts'
+import { openStore, temporaryDirectory } from '../testing/stores.ts'
 
 const NOTHING = { unlinked: 0, blobs: 0, partials: 0, bytes: 0, rows: 0, spared: 0, complete: true }
 
@@ -33,6 +34,26 @@ describe('garbage collection', () => {
     expect(await store.repositories.hasBlob(APP, lost)).toBe(false)
     expect(await store.repositories.hasBlob(APP, named)).toBe(true)
     expect(await isHere(store, named)).toBe(true)
+  })
+
+  it('keeps what was mounted for the grace, also after a crash', async () => {
+    const { store, clock, directory } = await cachedStore()
+    const layer = await push(store, OTHER, 10 * KIB, 1)
+    const manifest = await putManifest(store, OTHER, [layer], 50)
+    clock.now += 2 * GRACE_MS
+    expect(await store.repositories.mountBlob(APP, layer)).toBe(true)
+    await store.repositories.deleteManifest(OTHER, manifest)
+    // What the disk holds now, without what is noted when a store is closed.
+    const left = await temporaryDirectory()
+    await cp(directory, left, { recursive: true })
+    const after = await cachedStore({}, left)
+    after.clock.now = clock.now + GRACE_MS - 1
+    await after.store.collectGarbage()
+    expect(await after.store.repositories.hasBlob(APP, layer)).toBe(true)
+    expect(await isHere(after.store, layer)).toBe(true)
+    after.clock.now += 1
+    await after.store.collectGarbage()
+    expect(await isHere(after.store, layer)).toBe(false)
   })
 
   it('unlinks in the one repository that names it no more, and keeps the bytes for the other', async () => {
