@@ -154,7 +154,11 @@ export class StoreLoad {
     const put = await this.#ask(at, session.href, { method: 'PUT', body: new Uint8Array(blob.content) })
     if (put.status !== 201 && !isFull(put)) throw new BrokenPromiseError(`a blob was answered with ${tell(put)}`)
     this.tally.add(put.status === 201 ? 'uploads' : 'uploads refused for want of space')
-    return put.status === 201 ? uploading + graceMs : 0
+    if (put.status === 201) return uploading + graceMs
+    // A repository has so many open and no more.
+    session.searchParams.delete('digest')
+    await this.#ask(at, session.href, { method: 'DELETE' })
+    return 0
   }
 
   /** Pulls an image wholly or in parts. As long as it was there all the time, all of it must come, and every byte be right. */
