@@ -424,7 +424,7 @@ export interface GarbageReport {
   readonly bytes: number
   /** Rows of metadata that told of nothing that is here. */
   readonly rows: number
-  /** Garbage that was left for now, since it was used not long ago. */
+  /** Garbage that was spared, since it was used not long ago. */
   readonly spared: number
 }
 

@@ -83,7 +83,7 @@ function formatReport(report: GarbageReport, dryRun: boolean): string {
       `${report.blobs} blobs and ${report.partials} unfinished downloads, ${formatBytes(report.bytes)}`
     ],
     [`${would}unlinked`, `${report.unlinked} times a repository showed what no manifest of it names`],
-    ['left for now', `${report.spared} blobs that were used not long ago`],
+    ['spared', `${report.spared} blobs that were used not long ago`],
     [`${would}forgotten`, `${report.rows} notes on what is not here any more`]
   ])
 }

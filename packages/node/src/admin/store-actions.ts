@@ -21,7 +21,7 @@ const reportSchema = z.strictObject({
   partials: count.describe('Unfinished downloads removed.'),
   bytes: count.describe('Length of what was removed.'),
   rows: count.describe('Rows of metadata of what is not here any more.'),
-  spared: count.describe('Garbage that was left for now, since it was used not long ago.')
+  spared: count.describe('Garbage that was spared, since it was used not long ago.')
 }) satisfies z.ZodType<GarbageReport>
 
 const pinSchema = z.strictObject({
