@@ -20,8 +20,8 @@ export class Download {
   readonly asked = new Set<string>()
   /** Peers whose answer is awaited. */
   readonly asking = new Set<string>()
-  /** Peers that want the blob too and are asked until they have something of it. */
-  readonly meeting = new Set<string>()
+  /** Peers that want the blob too and are asked until they have something of it; each is asked at once when called. */
+  readonly meeting = new Map<string, () => void>()
   /** Offers of many pieces that came before the download began. */
   readonly waiting: CheckedOffer[] = []
   /** Offers of the blob as one piece, to be tried one after the other. */
@@ -40,6 +40,7 @@ export class Download {
   readonly #bytesBy = new Map<string, number>()
   readonly #originBytes = new Map<string, number>()
   readonly #finished = Promise.withResolvers<void>()
+  readonly #shareable = Promise.withResolvers<void>()
   #begun: { offer?: CheckedOffer; blob: PartialBlob } | undefined
   #ledger: PieceLedger | undefined
   readonly #self: { readonly peerId: string; readonly privateKey: PrivateKey }
@@ -101,6 +102,7 @@ export class Download {
     const hashes = map ? { pieceHashes: map.pieces.hashes } : {}
     this.#beginning ??= this.#begin({ size, cutThrough: map?.trusted ?? true, ...hashes }).then((blob) => {
       this.#begun = { offer, blob }
+      this.#shareable.resolve()
       return blob
     })
     return await this.#beginning
@@ -116,6 +118,7 @@ export class Download {
       this.#ledger = new PieceLedger({ digest: this.digest, size }, this.#self)
     this.#beginning ??= this.#begin({ size, cutThrough: true, lastAfterProof: true }).then((blob) => {
       this.#begun = { blob }
+      this.#shareable.resolve()
       return blob
     })
     const blob = await this.#beginning
@@ -131,6 +134,11 @@ export class Download {
   /** Resolves with the pieces once it has begun; undefined when nobody has begun it. */
   get beginning(): Promise<PartialBlob> | undefined {
     return this.#beginning
+  }
+
+  /** Resolves once pieces of it can be taken from peers and given to them. */
+  get shareable(): Promise<void> {
+    return this.#shareable.promise
   }
 
   /** Whether there are as many sources of this kind as one blob needs. */

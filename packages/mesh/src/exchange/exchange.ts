@@ -90,7 +90,9 @@ export class Exchange implements ChannelsListener {
     this.#judge = new MapJudge({ ...components, self: this.#self.peerId, wrong })
     const [pieces, small, growths, channels] = [this.#pieces, this.#small, this.#growths, this.#channels]
     const doubts = (digest: Digest) => this.#judge.doubts(digest)
-    this.#joins = new Joins({ ...components, self: this.#self.peerId, channels, small, pieces, growths, doubts })
+    const bringsIn = (digest: Digest, peerId: string) => this.#gateways.fetching(digest, peerId)
+    const judged = { channels, small, pieces, growths, doubts, bringsIn }
+    this.#joins = new Joins({ ...components, self: this.#self.peerId, ...judged })
     const share = (wanted: Download, peer: PeerAddresses) => this.#joins.share(wanted, peer)
     const began = (wanted: Download) => this.#joins.began(wanted)
     this.#gateways = new Gateways({ ...components, self: this.#self.peerId, pieces, share, began })
@@ -177,7 +179,9 @@ export class Exchange implements ChannelsListener {
 
   /** The pieces of a blob that this node brings in from an origin or from afar at this moment. */
   fetchingNow(digest: Digest): number[] {
-    return this.#pieces.fetchingNow(digest)
+    const entering = this.#gateways.piece(digest)
+    const pieces = this.#pieces.fetchingNow(digest)
+    return entering === undefined ? pieces : [...pieces, entering]
   }
 
   /** A peer wants this blob too: it will have pieces soon. */

@@ -169,10 +169,16 @@ describe('a blob that no peer has', () => {
     for (const node of [first, second]) await generous.dial(node)
     await until(() => [first, second].every(({ mesh }) => mesh.connected().length === 2))
     const bytes = someBytes(24 * MIB)
-    const origins = [0, 1].map(() => new FakeOrigin(bytes, { chunkMs: 5 }))
+    const [bothAsked, oneYielded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const pause = { at: 8 * MIB, until: oneYielded.promise }
+    const origins = [0, 1].map(() => new FakeOrigin(bytes, { answersAfter: bothAsked.promise, pause }))
     const read = [first, second].map(async ({ mesh }, index) =>
       readAll(await mesh.fetch(digestOf(bytes), { origin: origins[index] as FakeOrigin }, soon()))
     )
+    await until(() => origins.every(({ starts }) => starts.length > 0))
+    bothAsked.resolve()
+    await until(() => origins.every(({ bodies }) => bodies > 0) && origins.some(({ openBodies }) => openBodies === 0))
+    oneYielded.resolve()
     for (const each of await Promise.all(read)) expect(each.equals(bytes)).toBe(true)
     expect(given(origins)).toBeLessThan(1.5 * bytes.byteLength)
   })

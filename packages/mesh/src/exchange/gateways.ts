@@ -45,6 +45,11 @@ export class Gateways {
     return this.#entries.get(digest)?.feeding ?? false
   }
 
+  /** The piece that this node brings in from the blob's origin at this moment. */
+  piece(digest: Digest): number | undefined {
+    return this.#entries.get(digest)?.piece
+  }
+
   /** A peer brings pieces of a blob in: of two that do so for one zone, one yields. */
   fetching(digest: Digest, peerId: string): void {
     this.#entries.get(digest)?.yieldTo(peerId)
@@ -78,7 +83,7 @@ class Entry implements LeaseListener {
   readonly #ended = Promise.withResolvers<void>()
   readonly #begunAt: number
   #ask: LeaseAsk | undefined
-  #feed: AbortController | undefined
+  #feed: { readonly origin: OriginFeed; readonly stop: AbortController } | undefined
   #following: AbortController | undefined
   /** Peers that this node left the blob to. */
   readonly #yieldedTo = new Set<string>()
@@ -98,6 +103,11 @@ class Entry implements LeaseListener {
     return this.#feed !== undefined
   }
 
+  /** The piece that comes from the origin. */
+  get piece(): number | undefined {
+    return this.#feed?.origin.piece
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const stop = () => this.#ended.resolve()
     const watch = setInterval(() => this.watch(), WATCH_MS)
@@ -109,7 +119,7 @@ class Entry implements LeaseListener {
     } finally {
       clearInterval(watch)
       signal.removeEventListener('abort', stop)
-      this.#feed?.abort()
+      this.stopFeed()
       this.#following?.abort()
       this.settle()
     }
@@ -124,8 +134,7 @@ class Entry implements LeaseListener {
   }
 
   held(holder: PeerAddresses): void {
-    this.#feed?.abort()
-    this.#feed = undefined
+    this.stopFeed()
     this.#following?.abort()
     this.#following = new AbortController()
     void this.follow(holder, this.#following.signal)
@@ -151,8 +160,7 @@ class Entry implements LeaseListener {
     if (!this.#feed || this.#yieldedTo.has(peerId) || !joined.has(peerId) || directory.scope(peerId) === 'far') return
     if (rankForBlob([self, peerId], digest)[0] !== peerId) return
     this.#yieldedTo.add(peerId)
-    this.#feed.abort()
-    this.#feed = undefined
+    this.stopFeed()
     this.#ask?.release('left')
     this.#ask = undefined
   }
@@ -182,10 +190,11 @@ class Entry implements LeaseListener {
   }
 
   private async bring(): Promise<void> {
-    const feed = new AbortController()
+    const origin = new OriginFeed(this.#components, this.#download, this.#origin)
+    const feed = { origin, stop: new AbortController() }
     this.#feed = feed
     try {
-      await new OriginFeed(this.#components, this.#download, this.#origin).run(feed.signal)
+      await origin.run(feed.stop.signal)
     } catch (error) {
       if (this.#feed !== feed) return
       this.#failure = error instanceof Error ? error : new Error('the origin failed', { cause: error })
@@ -195,6 +204,11 @@ class Entry implements LeaseListener {
     } finally {
       if (this.#feed === feed) this.#feed = undefined
     }
+  }
+
+  private stopFeed(): void {
+    this.#feed?.stop.abort()
+    this.#feed = undefined
   }
 
   /** Asks the holder until it has something to share: it may not know the length yet, or need all of a small blob. */

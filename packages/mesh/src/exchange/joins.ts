@@ -26,6 +26,8 @@ export interface JoinsComponents {
   readonly growths: Pick<Growths, 'agrees' | 'joined'>
   /** Whether pieces may be used, and streamed to clients, on the word of this signer alone. */
   mayVouch(signer: string): boolean
+  /** A peer that has joined says that it brings the blob in. */
+  bringsIn(digest: Digest, peerId: string): void
   /** Whether members are not believed in what they say of the pieces of a blob. */
   doubts(digest: Digest): boolean
 }
@@ -69,15 +71,24 @@ export class Joins {
     await this.ask(download, peer.peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
   }
 
-  /** Asks a peer that wants the blob until it has something of it to share: it may not know its length yet. */
+  /**
+   * Asks a peer that wants the blob until it has something of it to share: it may not know its length yet. It is asked
+   * at once when the download begins here, and when it asks while the blob comes into the mesh: two that bring it in
+   * at one time must not go on unaware of each other.
+   */
   async meet(download: Download, peerId: string): Promise<void> {
     const { meeting, joined } = download
-    if (meeting.has(peerId)) return
-    meeting.add(peerId)
+    const askAgain = meeting.get(peerId)
+    // Two that have nothing to share yet would only answer each other without end.
+    if (askAgain) return download.ledger && askAgain()
     for (let pauseMs = FIRST_MEETING_PAUSE_MS; pauseMs <= LAST_MEETING_PAUSE_MS; pauseMs *= 2) {
+      const { promise: called, resolve } = Promise.withResolvers<void>()
+      meeting.set(peerId, resolve)
+      const hadBegun = download.blob !== undefined
       await this.ask(download, peerId, AbortSignal.timeout(LIMITS.joinDeadlineMs))
       if (download.settled || joined.has(peerId)) break
-      await wait(pauseMs, undefined, { ref: false })
+      const pause = Promise.race([called, wait(pauseMs, undefined, { ref: false })])
+      await (hadBegun ? pause : Promise.race([pause, download.shareable]))
     }
     meeting.delete(peerId)
   }
@@ -130,6 +141,7 @@ export class Joins {
     }
     pieces.joined(download, offer)
     growths.joined(download, offer.peerId)
+    if (offer.fetching.length > 0) this.#components.bringsIn(digest, offer.peerId)
   }
 
   /** Length and beginning of the blob are known: it is brought, and shared. */

@@ -38,6 +38,8 @@ export class OriginFeed {
   #keeping: { readonly piece: number; readonly done: Promise<void> } | undefined
   /** How many pieces are here, and since when. */
   #held: { readonly pieces: number; readonly at: number }
+  /** A piece that comes at this moment. */
+  #piece: number | undefined
   #toldAt = Number.NEGATIVE_INFINITY
   /** When bytes came from the origin last. */
   #heardAt: number
@@ -53,6 +55,11 @@ export class OriginFeed {
   /** When the origin gave anything last, by the clock of the components. */
   get heardAt(): number {
     return this.#heardAt
+  }
+
+  /** The piece that comes from the origin at this moment. */
+  get piece(): number | undefined {
+    return this.#piece
   }
 
   /**
@@ -154,9 +161,14 @@ export class OriginFeed {
   private async bringPiece(blob: PartialBlob, piece: number, signal: AbortSignal): Promise<void> {
     const { buffers, pieces } = this.#components
     const { start, end } = pieceRange(piece, blob.size, blob.pieceLength)
-    if (this.#stream?.at !== start) this.checkSize(await this.open(start, signal))
     const bytes = buffers.take(end - start)
-    await this.take(bytes, piece)
+    this.#piece = piece
+    try {
+      if (this.#stream?.at !== start) this.checkSize(await this.open(start, signal))
+      await this.take(bytes, piece)
+    } finally {
+      this.#piece = undefined
+    }
     // One piece is hashed and written while the next one comes.
     await this.#keeping?.done
     const done = pieces.keepEntered(this.#download, piece, bytes).then((memory) => memory && buffers.give(memory))

@@ -17,6 +17,8 @@ export interface FakeOriginOptions {
   readonly cutAt?: number
   /** The body falls silent at this offset. */
   readonly silentAt?: number
+  /** The body gives no more than so many bytes before this. */
+  readonly pause?: { readonly at: number; readonly until: Promise<void> }
   /** What it throws instead of an answer. */
   readonly refusal?: Error
 }
@@ -26,9 +28,9 @@ export class FakeOrigin implements BlobOrigin {
   readonly name = 'registry.example'
   readonly starts: number[] = []
   givenBytes = 0
-  /** Bodies that are open, and the most that were at one time. */
+  /** How many bodies it gave, and how many of them were not closed. */
+  bodies = 0
   openBodies = 0
-  mostOpen = 0
   readonly #bytes: Uint8Array | undefined
   options: FakeOriginOptions
 
@@ -43,23 +45,22 @@ export class FakeOrigin implements BlobOrigin {
     if (this.options.answerMs) await wait(this.options.answerMs, undefined, { signal })
     if (this.options.refusal) throw this.options.refusal
     if (!this.#bytes) return undefined
-    return { size: this.options.size ?? this.#bytes.byteLength, body: this.#body(this.#bytes, start, signal) }
+    const body = this.#body(this.#bytes, start, signal)
+    this.bodies++
+    this.openBodies++
+    signal.addEventListener('abort', () => this.openBodies--, { once: true })
+    return { size: this.options.size ?? this.#bytes.byteLength, body }
   }
 
   async *#body(bytes: Uint8Array, start: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { chunkBytes = 65_536, chunkMs = 0, cutAt, silentAt } = this.options
-    this.openBodies++
-    this.mostOpen = Math.max(this.mostOpen, this.openBodies)
-    try {
-      for (let offset = start; offset < bytes.byteLength; offset += chunkBytes) {
-        if (cutAt !== undefined && offset >= cutAt) throw new Error('the connection was cut')
-        await wait(silentAt !== undefined && offset >= silentAt ? 60_000 : chunkMs, undefined, { signal })
-        const chunk = bytes.subarray(offset, offset + chunkBytes)
-        this.givenBytes += chunk.byteLength
-        yield chunk
-      }
-    } finally {
-      this.openBodies--
+    const { chunkBytes = 65_536, chunkMs = 0, cutAt, silentAt, pause } = this.options
+    for (let offset = start; offset < bytes.byteLength; offset += chunkBytes) {
+      if (cutAt !== undefined && offset >= cutAt) throw new Error('the connection was cut')
+      if (pause && offset >= pause.at) await pause.until
+      await wait(silentAt !== undefined && offset >= silentAt ? 60_000 : chunkMs, undefined, { signal })
+      const chunk = bytes.subarray(offset, offset + chunkBytes)
+      this.givenBytes += chunk.byteLength
+      yield chunk
     }
   }
 }
