@@ -76,13 +76,3 @@ export function exchangeSignal(response: ServerResponse, answerTimeoutMs: number
   })
   return controller.signal
 }
-
-/** Settles as `work` does, but rejects as soon as `signal` aborts, whether or not the work heeds it. */
-export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
-}

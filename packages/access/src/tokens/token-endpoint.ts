@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { errorBody, isOciError, OciError } from '@layermesh/oci'
+import { errorBody, isOciError, OciError, unlessAborted } from '@layermesh/oci'
 import type { AccessLog, ClientProof } from '../access-types.ts'
 import { formatBasic } from '../authorization.ts'
 import { TooManyLoginsError } from '../errors.ts'
@@ -55,22 +55,13 @@ export function createTokenEndpoint(
     const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs)])
     try {
       const asked = await readRequest(request, components.proofOf(request), maxBodyBytes, signal)
+      // A password may wait its turn behind many others.
       const answered = await unlessAborted(answer(components.service, asked, signal), signal)
       send(request, response, 200, JSON.stringify(answered))
     } catch (error) {
       fail(components.log, request, response, error)
     }
   }
-}
-
-/** Settles as `work` does, but rejects as soon as `signal` aborts: a password may wait its turn behind many others. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 async function answer(service: TokenEndpointComponents['service'], asked: TokenRequest, signal: AbortSignal) {

@@ -1,4 +1,4 @@
-import { type ByteRange, type Digest, digestAlgorithm, digestOfHash } from '@layermesh/oci'
+import { type ByteRange, type Digest, digestAlgorithm, digestOfHash, unlessAborted } from '@layermesh/oci'
 import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import { readWholeBlob } from '../blobs/whole-reader.ts'
 import type { Layout } from '../disk/layout.ts'
@@ -6,7 +6,6 @@ import { ContentError } from '../errors.ts'
 import { checkRange, readRange, readWhole, type VerifiedPieces } from '../hashing/verified-pieces.ts'
 import type { BeginOptions, BlobReader, BlobSource, BlobStat, PartialBlob, ReadOptions } from '../interfaces.ts'
 import type { Corruption } from '../options.ts'
-import { abortable } from '../waiting.ts'
 import type { PartialFile } from './partial-file.ts'
 import type { PartialRows } from './partial-rows.ts'
 import type { PartialStore } from './partial-store.ts'
@@ -118,7 +117,7 @@ export class Download {
       return beginning
     }
     try {
-      return await abortable(source(this.digest, begin, signal), signal)
+      return await unlessAborted(source(this.digest, begin, signal), signal)
     } finally {
       this.#sourceDone = true
     }
@@ -144,7 +143,7 @@ export class Download {
     if (!found) throw new ContentError('DOWNLOAD_INCOMPLETE', 'the source gave the blob up')
     const { catalog, partials, rows, layout } = this.#components
     const { digest, size, checks } = partial
-    const hash = await abortable(partial.finish(), signal)
+    const hash = await unlessAborted(partial.finish(), signal)
     if (digestOfHash(digestAlgorithm(digest), hash) !== digest) await this.#refuse(partial)
     const changes = rows.removal(digest, size)
     await catalog.commit({ digest, size, path: layout.blobFile('partial', digest), checks, changes })

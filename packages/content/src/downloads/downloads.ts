@@ -1,10 +1,9 @@
-import type { Digest } from '@layermesh/oci'
+import { type Digest, unlessAborted } from '@layermesh/oci'
 import { openWholeReader } from '../blobs/whole-reader.ts'
 import type { Guards } from '../cache/guards.ts'
 import { heldReader } from '../cache/held-reader.ts'
 import { ContentError } from '../errors.ts'
 import type { BlobReader, BlobSource, BlobStat, Downloads, PartialBlob } from '../interfaces.ts'
-import { abortable } from '../waiting.ts'
 import { Download, type DownloadComponents } from './download.ts'
 import { Slots } from './slots.ts'
 
@@ -46,10 +45,10 @@ export class RunningDownloads implements Downloads {
       if (whole !== undefined) return heldReader(whole, guards)
       const { download, ended } = this.#running.get(digest) ?? this.#start(digest, source)
       if (download.failed) {
-        await abortable(ended, signal)
+        await unlessAborted(ended, signal)
         continue
       }
-      const beginning = await abortable(download.beginning, signal)
+      const beginning = await unlessAborted(download.beginning, signal)
       if (beginning === 'absent') return undefined
       const reader = download.reader()
       if (reader !== undefined) return heldReader(reader, guards)
@@ -59,11 +58,11 @@ export class RunningDownloads implements Downloads {
 
   async whole(digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
     const running = this.#running.get(digest)
-    if (running !== undefined) return abortable(running.download.finished, signal)
+    if (running !== undefined) return unlessAborted(running.download.finished, signal)
     const stat = await this.#components.catalog.stat(digest)
     if (stat !== undefined) return stat
     const later = this.#running.get(digest)
-    if (later !== undefined) return abortable(later.download.finished, signal)
+    if (later !== undefined) return unlessAborted(later.download.finished, signal)
     throw new ContentError('DOWNLOAD_FAILED', 'the blob is not here, and nobody brings it')
   }
 

@@ -1,4 +1,4 @@
-import { abortable } from '../waiting.ts'
+import { unlessAborted } from '@layermesh/oci'
 
 /** Those who wait for pieces of one blob. */
 export class PieceWaiters {
@@ -12,7 +12,7 @@ export class PieceWaiters {
     waiting.count++
     for (const listener of [...this.#listeners]) listener(piece)
     try {
-      await abortable(waiting.arrival.promise, signal)
+      await unlessAborted(waiting.arrival.promise, signal)
     } finally {
       if (--waiting.count === 0 && this.#waiting.get(piece) === waiting) this.#waiting.delete(piece)
     }

@@ -1,4 +1,4 @@
-import { abortable } from '../waiting.ts'
+import { unlessAborted } from '@layermesh/oci'
 
 /** Lets so many work at the same time; the others wait for their turn, in order. */
 export class Slots {
@@ -18,7 +18,7 @@ export class Slots {
     const turn = Promise.withResolvers<void>()
     this.#waiting.add(turn)
     try {
-      await abortable(turn.promise, signal)
+      await unlessAborted(turn.promise, signal)
     } catch (error) {
       // A turn that came together with the abort goes to the next.
       if (!this.#waiting.delete(turn)) this.release()

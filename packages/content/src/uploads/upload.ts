@@ -1,4 +1,12 @@
-import { type Digest, digestAlgorithm, digestOfHash, OciError, pieceLengthFor, type Repository } from '@layermesh/oci'
+import {
+  type Digest,
+  digestAlgorithm,
+  digestOfHash,
+  OciError,
+  pieceLengthFor,
+  type Repository,
+  unlessAborted
+} from '@layermesh/oci'
 import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import type { Files, StoredFile } from '../disk/files.ts'
 import type { FreeSpace } from '../disk/free-space.ts'
@@ -13,7 +21,7 @@ import type { BlobStat, Upload } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { linkChanges } from '../metadata/repositories.ts'
 import type { Tables, UploadRow } from '../metadata/tables.ts'
-import { abortable, untilAborted } from '../waiting.ts'
+import { untilAborted } from '../until-aborted.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 
 export interface UploadComponents {
@@ -110,7 +118,7 @@ export class UploadSession implements Upload {
       const file = await this.#openFile()
       try {
         await this.#cutToOffset(file)
-        const { hash, checks } = await abortable(this.#check(file, digest), this.#ending.signal)
+        const { hash, checks } = await unlessAborted(this.#check(file, digest), this.#ending.signal)
         if (digestOfHash(digestAlgorithm(digest), hash) !== digest) {
           await this.#end()
           throw new OciError('DIGEST_INVALID', 'the upload has another digest', { detail: { digest } })

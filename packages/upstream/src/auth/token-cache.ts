@@ -1,3 +1,4 @@
+import { unlessAborted } from '@layermesh/oci'
 import { LRUCache } from 'lru-cache'
 import type { Credential } from '../interfaces.ts'
 import type { Fingerprint } from './fingerprint.ts'
@@ -89,14 +90,4 @@ export class TokenCache {
     if (credential.kind !== 'password') return fingerprint.of(credential.kind, credential.token)
     return fingerprint.of(credential.kind, credential.username, credential.password)
   }
-}
-
-/** What `promise` gives, unless `signal` aborts before. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -1,8 +1,8 @@
+import { parseRetryAfter } from '@layermesh/oci'
 import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { discard, type HttpAnswer, type HttpRequest } from '../http/answer.ts'
 import { readBody } from '../http/read-body.ts'
 import type { Credential } from '../interfaces.ts'
-import { readRetryAfter } from '../pace/rate-limit.ts'
 import { basicAuthorization } from './credential-header.ts'
 
 /** What a token is asked for. */
@@ -115,7 +115,7 @@ export class TokenService {
     if (status === 200) return this.#parse(await readBody(answer, MAX_ANSWER_BYTES, this.#registry))
     discard(answer)
     if (status === 429) {
-      const retryAfterMs = readRetryAfter(answer.headers, this.#components.now())
+      const retryAfterMs = parseRetryAfter(answer.headers.get('retry-after'), this.#components.now())
       throw this.#error('RATE_LIMITED', `its token service answered ${status}`, retryAfterMs)
     }
     if (refusals.has(status)) throw new CredentialRefused(`the token service answered ${status}`)

@@ -1,3 +1,4 @@
+import { unlessAborted } from '@layermesh/oci'
 import { LRUCache } from 'lru-cache'
 import { isUpstreamError } from '../errors.ts'
 import type { CredentialComponents } from './components.ts'
@@ -114,7 +115,7 @@ export class CredentialCache<Value> {
   async #wait(host: string, { answer, patience }: Question<Value>, signal: AbortSignal): Promise<Issued<Value>> {
     answer.catch(() => {})
     try {
-      return await orAborted(answer, AbortSignal.any([signal, patience]))
+      return await unlessAborted(answer, AbortSignal.any([signal, patience]))
     } catch (error) {
       signal.throwIfAborted()
       throw patience.aborted && error === patience.reason ? this.#failure(host, 'did not come yet') : error
@@ -160,7 +161,7 @@ export class CredentialCache<Value> {
     const deadline = AbortSignal.timeout(timeoutMs)
     const signal = AbortSignal.any([deadline, stopped])
     try {
-      const issued = atLeast(clock() + minIntervalMs, await orAborted(issue(signal), signal))
+      const issued = atLeast(clock() + minIntervalMs, await unlessAborted(issue(signal), signal))
       if (issued.noStore !== true) this.#keep(key, issued)
       this.#failures.delete(key)
       return issued
@@ -202,17 +203,4 @@ export class CredentialCache<Value> {
 function atLeast<Value>(until: number, issued: Issued<Value>): Issued<Value> {
   if (issued.expiresAt === undefined || issued.expiresAt >= until) return issued
   return { ...issued, expiresAt: until }
-}
-
-/** @throws the reason of `signal` once that ends */
-async function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { AnswerHeaders } from '../http/answer.ts'
-import { readRateLimit, readRetryAfter } from './rate-limit.ts'
+import { readRateLimit } from './rate-limit.ts'
 
 it('reads what Docker Hub tells of its limit', () => {
   const headers = { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '76;w=21600' }
@@ -14,12 +14,3 @@ it.each([{}, { 'ratelimit-limit': '100' }, { 'ratelimit-remaining': 'many' }, { 
     expect(readRateLimit(new AnswerHeaders(headers))).toBeUndefined()
   }
 )
-
-it('reads Retry-After in seconds and as a date', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z')
-  const read = (field: string) => readRetryAfter(new AnswerHeaders({ 'retry-after': field }), now)
-  expect(read('120')).toBe(120_000)
-  expect(read('Thu, 01 Jan 2026 00:01:00 GMT')).toBe(60_000)
-  expect(read('Wed, 31 Dec 2025 00:00:00 GMT')).toBe(0)
-  for (const field of ['', 'soon', '-1', '1e9', '99999999999']) expect(read(field)).toBeUndefined()
-})

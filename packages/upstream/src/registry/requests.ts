@@ -1,3 +1,4 @@
+import { parseRetryAfter } from '@layermesh/oci'
 import type { Authorizer, Shown } from '../auth/authorizer.ts'
 import type { Fingerprint } from '../auth/fingerprint.ts'
 import { isUpstreamError, UpstreamError, type UpstreamErrorCode } from '../errors.ts'
@@ -8,7 +9,7 @@ import type { UpstreamIdentity, UpstreamRequest } from '../interfaces.ts'
 import { outcomeOf, type UpstreamObserver } from '../observer.ts'
 import type { LeftAlone, Pass } from '../pace/left-alone.ts'
 import { rateLimitKey } from '../pace/pauses.ts'
-import { readRateLimit, readRetryAfter } from '../pace/rate-limit.ts'
+import { readRateLimit } from '../pace/rate-limit.ts'
 import type { Slots } from '../pace/slots.ts'
 import { Deadline } from './deadline.ts'
 
@@ -206,7 +207,7 @@ export class Requests {
     const code = failureOf(status, url.origin === this.#options.origin.origin)
     if (code === undefined) return
     discard(answer)
-    throw this.#error(code, `answered ${status}`, readRetryAfter(headers, Date.now()))
+    throw this.#error(code, `answered ${status}`, parseRetryAfter(headers.get('retry-after'), Date.now()))
   }
 
   /** What was compressed on the way has another length and another digest. */

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { backOffMs } from './back-off.ts'
-import { parseRetryAfter } from './retry-after.ts'
 
 const OPTIONS = { baseMs: 1_000, capMs: 300_000, maxRetryAfterMs: 3_600_000 }
 const ALMOST_ONE = 1 - Number.EPSILON
@@ -29,12 +28,4 @@ it('waits no less than the receiver asks for, within bounds', () => {
       }
     )
   )
-})
-
-it('reads Retry-After in seconds and as a date', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z')
-  expect(parseRetryAfter('120', now)).toBe(120_000)
-  expect(parseRetryAfter('Thu, 01 Jan 2026 00:01:00 GMT', now)).toBe(60_000)
-  expect(parseRetryAfter('Wed, 31 Dec 2025 00:00:00 GMT', now)).toBe(0)
-  for (const header of [undefined, 'soon', '-1', '1e9']) expect(parseRetryAfter(header, now)).toBeUndefined()
 })

@@ -1,3 +1,4 @@
+import { unlessAborted } from '@layermesh/oci'
 import { isWebhookError, WebhookError } from '../errors.ts'
 import type { RecordedEvent } from '../events.ts'
 import type { Message } from '../formats/message.ts'
@@ -180,13 +181,4 @@ function isOutage({ status }: WebhookError): boolean {
 
 function isOld({ event }: Row, before: number): boolean {
   return Date.parse(event.time) < before
-}
-
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

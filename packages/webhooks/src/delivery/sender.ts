@@ -1,10 +1,10 @@
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { LookupFunction } from 'node:net'
+import { parseRetryAfter } from '@layermesh/oci'
 import { errorCode, isWebhookError, WebhookError } from '../errors.ts'
 import type { Message } from '../formats/message.ts'
 import { guardedLookup, type Resolve, refuseLiteral } from './addresses.ts'
-import { parseRetryAfter } from './retry-after.ts'
 import { signatureHeaders } from './signature.ts'
 
 /** Brings messages to one receiver. */

@@ -1,19 +1,3 @@
-/** `promise`, or the reason of `signal` if that aborts first. What `promise` becomes after that is ignored. */
-export async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (signal === undefined) return promise
-  const aborted = Promise.withResolvers<never>()
-  const abort = () => aborted.reject(signal.reason)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  aborted.promise.catch(() => {})
-  promise.catch(() => {})
-  try {
-    return await Promise.race([aborted.promise, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-}
-
 /**
  * The items of `items` until it ends or `signal` aborts, which throws its reason. A source that does not react to being
  * left is not waited for.
