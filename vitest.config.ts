@@ -2,6 +2,12 @@ import { defineConfig } from 'vitest/config'
 
 const source = { resolve: { conditions: ['layermesh-source'] }, ssr: { resolve: { conditions: ['layermesh-source'] } } }
 
+/**
+ * Time limits only end what hangs: a test may get a hundredth of a busy machine. What a test waits for itself ends before
+ * it does.
+ */
+const poll = { timeout: 90_000, interval: 20 }
+
 export default defineConfig({
   test: {
     projects: [
@@ -11,7 +17,9 @@ export default defineConfig({
           name: 'unit',
           pool: 'forks',
           include: ['packages/*/src/**/*.test.ts', 'test/{deploy,bench}/**/*.test.ts'],
-          testTimeout: 30_000
+          expect: { poll },
+          testTimeout: 180_000,
+          hookTimeout: 180_000
         }
       },
       {
@@ -22,8 +30,9 @@ export default defineConfig({
           include: ['test/security/**/*.test.ts'],
           // Much of it is waiting.
           maxWorkers: 3,
-          testTimeout: 120_000,
-          hookTimeout: 120_000
+          expect: { poll },
+          testTimeout: 600_000,
+          hookTimeout: 300_000
         }
       },
       ...(['chaos', 'conformance', 'e2e'] as const).map((name) => ({
@@ -33,6 +42,7 @@ export default defineConfig({
           pool: 'forks' as const,
           include: [`test/${name}/**/*.test.ts`],
           fileParallelism: false,
+          expect: { poll },
           testTimeout: 300_000,
           hookTimeout: 300_000
         }

@@ -70,6 +70,8 @@ export interface MeshComponents {
   seeds(): readonly string[]
   readonly logger?: ComponentLogger
   readonly resolve?: Resolve
+  /** Milliseconds of a clock that never goes back, for what peers are held to while they share blobs. @default performance.now */
+  now?(): number
 }
 
 export interface MeshLog {
@@ -88,6 +90,8 @@ export interface MeshOptions {
   readonly self: Introduction
   /** How long a blob is looked for before the answer is that nobody has it, in ms. */
   readonly findWithinMs: number
+  /** How long peers have to give a blob before its origin is asked, in ms. @default LIMITS.originHeadStartMs */
+  readonly originHeadStartMs?: number
   /** Rates of payload in bytes per second. @default no limit */
   readonly limits?: TransferLimits
 }
@@ -144,7 +148,7 @@ export class Mesh {
       fetching: (digest: Digest) => this.#exchange.fetchingNow(digest)
     }
     const shelf = new ContentShelf({ content, privateKey, arriving, mayVouch: components.mayVouch })
-    const now = () => performance.now()
+    const now = components.now ?? (() => performance.now())
     const interest = {
       asked: (digest: Digest, peerId: string) => {
         discovery.remember(digest, peerId)
@@ -175,7 +179,11 @@ export class Mesh {
         seeds: components.seeds,
         now
       },
-      { findWithinMs: options.findWithinMs, ...(taken && { swarm: taken }) }
+      {
+        findWithinMs: options.findWithinMs,
+        originHeadStartMs: options.originHeadStartMs,
+        ...(taken && { swarm: taken })
+      }
     )
     this.#supervisor = new Supervisor(host, {
       join: options.join.map(parseJoinAddress),

@@ -52,6 +52,7 @@ export interface ExchangeComponents {
 
 export interface ExchangeOptions {
   readonly findWithinMs: number
+  readonly originHeadStartMs?: number | undefined
   /** Limits of what is taken in. */
   readonly swarm?: Partial<SwarmOptions>
 }
@@ -95,7 +96,8 @@ export class Exchange implements ChannelsListener {
     this.#joins = new Joins({ ...components, self: this.#self.peerId, ...judged })
     const share = (wanted: Download, peer: PeerAddresses) => this.#joins.share(wanted, peer)
     const began = (wanted: Download) => this.#joins.began(wanted)
-    this.#gateways = new Gateways({ ...components, self: this.#self.peerId, pieces, share, began })
+    const { originHeadStartMs } = options
+    this.#gateways = new Gateways({ ...components, self: this.#self.peerId, originHeadStartMs, pieces, share, began })
   }
 
   /**

@@ -24,6 +24,8 @@ export interface GatewaysComponents extends OriginFeedComponents {
   /** Peer id of this node. */
   readonly self: string
   readonly directory: Pick<PeerDirectory, 'scope'>
+  /** How long peers have to give a blob before its origin is asked. @default LIMITS.originHeadStartMs */
+  readonly originHeadStartMs?: number | undefined
   /** Asks a peer to share the blob. */
   share(download: Download, peer: PeerAddresses): Promise<void>
 }
@@ -63,7 +65,8 @@ export class Gateways {
   async bring(download: Download, nobodyHas: Promise<void>, signal: AbortSignal): Promise<void> {
     const { origin } = download.request
     if (!origin) return
-    await Promise.race([nobodyHas, wait(LIMITS.originHeadStartMs, undefined, { signal, ref: false }).catch(() => {})])
+    const { originHeadStartMs = LIMITS.originHeadStartMs } = this.#components
+    await Promise.race([nobodyHas, wait(originHeadStartMs, undefined, { signal, ref: false }).catch(() => {})])
     if (signal.aborted || download.settled) return
     const entry = new Entry(this.#components, download, origin)
     this.#entries.set(download.digest, entry)

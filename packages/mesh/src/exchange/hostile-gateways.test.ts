@@ -10,7 +10,7 @@ import { encodeHave, encodeJoined } from '../wire/blob-messages.ts'
 
 const MIB = 1024 * 1024
 const SIZE = 4 * MIB + 9
-const soon = () => AbortSignal.timeout(25_000)
+const soon = () => AbortSignal.timeout(120_000)
 const bytes = someBytes(SIZE)
 const wrong = someBytes(SIZE, 2)
 const digest = digestOf(bytes)

@@ -4,7 +4,7 @@ import { FakeOrigin } from '../testing/fake-origin.ts'
 import { MeshFixture, readAll, someBytes } from '../testing/mesh-fixture.ts'
 
 const MIB = 1024 * 1024
-const soon = () => AbortSignal.timeout(20_000)
+const soon = () => AbortSignal.timeout(120_000)
 
 let fixture: MeshFixture
 beforeEach(() => {

@@ -10,7 +10,7 @@ import { encodeFields } from '../wire/fields.ts'
 import { decodeHeads, decodeNoticeRequest, encodeHeads, encodeNotice, encodeNoticeRequest } from './messages.ts'
 
 const head = (sequence: number, signer = 'seed'): NoticeHead => ({ kind: 'test', signer, sequence })
-const deadline = { deadlineMs: LIMITS.rpcDeadlineMs, signal: new AbortController().signal }
+const deadline = { deadlineMs: 60_000, signal: new AbortController().signal }
 
 let fixture: MeshFixture
 beforeEach(() => {

@@ -32,6 +32,7 @@ export class FakeOrigin implements BlobOrigin {
   bodies = 0
   openBodies = 0
   readonly #bytes: Uint8Array | undefined
+  /** What counts for the next chunk, also of a body that is given already. */
   options: FakeOriginOptions
 
   constructor(bytes: Uint8Array | undefined, options: FakeOriginOptions = {}) {
@@ -53,8 +54,9 @@ export class FakeOrigin implements BlobOrigin {
   }
 
   async *#body(bytes: Uint8Array, start: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { chunkBytes = 65_536, chunkMs = 0, cutAt, silentAt, pause } = this.options
+    const { chunkBytes = 65_536 } = this.options
     for (let offset = start; offset < bytes.byteLength; offset += chunkBytes) {
+      const { chunkMs = 0, cutAt, silentAt, pause } = this.options
       if (cutAt !== undefined && offset >= cutAt) throw new Error('the connection was cut')
       if (pause && offset >= pause.at) await pause.until
       await wait(silentAt !== undefined && offset >= silentAt ? 60_000 : chunkMs, undefined, { signal })

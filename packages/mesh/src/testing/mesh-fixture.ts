@@ -27,6 +27,7 @@ import { Mesh, type MeshOptions } from '../mesh.ts'
 import { secretsAlone } from '../network/membership.ts'
 import type { Resolve } from '../network/supervisor.ts'
 import { MemoryBoard } from './memory-board.ts'
+import { PatientClock } from './patient-clock.ts'
 
 /** What the mesh told of peers and pieces, for a test to look at. */
 export class RecordingObserver implements MeshObserver {
@@ -97,6 +98,7 @@ const noPrefetches: PrefetchHandler = {
 /** Meshes in this process, each with a store of its own; all is gone after `dispose`. */
 export class MeshFixture implements AsyncDisposable {
   readonly repository = repository
+  readonly #clock = new PatientClock()
   readonly #started: (() => Promise<void>)[] = []
 
   /** @param seeds peer ids whose piece maps are believed; a node always believes itself */
@@ -130,6 +132,7 @@ export class MeshFixture implements AsyncDisposable {
         seeds: () => seeds,
         membership: options.membership ?? secretsAlone([]),
         board: options.board ?? new MemoryBoard(),
+        now: () => this.#clock.now(),
         ...(options.resolve === undefined ? {} : { resolve: options.resolve })
       },
       {
@@ -158,6 +161,7 @@ export class MeshFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const end of this.#started.splice(0).reverse()) await end()
+    this.#clock[Symbol.dispose]()
   }
 }
 
