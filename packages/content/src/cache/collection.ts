@@ -4,9 +4,10 @@ import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import { bytesOfPieces, type PartialRows } from '../downloads/partial-rows.ts'
 import type { GarbageReport, Removal } from '../interfaces.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import { isNamed } from '../metadata/names.ts'
 import type { StoredPins } from '../metadata/pins.ts'
 import { unlinkChanges } from '../metadata/repositories.ts'
-import { ANY, type Tables } from '../metadata/tables.ts'
+import type { Tables } from '../metadata/tables.ts'
 import type { Guards } from './guards.ts'
 import type { Uses } from './uses.ts'
 
@@ -125,26 +126,13 @@ export class Collection {
   async #mark(digest: Digest): Promise<{ unnamedIn: Repository[]; isUnneeded: boolean }> {
     const { tables, pins } = this.#components
     const unnamedIn: Repository[] = []
-    let isNamed = false
+    let isNeeded = false
     for await (const [[name]] of tables.linkedFrom.range([digest])) {
       const repository = name as Repository
-      if (await this.#isNamed(repository, digest)) isNamed = true
+      if (await isNamed(tables, repository, digest)) isNeeded = true
       else unnamedIn.push(repository)
     }
-    return { unnamedIn, isUnneeded: !isNamed && !(await pins.covers(digest)) }
-  }
-
-  async #isNamed(repository: Repository, digest: Digest): Promise<boolean> {
-    const { manifests, tagsOf, namedBy } = this.#components.tables
-    if ((await manifests.get(repository, digest)) !== undefined) return true
-    for (const prefix of [
-      [repository, digest],
-      [repository, ANY]
-    ]) {
-      for await (const _ of namedBy.range(prefix, { limit: 1 })) return true
-    }
-    for await (const _ of tagsOf.range([repository, digest], { limit: 1 })) return true
-    return false
+    return { unnamedIn, isUnneeded: !isNeeded && !(await pins.covers(digest)) }
   }
 
   async #sweep(digest: Digest, size: number, mark: { unnamedIn: Repository[]; isUnneeded: boolean }): Promise<void> {
@@ -228,7 +216,7 @@ export class Collection {
   async #isDeadLink(repository: Repository, digest: Digest): Promise<boolean> {
     const { tables } = this.#components
     if ((await tables.blobs.get(digest)) !== undefined || !(await this.#isOld(digest))) return false
-    return !(await this.#isNamed(repository, digest))
+    return !(await isNamed(tables, repository, digest))
   }
 
   /** What is known of blobs that are not here any more. */

@@ -2,7 +2,18 @@ import { stat } from 'node:fs/promises'
 import { type Digest, digestOf, mirroredRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import { bytesOf, chunksOf, collect, MIB, pieceOf, whole } from '../testing/bytes.ts'
-import { APP, bring, cachedStore, GRACE_MS, isHere, KIB, LEASE_MS, push, putManifest } from '../testing/cached.ts'
+import {
+  APP,
+  bring,
+  cachedStore,
+  GRACE_MS,
+  isHere,
+  KIB,
+  LEASE_MS,
+  OTHER,
+  push,
+  putManifest
+} from '../testing/cached.ts'
 import { ManualSource } from '../testing/sources.ts'
 import { blobPath, openStore } from '../testing/stores.ts'
 
@@ -179,6 +190,23 @@ describe('what is never removed to make room', () => {
     clock.now += GRACE_MS
     await bring(store, 300 * KIB, 4)
     expect(await isHere(store, waiting)).toBe(false)
+  })
+
+  it('is what a client brought to one repository while a manifest of another with it was taken', async () => {
+    const { store, clock, a } = await filled()
+    const layer = await push(store, APP, 100 * KIB, 9)
+    await push(store, OTHER, 100 * KIB, 9)
+    await putManifest(store, OTHER, [layer], 50)
+    clock.now += LEASE_MS
+    await bring(store, 300 * KIB, 5)
+    expect(await isHere(store, layer)).toBe(true)
+    expect(await isHere(store, a)).toBe(false)
+    await putManifest(store, APP, [layer], 51)
+    clock.now += 10 * LEASE_MS
+    await bring(store, 300 * KIB, 6)
+    clock.now += LEASE_MS
+    await bring(store, 600 * KIB, 7)
+    expect(await isHere(store, layer)).toBe(false)
   })
 
   it('is what was mounted for a client', async () => {

@@ -87,6 +87,16 @@ describe('guards', () => {
     guards.touch(B)
     expect([...guards.takeUses()]).toEqual([[B, 1_005]])
   })
+
+  it('know of a use until it was told of and written down, however long ago it was', () => {
+    const { clock, guards } = make()
+    guards.touch(A)
+    clock.now += 10 * LEASE_MS
+    guards.takeUses()
+    expect(guards.usedAt(A)).toBe(1_000)
+    guards.takeUses()
+    expect(guards.usedAt(A)).toBeUndefined()
+  })
 })
 
 type Step =

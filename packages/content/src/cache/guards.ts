@@ -87,14 +87,17 @@ export class Guards {
     return this.#leases.get(digest)?.at
   }
 
-  /** The uses that were not told of yet, and forgets leases that are over. */
+  /**
+   * The uses that were not told of yet. Leases that are over and were told of before are forgotten; those that are told of
+   * now only the next time, when they have been written down.
+   */
   takeUses(): Map<Digest, number> {
+    this.#forgetEnded()
     const uses = new Map<Digest, number>()
     for (const [digest, lease] of this.#leases) {
       if (!lease.noted) uses.set(digest, lease.at)
       lease.noted = true
     }
-    this.#forgetEnded()
     return uses
   }
 

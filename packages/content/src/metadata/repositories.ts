@@ -3,6 +3,7 @@ import type { Guards } from '../cache/guards.ts'
 import type { ManifestEntry, PageRequest, Repositories } from '../interfaces.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Change, Metadata } from './metadata.ts'
+import { isNamed } from './names.ts'
 import type { StoredPins } from './pins.ts'
 import { ANY, type ManifestRow, type Tables } from './tables.ts'
 
@@ -85,7 +86,7 @@ export class StoredRepositories implements Repositories {
   }
 
   async #putManifest(repository: Repository, row: ManifestRow, blobs: readonly Digest[]): Promise<void> {
-    const { manifests, referrers, pushes } = this.#tables
+    const { manifests, referrers } = this.#tables
     const { digest, subject, names } = row
     const replaced = await manifests.get(repository, digest)
     await this.#metadata.write([
@@ -95,9 +96,29 @@ export class StoredRepositories implements Repositories {
       ...(subject === undefined ? [] : [referrers.put([repository, subject, digest], descriptorOf(row))]),
       ...manifestChanges(this.#tables, repository, row),
       ...(await this.#components.pins.extend(repository, digest, names)),
-      // A manifest is kept once a seed has it, and all that it names.
-      ...[digest, ...names].map((name) => pushes.del([name]))
+      ...(await this.#taken(repository, [digest, ...names]))
     ])
+  }
+
+  /**
+   * The changes after which these do not count as brought by a client any more: a manifest is kept once a seed has it, and
+   * all that it names. What was brought to another repository too waits for the manifest there.
+   */
+  async #taken(repository: Repository, digests: readonly Digest[]): Promise<Change[]> {
+    const changes: Change[] = []
+    for (const digest of digests) {
+      if ((await this.#tables.pushes.get(digest)) === undefined) continue
+      if (!(await this.#isAwaitedElsewhere(repository, digest))) changes.push(this.#tables.pushes.del([digest]))
+    }
+    return changes
+  }
+
+  async #isAwaitedElsewhere(repository: Repository, digest: Digest): Promise<boolean> {
+    for await (const [[name]] of this.#tables.linkedFrom.range([digest])) {
+      const other = name as Repository
+      if (other !== repository && !(await isNamed(this.#tables, other, digest))) return true
+    }
+    return false
   }
 
   async manifest(repository: Repository, digest: Digest): Promise<ManifestEntry | undefined> {

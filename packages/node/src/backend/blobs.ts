@@ -88,8 +88,7 @@ export class MeshBlobs implements RegistryBlobs {
   ): Promise<BlobReader | undefined> {
     const { content, router, mirrored } = this.#components
     if (mirrored?.covers(repository)) return await mirrored.open(repository, digest, signal)
-    const linked = await content.repositories.hasBlob(repository, digest)
-    if (linked) {
+    if (await this.isLinkedToStay(repository, digest)) {
       const here = await content.blobs.open(digest)
       return here?.complete ? here : await fetch(digest, {}, signal)
     }
@@ -99,5 +98,17 @@ export class MeshBlobs implements RegistryBlobs {
     const reader = await fetch(digest, { candidates: holders }, signal)
     if (reader) await content.repositories.linkBlobs(repository, [digest])
     return reader
+  }
+
+  /**
+   * Whether the repository shows the blob, and goes on to for the length of a lease: who is told that it is here pushes a
+   * manifest with it next. A collection that was about to take the link is over when it is looked for again. Only what is
+   * linked is leased: else whoever asks for what is not could keep all leases busy.
+   */
+  private async isLinkedToStay(repository: Repository, digest: Digest): Promise<boolean> {
+    const { repositories, leases } = this.#components.content
+    if (!(await repositories.hasBlob(repository, digest))) return false
+    await leases.renew([digest])
+    return await repositories.hasBlob(repository, digest)
   }
 }
