@@ -179,7 +179,7 @@ export interface Upload {
    * Appends bytes and resolves with the new offset. With `start`, it must be the offset (else RANGE_INVALID, and
    * nothing changes); with `length`, exactly so many must come (else SIZE_INVALID, and the offset stays as it was).
    * One append at a time: a second is refused with RANGE_INVALID. A chunk is not looked at any more once the next is
-   * asked for.
+   * asked for. When it is too large the session ends, and when there is no space for the first append.
    * @throws {OciError} RANGE_INVALID, SIZE_INVALID, BLOB_UPLOAD_INVALID (too large); {ContentError} DISK_FULL
    */
   append(

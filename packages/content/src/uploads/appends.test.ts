@@ -1,8 +1,9 @@
 import { stat, writeFile } from 'node:fs/promises'
-import { digestOf, ownRepository } from '@layermesh/oci'
+import { digestOf, OciError, ownRepository } from '@layermesh/oci'
 import { describe, expect, it } from 'vitest'
 import type { ContentStore, Upload } from '../interfaces.ts'
 import { brokenOff, bytesOf, chunksOf, isSame, MIB } from '../testing/bytes.ts'
+import { createFaultyFileSystem } from '../testing/faulty-file-system.ts'
 import { contentsOf, openStore, temporaryDirectory } from '../testing/stores.ts'
 
 const REPOSITORY = ownRepository('team/app')
@@ -130,14 +131,47 @@ describe('an append', () => {
     expect(await upload.commit(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
   })
 
-  it('that is too large changes nothing', async () => {
-    const store = await openStore({ maxBlobBytes: MIB })
+  it('that is too large ends the session, and frees what it took', async () => {
+    const directory = await temporaryDirectory()
+    const store = await openStore({ maxBlobBytes: MIB, maxUploadsPerRepository: 1 }, directory)
     const upload = await store.uploads.create(REPOSITORY)
     await upload.append(chunksOf(BYTES.subarray(0, 100)))
     await expect(upload.append(chunksOf(BYTES.subarray(100, MIB + 1)))).rejects.toMatchObject({
       code: 'BLOB_UPLOAD_INVALID'
     })
-    expect(upload.offset).toBe(100)
-    expect(await upload.append(chunksOf(BYTES.subarray(100, MIB)))).toBe(MIB)
+    await expectEnded(store, directory, upload)
+    const next = await store.uploads.create(REPOSITORY)
+    expect(await next.append(chunksOf(BYTES.subarray(0, MIB)))).toBe(MIB)
+  })
+
+  it('that finds no space ends the session if no byte was acknowledged, and frees what it took', async () => {
+    const directory = await temporaryDirectory()
+    const disk = createFaultyFileSystem()
+    const store = await openStore({ fileSystem: disk, maxUploadsPerRepository: 1 }, directory)
+    const upload = await store.uploads.create(REPOSITORY)
+    disk.roomBytes = MIB
+    await expect(upload.append(chunksOf(BYTES))).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await expectEnded(store, directory, upload)
+    expect(store.space().usedBytes).toBe(0)
+    disk.roomBytes = SIZE
+    const next = await store.uploads.create(REPOSITORY)
+    await next.append(chunksOf(BYTES))
+    expect(await next.commit(DIGEST)).toEqual({ digest: DIGEST, size: SIZE })
+    await store.close()
+    expect(await (await openStore({}, directory)).uploads.get(REPOSITORY, upload.id)).toBeUndefined()
+  })
+
+  it('that a client is too slow for, which has the code of one that is too large, keeps what came', async () => {
+    const store = await openStore()
+    const upload = await store.uploads.create(REPOSITORY)
+    const slow = brokenOff(BYTES.subarray(0, 1000), new OciError('BLOB_UPLOAD_INVALID', 'no byte came'))
+    await expect(upload.append(slow)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_INVALID' })
+    expect((await resumed(store, upload)).offset).toBe(1000)
   })
 })
+
+async function expectEnded(store: ContentStore, directory: string, upload: Upload): Promise<void> {
+  expect(await store.uploads.get(REPOSITORY, upload.id)).toBeUndefined()
+  await expect(stat(`${directory}/uploads/${upload.id}`)).rejects.toThrow('ENOENT')
+  await expect(upload.append(chunksOf(BYTES))).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' })
+}

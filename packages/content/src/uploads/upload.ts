@@ -11,7 +11,7 @@ import type { BlobCatalog } from '../blobs/blob-catalog.ts'
 import type { Files, StoredFile } from '../disk/files.ts'
 import type { FreeSpace } from '../disk/free-space.ts'
 import type { Layout } from '../disk/layout.ts'
-import { ContentError } from '../errors.ts'
+import { ContentError, isContentError } from '../errors.ts'
 import { hashFilePieces } from '../hashing/file-pieces.ts'
 import type { HashPool } from '../hashing/hash-pool.ts'
 import { PieceChecks } from '../hashing/piece-checks.ts'
@@ -107,6 +107,10 @@ export class UploadSession implements Upload {
       const file = await this.#openFile()
       try {
         return await this.#append(file, bytes, options)
+      } catch (error) {
+        // What is left behind is dropped at the next open.
+        if (this.#isEndedBy(error)) await this.#end().catch(() => {})
+        throw error
       } finally {
         file.release()
       }
@@ -191,6 +195,14 @@ export class UploadSession implements Upload {
     return this.#offset
   }
 
+  /**
+   * Whether nobody can go on after this: what is too large will not become smaller, and where there is no space a client
+   * that was told of no byte begins anew. One that was told of an offset may come back to it.
+   */
+  #isEndedBy(error: unknown): boolean {
+    return error instanceof UploadTooLargeError || (isContentError(error, 'DISK_FULL') && this.#offset === 0)
+  }
+
   /** All bytes up to `offset` are durable in the file; makes it the offset. */
   async #acknowledge(offset: number): Promise<void> {
     const { files, layout, metadata, tables, now } = this.#components
@@ -258,8 +270,9 @@ export class UploadSession implements Upload {
     this.#state = 'ended'
     onEnd(this.id)
     await this.#forgetHashes()
-    await metadata.write([tables.uploads.del([this.id])])
+    // The bytes first: on a full disk the note needs their room.
     await files.remove(layout.uploadFile(this.id))
+    await metadata.write([tables.uploads.del([this.id])])
   }
 
   async #forgetHashes(): Promise<void> {
@@ -271,6 +284,9 @@ export class UploadSession implements Upload {
     return files.openForWriting(layout.uploadFile(this.id))
   }
 }
+
+/** Told apart from what a source fails with: a client that is too slow is refused with the same code, and may go on. */
+class UploadTooLargeError extends OciError {}
 
 /** Copies all of `source`. Resolves with the error when the source broke off. @throws {OciError} SIZE_INVALID, BLOB_UPLOAD_INVALID */
 async function copy(
@@ -286,7 +302,7 @@ async function copy(
       if (next.done) break
       copied += next.value.byteLength
       if (length !== undefined && copied > length) throw sizeInvalid(length)
-      if (copied > maxLength) throw new OciError('BLOB_UPLOAD_INVALID', 'the upload is too large')
+      if (copied > maxLength) throw new UploadTooLargeError('BLOB_UPLOAD_INVALID', 'the upload is too large')
       await writer.add(next.value)
     }
   } finally {
