@@ -100,11 +100,9 @@ async function assemble(
   const uploads: UploadSessions = new UploadSessions({ ...shared, catalog, space }, settings)
   const pins = new StoredPins(shared)
   const uses = new Uses(shared)
-  const evictor: Evictor = new Evictor(
-    { ...shared, catalog, partials, pins, uses, retains: settings.retains },
-    settings
-  )
-  const garbage = new GarbageCollector({ ...shared, catalog, pins, uses }, settings)
+  const { retains } = settings
+  const evictor: Evictor = new Evictor({ ...shared, catalog, partials, pins, uses, retains }, settings)
+  const garbage = new GarbageCollector({ ...shared, catalog, pins, uses, retains }, settings)
   await Promise.all([partials.load(), catalog.load(), uploads.load(), pins.load()])
   const sharedBlobs =
     settings.containerd === undefined ? undefined : await openShared(shared, settings.containerd, settings)

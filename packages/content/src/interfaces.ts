@@ -462,7 +462,8 @@ export interface ContentStore {
   space(): StoreSpace
   /**
    * Removes what nobody needs: links of repositories to blobs that no manifest of them names, bytes that no repository
-   * links and no pin covers, unfinished downloads that nobody goes on with. What was used within the grace stays. Pushes,
+   * links and no pin covers, unfinished downloads that nobody goes on with, unless they are what is left of a blob that must
+   * be here. What was used within the grace stays. Pushes,
    * mounts, pulls and deletions go on beside it. One at a time. @throws {ContentError} BUSY
    */
   collectGarbage(options?: GarbageOptions): Promise<GarbageReport>

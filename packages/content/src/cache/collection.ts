@@ -20,6 +20,8 @@ export interface CollectionComponents {
   readonly pins: Pick<StoredPins, 'covers' | 'forgetLeftovers'>
   readonly uses: Uses
   readonly now: () => number
+  /** Whether what is in this repository must stay here, since others count on this node for it. */
+  readonly retains: (repository: Repository) => boolean
   readonly onRemoved: (removal: Removal) => void
 }
 
@@ -190,7 +192,21 @@ export class Collection {
   async #isIdlePartial(digest: Digest): Promise<boolean> {
     const { tables, uses, now } = this.#components
     if ((await tables.blobs.get(digest)) !== undefined) return false
-    return now() >= (await uses.of(digest)) + this.#options.partialIdleMs
+    if (now() < (await uses.of(digest)) + this.#options.partialIdleMs) return false
+    return !(await this.#awaitsRest(digest))
+  }
+
+  /**
+   * Whether an unfinished download is what is left of a blob that must be here and lost pieces on the disk: whoever else has
+   * those may be away for long, and nobody may have the others.
+   */
+  async #awaitsRest(digest: Digest): Promise<boolean> {
+    const { tables, pins, retains } = this.#components
+    for await (const [[name]] of tables.linkedFrom.range([digest])) {
+      const repository = name as Repository
+      if (retains(repository) && (await isNamed(tables, repository, digest))) return true
+    }
+    return await pins.covers(digest)
   }
 
   /** Links to blobs that are not here, in repositories where nothing names them. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { cp } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Digest, digestOf, parseTag } from '@layermesh/oci'
@@ -17,7 +18,7 @@ import {
   putManifest
 } from '../testing/cached.ts'
 import { ManualSource } from '../testing/sources.ts'
-import { openStore, temporaryDirectory } from '../testing/stores.ts'
+import { blobPath, flipBit, openStore, temporaryDirectory } from '../testing/stores.ts'
 
 const NOTHING = { unlinked: 0, blobs: 0, partials: 0, bytes: 0, rows: 0, spared: 0, complete: true }
 
@@ -139,6 +140,42 @@ describe('garbage collection', () => {
     expect(await store.collectGarbage()).toMatchObject({ partials: 1, bytes: MIB, blobs: 0 })
     expect(removed).toMatchObject([{ whole: false, reason: 'garbage' }])
     expect(store.blobs.usedBytes()).toBe(0)
+  })
+
+  it('keeps what is left of a blob that lost a piece, as long as it must be here: others may lack the rest', async () => {
+    const { store, clock, directory } = await cachedStore({ retains: (repository) => repository === APP })
+    const size = 3 * MIB
+    const [retained, pinned, spare] = [1, 2, 3].map((seed) => digestOf(bytesOf(size, seed))) as [Digest, Digest, Digest]
+    const manifests: Digest[] = []
+    for (const [seed, repository] of [APP, OTHER, OTHER].entries()) {
+      await push(store, repository, size, seed + 1)
+      manifests.push(await putManifest(store, repository, [digestOf(bytesOf(size, seed + 1))], 50 + seed))
+    }
+    const [named, pin] = manifests as [Digest, Digest]
+    await store.pins.add({ repository: OTHER, digest: pin, reference: 'x', at: 1 })
+    for (const digest of [retained, pinned, spare]) {
+      await flipBit(blobPath(directory, digest), MIB)
+      expect(await store.blobs.verify(digest, async () => {})).toMatchObject({ badPieces: [1] })
+    }
+    clock.now += 10 * GRACE_MS
+    expect(await store.collectGarbage({ dryRun: true })).toMatchObject({ partials: 1 })
+    expect(await store.collectGarbage()).toMatchObject({ partials: 1, bytes: 2 * MIB })
+    expect(existsSync(blobPath(directory, spare, 'partial'))).toBe(false)
+    for (const digest of [retained, pinned]) expect(existsSync(blobPath(directory, digest, 'partial'))).toBe(true)
+    const source = new ManualSource()
+    const fetching = store.downloads.fetch(retained, source.source)
+    const partial = await source.begin({ size, cutThrough: true })
+    expect(partial.heldPieces).toBe(2)
+    await partial.write(1, pieceOf(bytesOf(size, 1), 1))
+    source.end(true)
+    await fetching
+    await store.downloads.whole(retained)
+    await flipBit(blobPath(directory, retained), MIB)
+    await store.blobs.verify(retained, async () => {})
+    await store.repositories.deleteManifest(APP, named)
+    await store.pins.remove(OTHER, pin)
+    clock.now += 10 * GRACE_MS
+    expect(await store.collectGarbage()).toMatchObject({ partials: 2 })
   })
 
   it('forgets what is known of blobs that are gone, and links to them that nothing names', async () => {
