@@ -102,7 +102,13 @@ async function assemble(
   const uses = new Uses(shared)
   const { retains } = settings
   const evictor: Evictor = new Evictor({ ...shared, catalog, partials, pins, uses, retains }, settings)
-  const garbage = new GarbageCollector({ ...shared, catalog, pins, uses, retains }, settings)
+  const repositories = new StoredRepositories({ ...shared, pins })
+  const tags = new StoredTags(shared, settings)
+  const { mayForgetTag } = settings
+  const garbage = new GarbageCollector(
+    { ...shared, catalog, pins, uses, repositories, tags, retains, mayForgetTag },
+    settings
+  )
   await Promise.all([partials.load(), catalog.load(), uploads.load(), pins.load()])
   const sharedBlobs =
     settings.containerd === undefined ? undefined : await openShared(shared, settings.containerd, settings)
@@ -112,8 +118,8 @@ async function assemble(
     blobs: new Blobs({ ...shared, catalog, partials, downloads, space }),
     downloads,
     uploads,
-    repositories: new StoredRepositories({ ...shared, pins }),
-    tags: new StoredTags(shared, settings),
+    repositories,
+    tags,
     pieceMaps: new StoredPieceMaps(shared),
     notices: new StoredNotices(shared),
     leases: {

@@ -207,7 +207,7 @@ export interface ManifestEntry {
   readonly subject?: Digest
   readonly artifactType?: string
   readonly annotations?: Readonly<Record<string, string>>
-  /** When it was put here last, in ms since 1970; undefined when that is not known. */
+  /** When it was put here last, or meant by a tag that was forgotten, in ms since 1970; undefined when that is not known. */
   readonly at?: number
 }
 
@@ -300,6 +300,11 @@ export interface Tags {
   ): Promise<'stored' | 'older' | 'conflict'>
   /** The changes of a tag whose sequence is below `before`, newest first. */
   history(repository: Repository, tag: Tag, page: { before?: number; limit: number }): Promise<TagHistoryEntry[]>
+  /**
+   * The highest sequence of what garbage collections forgot of the tags of a repository; 0 when there was nothing. Whoever
+   * signs goes on from it for a tag that is not here, as others may remember that one.
+   */
+  forgotten(repository: Repository): Promise<number>
   /** Tags that are not tombstones, in ASCII order. */
   list(repository: Repository, page: PageRequest): Promise<Tag[]>
   /** The tags that mean this digest. */
@@ -422,7 +427,7 @@ export interface GarbageReport {
   readonly partials: number
   /** Length of what was removed. */
   readonly bytes: number
-  /** Rows of metadata that told of nothing that is here. */
+  /** Rows of metadata that told of nothing that is here, or of tags that may be forgotten. */
   readonly rows: number
   /** Garbage that was spared, since it was used not long ago. */
   readonly spared: number
@@ -463,7 +468,7 @@ export interface ContentStore {
   /**
    * Removes what nobody needs: links of repositories to blobs that no manifest of them names, bytes that no repository
    * links and no pin covers, unfinished downloads that nobody goes on with, unless they are what is left of a blob that must
-   * be here. What was used within the grace stays. Pushes,
+   * be here; and what is known of tags and images that are long gone. What was used within the grace stays. Pushes,
    * mounts, pulls and deletions go on beside it. One at a time. @throws {ContentError} BUSY
    */
   collectGarbage(options?: GarbageOptions): Promise<GarbageReport>

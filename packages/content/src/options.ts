@@ -1,7 +1,7 @@
-import type { Digest, Repository } from '@layermesh/oci'
+import type { Digest, Repository, Tag } from '@layermesh/oci'
 import type { FileSystem } from './disk/file-system.ts'
 import type { SpaceLimit } from './disk/free-space.ts'
-import type { Removal, StoreSpace } from './interfaces.ts'
+import type { Removal, StoreSpace, TagEntry } from './interfaces.ts'
 
 const MIB = 1024 * 1024
 
@@ -24,6 +24,16 @@ export interface ContentStoreOptions {
   readonly lowWatermark: number
   /** Whether what is in a repository must stay, since others count on this node for it. @default of none */
   readonly retains: (repository: Repository) => boolean
+  /**
+   * Whether nothing would be lost with an entry of a tag, a tombstone too: a garbage collection forgets it then, with its
+   * history. @default of none
+   */
+  readonly mayForgetTag: (entry: TagEntry & { repository: Repository; tag: Tag }) => Promise<boolean>
+  /**
+   * An image in a repository that is not retained, whose manifest was removed to make room, is forgotten so long after it
+   * came, in ms. @default 2592000000 (30 days)
+   */
+  readonly forgetImagesMs: number
   /** How long a blob stays after it was used or told to be here, in ms. @default 300000 (5 min) */
   readonly leaseMs: number
   /** Blobs whose leases are remembered one by one; with more, nothing is removed until leases are over. @default 32768 */
@@ -90,6 +100,8 @@ export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.f
   highWatermark: 0.95,
   lowWatermark: 0.85,
   retains: () => false,
+  mayForgetTag: async () => false,
+  forgetImagesMs: 30 * 86_400_000,
   leaseMs: 300_000,
   maxLeases: 32_768,
   saveUsesMs: 60_000,

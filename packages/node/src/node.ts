@@ -145,6 +145,7 @@ async function startMesh(config: NodeConfig, log: Logger, started: Teardown, fac
     ...(access && { access: access.control }),
     ...(access && role === 'seed' && { tokens: access.tokenIssuer })
   })
+  storeWatchers.tags = backend.forgettable
   started.add(() => mesh.stop())
   const prefetching = openPrefetch({ mesh, puller: backend.puller, trust, log }, config)
   started.add(() => prefetching.stop())

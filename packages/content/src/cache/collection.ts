@@ -1,33 +1,20 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Digest, Repository } from '@layermesh/oci'
 import type { BlobCatalog } from '../blobs/blob-catalog.ts'
-import { bytesOfPieces, type PartialRows } from '../downloads/partial-rows.ts'
+import { bytesOfPieces } from '../downloads/partial-rows.ts'
 import type { GarbageReport, Removal } from '../interfaces.ts'
-import type { Metadata } from '../metadata/metadata.ts'
 import { isNamed } from '../metadata/names.ts'
 import type { StoredPins } from '../metadata/pins.ts'
 import { unlinkChanges } from '../metadata/repositories.ts'
-import type { Tables } from '../metadata/tables.ts'
-import type { Guards } from './guards.ts'
-import type { Uses } from './uses.ts'
+import { Forgetting, type ForgettingComponents, type ForgettingOptions } from './forgetting.ts'
 
-export interface CollectionComponents {
-  readonly metadata: Metadata
-  readonly tables: Tables
+export interface CollectionComponents extends ForgettingComponents {
   readonly catalog: BlobCatalog
-  readonly rows: PartialRows
-  readonly guards: Guards
   readonly pins: Pick<StoredPins, 'covers' | 'forgetLeftovers'>
-  readonly uses: Uses
-  readonly now: () => number
-  /** Whether what is in this repository must stay here, since others count on this node for it. */
-  readonly retains: (repository: Repository) => boolean
   readonly onRemoved: (removal: Removal) => void
 }
 
-export interface CollectionOptions {
-  /** What was used within so long is no garbage, in ms. */
-  readonly garbageGraceMs: number
+export interface CollectionOptions extends ForgettingOptions {
   /** An unfinished download that nobody went on with for so long is garbage, in ms. */
   readonly partialIdleMs: number
   /** How long a lease is. What was leased before a restart is not known after it: so long nothing is removed, in ms. */
@@ -37,7 +24,7 @@ export interface CollectionOptions {
 }
 
 /** The steps of a collection, in order. Each goes through a table in the order of its keys, and can go on after any key. */
-const PHASES = ['blobs', 'partials', 'links', 'uses', 'pieceMaps', 'pushes'] as const
+const PHASES = ['tags', 'manifests', 'blobs', 'partials', 'links', 'uses', 'pieceMaps', 'pushes'] as const
 type Phase = (typeof PHASES)[number]
 
 /** How far a collection is: what comes next, and the last key of it that was looked at. */
@@ -46,11 +33,9 @@ interface Position {
   readonly after?: string
 }
 
-const START: Position = { phase: 'blobs' }
+const START: Position = { phase: 'tags' }
 const ROWS_AT_ONCE = 100
 const SAVE_EVERY_ROWS = 2000
-/** Between the parts of a key; see table.ts. */
-const KEY_SEPARATOR = '\0'
 
 /** Where a run begins that goes on where another one saved that it was. */
 export function readPosition(text: string | undefined): Position {
@@ -67,6 +52,7 @@ export class Collection {
   readonly #removesFrom: number
   readonly #dryRun: boolean
   readonly #signal: AbortSignal
+  readonly #forgetting: Forgetting
   readonly #counts: Counts = { scanned: 0, unlinked: 0, blobs: 0, partials: 0, bytes: 0, rows: 0, spared: 0 }
   #rows = 0
   #pauseFrom = performance.now()
@@ -83,6 +69,9 @@ export class Collection {
     this.#removesFrom = removesFrom
     this.#dryRun = dryRun
     this.#signal = signal
+    this.#forgetting = new Forgetting(components, options, dryRun, () => {
+      this.#counts.rows++
+    })
   }
 
   async run(position: Position): Promise<GarbageReport> {
@@ -107,8 +96,8 @@ export class Collection {
     const start = after === undefined ? {} : { after }
     if (phase === 'blobs') return this.#blobs(after)
     if (phase === 'partials') return this.#partials()
-    if (phase === 'links') return this.#links(start)
-    return this.#leftovers(phase, start)
+    if (phase === 'tags' || phase === 'manifests' || phase === 'links') return this.#forgetting[phase](start)
+    return this.#forgetting.leftovers(phase, start)
   }
 
   /** Whole blobs: takes them out of repositories where nothing names them, and removes those that are in none. */
@@ -207,62 +196,6 @@ export class Collection {
       if (retains(repository) && (await isNamed(tables, repository, digest))) return true
     }
     return await pins.covers(digest)
-  }
-
-  /** Links to blobs that are not here, in repositories where nothing names them. */
-  async *#links(start: { after?: string }): AsyncGenerator<string> {
-    const { tables, guards, metadata } = this.#components
-    for await (const [[repository = '', name = '']] of tables.links.range([], start)) {
-      const [owner, digest] = [repository as Repository, name as Digest]
-      if (await this.#isDeadLink(owner, digest)) {
-        const release = guards.claim(digest)
-        try {
-          if (release !== undefined && (await this.#isDeadLink(owner, digest))) {
-            this.#counts.rows++
-            if (!this.#dryRun) await metadata.write(unlinkChanges(tables, owner, digest))
-          }
-        } finally {
-          release?.()
-        }
-      }
-      yield [repository, name].join(KEY_SEPARATOR)
-    }
-  }
-
-  async #isDeadLink(repository: Repository, digest: Digest): Promise<boolean> {
-    const { tables } = this.#components
-    if ((await tables.blobs.get(digest)) !== undefined || !(await this.#isOld(digest))) return false
-    return !(await isNamed(tables, repository, digest))
-  }
-
-  /** What is known of blobs that are not here any more. */
-  async *#leftovers(phase: 'uses' | 'pieceMaps' | 'pushes', start: { after?: string }): AsyncGenerator<string> {
-    const { tables, guards, metadata } = this.#components
-    const table = tables[phase]
-    for await (const [[name = '']] of table.range([], start)) {
-      const digest = name as Digest
-      const release = (await this.#isGone(digest)) ? guards.claim(digest) : undefined
-      try {
-        if (release !== undefined && (await this.#isGone(digest))) {
-          this.#counts.rows++
-          if (!this.#dryRun) await metadata.write([table.del([digest])])
-        }
-      } finally {
-        release?.()
-      }
-      yield name
-    }
-  }
-
-  async #isGone(digest: Digest): Promise<boolean> {
-    const { tables, rows } = this.#components
-    const isHere = (await tables.blobs.get(digest)) !== undefined || (await rows.get(digest)) !== undefined
-    return !isHere && (await this.#isOld(digest))
-  }
-
-  async #isOld(digest: Digest): Promise<boolean> {
-    const { uses, now } = this.#components
-    return now() >= (await uses.of(digest)) + this.#options.garbageGraceMs
   }
 
   async #paced(position: Position): Promise<void> {

@@ -91,8 +91,7 @@ export class StoredRepositories implements Repositories {
     const replaced = await manifests.get(repository, digest)
     await this.#metadata.write([
       ...linkChanges(this.#tables, repository, blobs),
-      ...(replaced === undefined ? [] : this.#nameless(repository, replaced)),
-      ...(replaced?.subject === undefined ? [] : [referrers.del([repository, replaced.subject, digest])]),
+      ...(replaced === undefined ? [] : manifestRemoval(this.#tables, repository, replaced)),
       ...(subject === undefined ? [] : [referrers.put([repository, subject, digest], descriptorOf(row))]),
       ...manifestChanges(this.#tables, repository, row),
       ...(await this.#components.pins.extend(repository, digest, names)),
@@ -128,15 +127,20 @@ export class StoredRepositories implements Repositories {
 
   deleteManifest(repository: Repository, digest: Digest): Promise<boolean> {
     return this.#lock.run(`${repository} ${digest}`, async () => {
-      const { manifests, referrers } = this.#tables
-      const row = await manifests.get(repository, digest)
+      const row = await this.#tables.manifests.get(repository, digest)
       if (row === undefined) return false
-      await this.#metadata.write([
-        manifests.del([repository, digest]),
-        ...this.#nameless(repository, row),
-        ...(row.subject === undefined ? [] : [referrers.del([repository, row.subject, digest])])
-      ])
+      await this.#metadata.write(manifestRemoval(this.#tables, repository, row))
       return true
+    })
+  }
+
+  /** Notes on a manifest, if it is here, that a tag meant it until that time: who asks how old it is counts from then. */
+  noteMeant(repository: Repository, digest: Digest, at: number): Promise<void> {
+    return this.#lock.run(`${repository} ${digest}`, async () => {
+      const { manifests } = this.#tables
+      const row = await manifests.get(repository, digest)
+      if (row?.at === undefined || row.at >= at) return
+      await this.#metadata.write([manifests.put([repository, digest], { ...row, at })])
     })
   }
 
@@ -167,11 +171,6 @@ export class StoredRepositories implements Repositories {
     const uses = digests.map((digest) => this.#tables.uses.put([digest], now))
     return [...linkChanges(this.#tables, repository, digests), ...uses]
   }
-
-  /** The changes after which a manifest names nothing. */
-  #nameless(repository: Repository, { digest, names }: ManifestRow): Change[] {
-    return [...names, ANY].map((name) => this.#tables.namedBy.del([repository, name, digest]))
-  }
 }
 
 /** The changes that link blobs in a repository, which may be new. */
@@ -195,6 +194,16 @@ export function manifestChanges(tables: Tables, repository: Repository, row: Man
   return [
     tables.manifests.put([repository, row.digest], row),
     ...row.names.map((name) => tables.namedBy.put([repository, name, row.digest], true))
+  ]
+}
+
+/** The changes after which a manifest is not here, names nothing, and refers to nothing. */
+export function manifestRemoval(tables: Tables, repository: Repository, row: ManifestRow): Change[] {
+  const { digest, subject, names } = row
+  return [
+    tables.manifests.del([repository, digest]),
+    ...[...names, ANY].map((name) => tables.namedBy.del([repository, name, digest])),
+    ...(subject === undefined ? [] : [tables.referrers.del([repository, subject, digest])])
   ]
 }
 

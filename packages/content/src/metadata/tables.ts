@@ -90,6 +90,8 @@ export function createTables(metadata: Metadata) {
     tagsOf: new Table<[Repository, Digest, string], true>(metadata, 'tag-of', PRESENCE),
     /** A change of what a tag means. By repository, tag, {@link sequenceKey} and signer. */
     tagHistory: new Table<[Repository, string, string, string], TagHistoryEntry>(metadata, 'tag-history', json()),
+    /** The highest sequence of a repository's tags that were forgotten. */
+    forgottenTags: new Table<[Repository], number>(metadata, 'forgotten-tags', json()),
     pieceMaps: new Table<[Digest], Uint8Array>(metadata, 'piece-map', BYTES),
     /** By kind and signer. */
     notices: new Table<[string, string], NoticeRow>(metadata, 'notice', json()),

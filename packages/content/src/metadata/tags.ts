@@ -68,6 +68,27 @@ export class StoredTags implements Tags {
     return entries
   }
 
+  async forgotten(repository: Repository): Promise<number> {
+    return (await this.#tables.forgottenTags.get(repository)) ?? 0
+  }
+
+  /** Forgets a tag and its history, if this is what is known of it still. Resolves false when it is not. */
+  forget(repository: Repository, tag: Tag, entry: TagEntry): Promise<boolean> {
+    return this.#lock.run(`${repository} ${tag}`, async () => {
+      const { tags, tagsOf, tagHistory, forgottenTags } = this.#tables
+      const row = await tags.get(repository, tag)
+      const here = row && entryOf(row)
+      if (here?.confirmedAt !== entry.confirmedAt || !equalBytes(here.envelope, entry.envelope)) return false
+      const changes = [tags.del([repository, tag])]
+      if (here.digest !== undefined) changes.push(tagsOf.del([repository, here.digest, tag]))
+      for await (const [[sequence = '', signer = '']] of tagHistory.range([repository, tag]))
+        changes.push(tagHistory.del([repository, tag, sequence, signer]))
+      const highest = Math.max(here.sequence, await this.forgotten(repository))
+      await this.#metadata.write([...changes, forgottenTags.put([repository], highest)])
+      return true
+    })
+  }
+
   async list(repository: Repository, page: PageRequest): Promise<Tag[]> {
     const tags: Tag[] = []
     if (page.limit <= 0) return tags
@@ -129,6 +150,7 @@ function rowOf({ sequence, digest, envelope, confirmedAt }: TagEntry): TagRow {
   return { sequence, ...meaning, envelope: Buffer.from(envelope).toString('base64'), confirmedAt }
 }
 
-function entryOf({ envelope, history: _count, ...row }: TagRow): TagEntry {
+/** The entry that a row keeps. */
+export function entryOf({ envelope, history: _count, ...row }: TagRow): TagEntry {
   return { ...row, envelope: new Uint8Array(Buffer.from(envelope, 'base64')) }
 }

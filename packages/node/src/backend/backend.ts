@@ -17,6 +17,7 @@ import { Garbage } from '../store/garbage.ts'
 import { ImagePins } from '../store/image-pins.ts'
 import { refetch } from '../store/refetch.ts'
 import { Verifier } from '../store/verifier.ts'
+import { ForgettableTags } from '../tags/forgettable-tags.ts'
 import { freshnessPolicies } from '../tags/freshness-policies.ts'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
 import { OtherSeeds } from '../tags/other-seeds.ts'
@@ -71,6 +72,7 @@ export interface NodeBackend {
   /** Only on a seed. */
   readonly authority: TagAuthority | undefined
   readonly history: TagHistory
+  readonly forgettable: ForgettableTags
   /** Only on a node that is no seed. */
   readonly images: ImageWatch | undefined
   readonly garbage: Garbage
@@ -295,6 +297,7 @@ export function createBackend({
       platform: { os: process.platform, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
     }),
     authority,
+    forgettable: new ForgettableTags({ trust, authority, now: Date.now }),
     history: new TagHistory({ peerId, content, authority, immutable, trust }),
     images,
     garbage: new Garbage({ content, log, metrics }, config.store.garbage),

@@ -1,15 +1,22 @@
 import { join } from 'node:path'
-import { type ContentStore, openContentStore, type Removal, type StoreSpace } from '@layermesh/content'
+import {
+  type ContentStore,
+  type ContentStoreOptions,
+  openContentStore,
+  type Removal,
+  type StoreSpace
+} from '@layermesh/content'
 import { type Digest, type Repository, registryHostOf } from '@layermesh/oci'
 import type { NodeConfig } from '../config/node-config.ts'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 
-/** Who is told of what the store removes, from when they are there on. */
+/** Who is told of what the store removes, and asked what it may forget, from when they are there on. */
 export interface StoreWatchers {
   metrics?: Pick<NodeMetrics, 'removed'>
   /** Tells others no more that this node has a blob. */
   mesh?: { withdraw(digest: Digest): Promise<void> }
+  tags?: { readonly mayForget: ContentStoreOptions['mayForgetTag'] }
 }
 
 /** Opens the content store as the settings say. @throws {ContentError} STORE_IN_USE, STORE_FORMAT, DISK_FULL */
@@ -25,6 +32,7 @@ export function openStore(config: NodeConfig, log: Logger, watchers: StoreWatche
     partialIdleMs: store.garbage.unfinishedAfterMs,
     // What is in the mesh's own repositories others may have, or not: a seed is where it must be.
     retains: (repository: Repository) => role === 'seed' && registryHostOf(repository) === undefined,
+    mayForgetTag: async (entry) => (await watchers.tags?.mayForget(entry)) ?? false,
     containerd: store.containerd,
     maxUploads: uploads.maxSessions,
     uploadIdleMs: uploads.idleTimeoutMs,

@@ -1,7 +1,8 @@
 import { digestOf, MEDIA_TYPE, ownRepository, parseTag } from '@layermesh/oci'
 import { OPEN_CALLER } from '@layermesh/registry'
-import { sealTagRecord, TrustPolicy } from '@layermesh/trust'
+import { peerIdOf, sealTagRecord, TrustPolicy } from '@layermesh/trust'
 import { describe, expect, it } from 'vitest'
+import { MemoryTags } from '../testing/memory-tags.ts'
 import { makeIdentity } from '../testing/notices.ts'
 import { callerWho, makeSeed } from '../testing/tag-seeds.ts'
 import { ImmutableTags } from './immutable-tags.ts'
@@ -208,5 +209,41 @@ describe('what a seed tells of a tag', () => {
     const onChange = () => Promise.reject(new Error('the disk is full'))
     const { authority } = makeSeed(key, { onChange })
     await expect(authority.set(repository, tag, manifest('a'), by())).rejects.toThrow('the disk is full')
+  })
+})
+
+describe('tombstones', () => {
+  const DAY = 24 * HOUR
+
+  it('are signed anew until all that was signed before them has expired', async () => {
+    let now = NOW
+    const { authority, published } = makeSeed(key, { now: () => now })
+    await authority.set(repository, tag, manifest('a'), by())
+    await authority.set(repository, parseTag('kept'), manifest('a'), by())
+    await authority.remove(repository, tag, by())
+    now += 30 * DAY
+    await authority.renewOld()
+    expect(published).toHaveLength(5)
+    now += DAY
+    await authority.renewOld()
+    expect(published).toHaveLength(6)
+  })
+
+  it('that were forgotten leave a sequence from which a tag goes on that is set anew, for those who remember them', async () => {
+    const tags = new MemoryTags()
+    const { authority, records } = makeSeed(key, { tags })
+    await authority.set(repository, tag, manifest('a'), by())
+    await authority.remove(repository, tag, by())
+    const tombstone = await records.get(repository, tag)
+    const elsewhere = makeSeed((await makeIdentity()).privateKey, {
+      trust: new TrustPolicy([{ peerId: peerIdOf(key) }])
+    })
+    await elsewhere.records.take(tombstone?.envelope ?? new Uint8Array(), 'x', 'authority')
+    tags.forget(repository, tag)
+    expect(await records.get(repository, tag)).toBeUndefined()
+    const envelope = await authority.set(repository, tag, manifest('b'), by())
+    const taken = await elsewhere.records.take(envelope, 'x', 'authority')
+    expect(taken && meaningOf(taken.record)).toBe(manifest('b').digest)
+    expect(elsewhere.refused).toEqual([])
   })
 })

@@ -73,7 +73,7 @@ const ATTEMPTS = 3
 /** What walks over all tags take turns by: no name of a tag. */
 const SWEEP = '*'
 /** No seed gets so far in its time; a signer whom nobody believes any more may have said so to leave no number to others. */
-const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
+export const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
 
 /**
  * Signs what tags mean: the part of a seed that others trust. Changes of one tag happen one after the other, and whether
@@ -222,13 +222,15 @@ export class TagAuthority {
 
   /**
    * Signs anew what is old, and what was signed by seeds that are about to go, so that it outlives their word. Not what
-   * is mirrored, of which a later date would say that its registry has confirmed it.
+   * is mirrored, of which a later date would say that its registry has confirmed it; nor tombstones when all that was
+   * signed before them has expired, so that those can be forgotten.
    */
   async renewOld(): Promise<void> {
     const { tags, trust } = this.#components
-    for await (const { repository, tag } of tags.all()) {
+    for await (const { repository, tag, digest } of tags.all()) {
       if (this.#stopped.signal.aborted) return
       if (!this.isAuthority(repository) || this.isMirrored(repository)) continue
+      if (digest === undefined && (await this.isLongDeleted(repository, tag))) continue
       const renewed = await this.renew(repository, tag, this.#options.sweepAfterMs, (signer) =>
         trust.isRetiring(signer)
       )
@@ -332,17 +334,24 @@ export class TagAuthority {
     })
   }
 
+  /** Whether a tag was deleted so long ago that no record of before holds any more. */
+  private async isLongDeleted(repository: Repository, tag: Tag): Promise<boolean> {
+    const { tags, now } = this.#components
+    const [last] = await tags.history(repository, tag, { limit: 1 })
+    return last !== undefined && last.digest === undefined && now() - last.at > this.#options.validityMs
+  }
+
   private age(record: TagRecord): number {
     return this.#components.now() - record.issuedAt
   }
 
   /**
    * The sequence goes on from the last record, also from one whose signer nobody believes any more, since nodes that did
-   * not hear of that go by the number.
+   * not hear of that go by the number. After one that was forgotten it goes on from the highest that was forgotten.
    */
   private async statement(repository: Repository, tag: Tag, { entry, known }: Newest, kind: 'change' | 'renewal') {
     const issuedAt = this.#components.now()
-    const last = entry?.sequence ?? 0
+    const last = entry?.sequence ?? (await this.#components.tags.forgotten(repository))
     const plausible = known !== undefined || last < MAX_PLAUSIBLE_SEQUENCE
     const sequence = nextSequence(plausible ? last : await this.lastOfOwn(repository, tag), kind)
     return { repository, tag, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }

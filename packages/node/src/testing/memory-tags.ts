@@ -4,6 +4,7 @@ import type { Repository, Tag } from '@layermesh/oci'
 /** Tag entries in memory, with the promises of the store's own. */
 export class MemoryTags implements Tags {
   readonly #entries = new Map<string, TagEntry & { repository: Repository; tag: Tag }>()
+  readonly #forgotten = new Map<Repository, number>()
   readonly #history = new Map<string, TagHistoryEntry[]>()
 
   async get(repository: Repository, tag: Tag): Promise<TagEntry | undefined> {
@@ -34,6 +35,21 @@ export class MemoryTags implements Tags {
   ): Promise<TagHistoryEntry[]> {
     const entries = this.#history.get(`${repository}:${tag}`) ?? []
     return entries.filter(({ sequence }) => sequence < before).slice(0, limit)
+  }
+
+  /** As if a garbage collection had forgotten it. */
+  forget(repository: Repository, tag: Tag): void {
+    const key = `${repository}:${tag}`
+    this.#forgotten.set(
+      repository,
+      Math.max(this.#entries.get(key)?.sequence ?? 0, this.#forgotten.get(repository) ?? 0)
+    )
+    this.#entries.delete(key)
+    this.#history.delete(key)
+  }
+
+  async forgotten(repository: Repository): Promise<number> {
+    return this.#forgotten.get(repository) ?? 0
   }
 
   async list(repository: Repository): Promise<Tag[]> {
