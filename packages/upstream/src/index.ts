@@ -3,5 +3,6 @@ export { isUpstreamError, UpstreamError, type UpstreamErrorCode } from './errors
 export { readCertificates } from './http/certificates.ts'
 export type * from './interfaces.ts'
 export { REQUEST_OUTCOMES, type RequestOutcome, type UpstreamObserver } from './observer.ts'
+export { parseProxy } from './proxy/proxy.ts'
 export type { RegistrySettings, UpstreamsSettings } from './settings.ts'
 export { openUpstreams, originOfRegistry } from './upstreams.ts'

@@ -1,4 +1,5 @@
 import type { CredentialSettings } from './credentials/settings.ts'
+import type { ProxySetting } from './proxy/choose-proxy.ts'
 
 /** A registry that the operator listed. */
 export interface RegistrySettings {
@@ -11,6 +12,8 @@ export interface RegistrySettings {
   /** Hosts of its token service, beyond its own host and others of the same registrable domain. */
   readonly realmHosts: readonly string[]
   readonly credentials?: CredentialSettings
+  /** By what it, and what belongs to it, is asked, whatever counts for other registries. */
+  readonly proxy?: ProxySetting
 }
 
 /** Which registries may be asked. */
@@ -22,4 +25,6 @@ export interface UpstreamsSettings {
   readonly registries: readonly RegistrySettings[]
   /** Listed to say that they are not asked. */
   readonly excluded: readonly string[]
+  /** By what registries are asked. @default what the environment says: HTTPS_PROXY, HTTP_PROXY */
+  readonly proxy?: ProxySetting
 }

@@ -5,6 +5,8 @@ import type { UpstreamRegistry, Upstreams } from './interfaces.ts'
 import { LazyRegistry } from './lazy-registry.ts'
 import { DEFAULT_LIMITS, type UpstreamLimits } from './limits.ts'
 import { OTHER_REGISTRIES } from './observer.ts'
+import { chooseProxy } from './proxy/choose-proxy.ts'
+import type { ProxyChoice } from './proxy/proxy.ts'
 import type { OpenedRegistry, OpenRegistryComponents } from './registry/open-registry.ts'
 import type { RegistrySettings, UpstreamsSettings } from './settings.ts'
 
@@ -24,7 +26,10 @@ export function originOfRegistry(host: string): string {
   return host === 'docker.io' ? DOCKER_HUB : `https://${host}`
 }
 
-/** The registries that may be asked. Nothing is loaded, and nothing connected to, before one is asked something. */
+/**
+ * The registries that may be asked. Nothing is loaded, and nothing connected to, before one is asked something.
+ * @throws {TypeError} for a proxy that is none; its message does not show it
+ */
 export function openUpstreams(
   components: UpstreamsComponents,
   settings: UpstreamsSettings,
@@ -44,10 +49,13 @@ class UpstreamSet implements Upstreams {
     dispose: (registry) => void registry.retire()
   })
 
+  /** For those without a proxy of their own. */
+  readonly #proxyFor: ProxyChoice
   #closed = false
 
   constructor(components: UpstreamsComponents, settings: UpstreamsSettings, options: UpstreamsOptions) {
     this.#components = components
+    this.#proxyFor = chooseProxy({ common: settings.proxy, env: components.env })
     this.#settings = settings
     this.#options = options
     this.#excluded = new Set(settings.excluded)
@@ -88,6 +96,13 @@ class UpstreamSet implements Upstreams {
     const { openRegistry } = await import('./registry/open-registry.ts')
     const resolve = (name: string) => lookup(name, { all: true })
     const components = { ...this.#components, resolve, now: () => performance.now() }
-    return openRegistry(components, settings, { listed, label, userAgent, limits: { ...DEFAULT_LIMITS, ...limits } })
+    const proxyFor = settings.proxy === undefined ? this.#proxyFor : chooseProxy({ own: settings.proxy, env: {} })
+    return openRegistry(components, settings, {
+      listed,
+      label,
+      proxyFor,
+      userAgent,
+      limits: { ...DEFAULT_LIMITS, ...limits }
+    })
   }
 }

@@ -10,6 +10,8 @@ export interface UpstreamsConfig {
   readonly defaultHost?: string
   readonly others: 'public' | 'none'
   readonly registries: readonly UpstreamRegistryConfig[]
+  /** A proxy's URL, or `none`; undefined: as the environment says. */
+  readonly proxy?: string
 }
 
 /** A registry that is listed. */
@@ -26,28 +28,32 @@ export interface UpstreamRegistryConfig {
   readonly credentials?: CredentialSettings
   readonly clients: 'own' | 'all'
   readonly direct: boolean
+  /** A proxy's URL, or `none`; undefined: as for all registries. */
+  readonly proxy?: string
 }
 
 type RegistryEntry = Settings['upstreams']['registries'][string]
 type CredentialEntry = NonNullable<RegistryEntry['credentials']>
 
-export function toUpstreams({ default: name, others, registries }: Settings['upstreams']): UpstreamsConfig {
+export function toUpstreams({ default: name, others, registries, proxy }: Settings['upstreams']): UpstreamsConfig {
   return {
     ...(name === NO_UPSTREAM ? {} : { defaultHost: normalizeRegistryHost(name) }),
     others,
+    ...(proxy === undefined ? {} : { proxy }),
     registries: Object.entries(registries).map(toRegistry)
   }
 }
 
 function toRegistry([name, entry]: [string, RegistryEntry]): UpstreamRegistryConfig {
   const host = normalizeRegistryHost(name)
-  const { url, caFile, credentials, realmHosts, ...rest } = entry
+  const { url, caFile, credentials, realmHosts, proxy, ...rest } = entry
   return {
     ...rest,
     host,
     url: url === undefined ? originOfRegistry(host) : new URL(url).origin,
     realmHosts: realmHosts.map((realm) => realm.toLowerCase()),
     ...(caFile === undefined ? {} : { caFile: resolve(caFile) }),
+    ...(proxy === undefined ? {} : { proxy }),
     ...(credentials === undefined ? {} : { credentials: toCredentials(credentials) })
   }
 }

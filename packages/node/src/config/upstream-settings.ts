@@ -1,4 +1,5 @@
 import { normalizeRegistryHost } from '@layermesh/oci'
+import { parseProxy } from '@layermesh/upstream'
 import { z } from 'zod'
 import { credentials } from './credential-settings.ts'
 import { hostName, path, registryHost, shaped, succeeds } from './shapes.ts'
@@ -9,6 +10,11 @@ const originUrl = shaped('http:// or https:// and a host, such as https://regist
 const hostOrNone = shaped(
   'a registry host such as docker.io, or none',
   (text) => text === NO_UPSTREAM || succeeds(normalizeRegistryHost)(text)
+)
+
+const proxy = shaped(
+  'a proxy such as http://proxy.example:3128, or none; a user and password belong into HTTPS_PROXY of the environment',
+  (text) => text === NO_UPSTREAM || isProxyWithoutCredentials(text)
 )
 
 const upstreamRegistry = z.strictObject({
@@ -31,10 +37,19 @@ const upstreamRegistry = z.strictObject({
       'Which clients of this node get what it may pull with its credentials. own: those to whom the registry gives it ' +
         'itself, anonymously or by the Authorization header that they sent; all: everybody.'
     ),
-  direct: z.boolean().default(true).describe('Whether it may be asked what a tag means while no trusted seed answers.')
+  direct: z.boolean().default(true).describe('Whether it may be asked what a tag means while no trusted seed answers.'),
+  proxy: proxy
+    .optional()
+    .describe('The HTTP proxy by which it, its token service, its stores and its cloud are asked; none: by no proxy.')
 })
 
 export const upstreams = z.strictObject({
+  proxy: proxy
+    .optional()
+    .describe(
+      'The HTTP proxy by which registries are asked; none: by no proxy. Without it, HTTPS_PROXY and HTTP_PROXY of the ' +
+        'environment count; NO_PROXY does in any case.'
+    ),
   default: hostOrNone
     .default('docker.io')
     .describe(
@@ -49,6 +64,12 @@ export const upstreams = z.strictObject({
     .default({})
     .describe('Registries by their names in images, such as docker.io or registry.example:5000.')
 })
+
+/** Settings are shown by `config show`. */
+function isProxyWithoutCredentials(text: string): boolean {
+  const proxy = parseProxy(text)
+  return proxy !== undefined && proxy.authorization === undefined
+}
 
 function isOrigin(text: string): boolean {
   const url = URL.parse(text)

@@ -26,6 +26,18 @@ it('knows where a listed registry is when only its name is given, and Docker Hub
   ])
 })
 
+it('asks by a proxy when told so', async () => {
+  const registries = { 'quay.io': { proxy: 'http://other.example' }, 'ghcr.io': {} }
+  const config = await load({ proxy: 'https://proxy.example:3128', registries })
+  expect(config.proxy).toBe('https://proxy.example:3128')
+  expect(config.registries.map(({ proxy }) => proxy)).toEqual(['http://other.example', undefined])
+})
+
+it('shows no password of a proxy that it refuses', async () => {
+  const error = await failure({ proxy: 'http://user:hunter2@proxy.example' })
+  expect(String(error)).not.toContain('hunter2')
+})
+
 it('reads all of a registry, paths from the working directory', async () => {
   const given = {
     url: 'http://10.0.0.1:5000/',
@@ -33,7 +45,8 @@ it('reads all of a registry, paths from the working directory', async () => {
     realmHosts: ['Auth.example'],
     credentials: { username: 'u', passwordFile: 'p' },
     clients: 'all',
-    direct: false
+    direct: false,
+    proxy: 'none'
   }
   const { registries } = await load({ registries: { 'registry.example': given } })
   expect(registries).toEqual([
@@ -45,7 +58,8 @@ it('reads all of a registry, paths from the working directory', async () => {
       realmHosts: ['auth.example'],
       credentials: { username: 'u', passwordFile: resolve('p') },
       clients: 'all',
-      direct: false
+      direct: false,
+      proxy: 'none'
     }
   ])
 })
@@ -86,6 +100,9 @@ it.each([
   [{ registries: { 'a.example': { mirrors: true } } }, /did you mean upstreams\.registries\.a\.example\.mirror\?/],
   [{ registries: { 'docker.io': {}, 'index.docker.io': {} } }, /names docker\.io twice/],
   [{ default: 'docker' }, /expected a registry host such as docker\.io, or none/],
+  [{ proxy: 'socks5://proxy:1080' }, /upstreams\.proxy: expected a proxy such as http:.*, or none/],
+  [{ proxy: 'http://user:secret@proxy:3128' }, /a user and password belong into HTTPS_PROXY/],
+  [{ registries: { 'a.example': { proxy: 'http://a/b' } } }, /expected a proxy such as/],
   [{ others: 'all' }, /expected one of "public"\|"none"/]
 ])('refuses %j', async (upstreams, message) => {
   expect(await failure(upstreams)).toMatchObject({ name: 'ConfigError', message: expect.stringMatching(message) })

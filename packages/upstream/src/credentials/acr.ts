@@ -22,11 +22,13 @@ export class AcrIssuer implements CredentialIssuer {
   readonly #settings: AcrSettings
   readonly #tokens: AzureTokens
   readonly #ca: string | undefined
+  readonly #proxyFor: CredentialComponents['proxyFor']
 
-  constructor(settings: AcrSettings, components: Pick<CredentialComponents, 'env' | 'ca'>) {
+  constructor(settings: AcrSettings, components: Pick<CredentialComponents, 'env' | 'ca' | 'proxyFor'>) {
     this.#settings = settings
     this.#tokens = new AzureTokens(settings, components)
     this.#ca = components.ca
+    this.#proxyFor = components.proxyFor
   }
 
   async issue(host: string, signal: AbortSignal): Promise<Issued<Credential>> {
@@ -39,7 +41,8 @@ export class AcrIssuer implements CredentialIssuer {
       access_token: accessToken,
       ...(tenantId === undefined ? {} : { tenant: tenantId })
     }
-    const { status, body } = await requestJson({ url, form, ca: this.#ca, signal }).catch((error: unknown) => {
+    const request = { url, form, ca: this.#ca, proxyFor: this.#proxyFor, signal }
+    const { status, body } = await requestJson(request).catch((error: unknown) => {
       if (signal.aborted) throw error
       throw unavailable(host, `${url.host} can not be asked for a refresh token (${errorCode(error)})`)
     })

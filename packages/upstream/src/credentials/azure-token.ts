@@ -29,13 +29,15 @@ const failureSchema = z.looseObject({
 export class AzureTokens {
   readonly #settings: AcrSettings
   readonly #env: CredentialComponents['env']
+  readonly #proxyFor: CredentialComponents['proxyFor']
   readonly #secret: ChangingFile<string> | undefined
   readonly #assertion: ChangingFile<string> | undefined
 
-  constructor(settings: AcrSettings, { env }: Pick<CredentialComponents, 'env'>) {
+  constructor(settings: AcrSettings, { env, proxyFor }: Pick<CredentialComponents, 'env' | 'proxyFor'>) {
     const { clientSecretFile, federatedTokenFile = env.AZURE_FEDERATED_TOKEN_FILE } = settings
     this.#settings = settings
     this.#env = env
+    this.#proxyFor = proxyFor
     this.#secret = clientSecretFile === undefined ? undefined : lineIn(clientSecretFile, 'the client secret file', true)
     this.#assertion = federatedTokenFile === undefined ? undefined : lineIn(federatedTokenFile, 'the token file', false)
   }
@@ -68,6 +70,7 @@ export class AzureTokens {
     return await ask(host, 'Microsoft Entra ID', {
       url,
       form: { grant_type: 'client_credentials', client_id: clientId, scope, ...proof },
+      proxyFor: this.#proxyFor,
       signal
     })
   }
@@ -78,7 +81,8 @@ export class AzureTokens {
     url.searchParams.set('api-version', API_VERSION)
     url.searchParams.set('resource', resource)
     if (this.#clientId !== undefined) url.searchParams.set('client_id', this.#clientId)
-    return await ask(host, 'the managed identity endpoint', { url, headers: { Metadata: 'true' }, signal })
+    const request = { url, headers: { Metadata: 'true' }, proxyFor: this.#proxyFor, signal }
+    return await ask(host, 'the managed identity endpoint', request)
   }
 
   get #clientId(): string | undefined {

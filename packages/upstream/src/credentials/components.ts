@@ -1,3 +1,5 @@
+import type { ProxyChoice } from '../proxy/proxy.ts'
+
 /** The time in ms since 1970. */
 export type Clock = () => number
 
@@ -14,6 +16,8 @@ export interface CredentialComponents {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Ends when the node stops, and with it whatever is being asked. */
   readonly stopped: AbortSignal
+  /** By which proxy a place is asked. */
+  readonly proxyFor: ProxyChoice
   /** PEM of the authorities that vouch for the registry, instead of the usual ones. */
   readonly ca?: string
 }

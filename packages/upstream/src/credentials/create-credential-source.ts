@@ -32,7 +32,7 @@ async function createIssuer(
   components: CredentialComponents
 ) {
   if ('helper' in settings) return new (await import('./docker-helper.ts')).DockerHelper(settings.helper, components)
-  if ('ecr' in settings) return new (await import('./ecr.ts')).EcrIssuer(settings.ecr)
-  if ('google' in settings) return new (await import('./google.ts')).GoogleIssuer(settings.google)
+  if ('ecr' in settings) return new (await import('./ecr.ts')).EcrIssuer(settings.ecr, components)
+  if ('google' in settings) return new (await import('./google.ts')).GoogleIssuer(settings.google, components)
   return new (await import('./acr.ts')).AcrIssuer(settings.acr, components)
 }

@@ -1,5 +1,6 @@
 import type { Credential } from '../interfaces.ts'
 import type { CredentialIssuer } from './cached-source.ts'
+import type { CredentialComponents } from './components.ts'
 import type { Issued } from './credential-cache.ts'
 import { unavailable } from './credential-error.ts'
 import { type EcrHost, parseEcrHost } from './ecr-host.ts'
@@ -23,9 +24,11 @@ const MAX_ATTEMPTS = 2
 export class EcrIssuer implements CredentialIssuer {
   readonly name = 'ecr'
   readonly #settings: EcrSettings
+  readonly #proxyFor: CredentialComponents['proxyFor']
 
-  constructor(settings: EcrSettings) {
+  constructor(settings: EcrSettings, { proxyFor }: Pick<CredentialComponents, 'proxyFor'>) {
     this.#settings = settings
+    this.#proxyFor = proxyFor
   }
 
   async issue(host: string, signal: AbortSignal): Promise<Issued<Credential>> {
@@ -65,7 +68,7 @@ export class EcrIssuer implements CredentialIssuer {
 
   async #askPrivate({ region, useFips }: EcrHost, signal: AbortSignal): Promise<AuthorizationData | undefined> {
     const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
-    const client = new ECRClient({ ...this.#clientSettings(region), useFipsEndpoint: useFips })
+    const client = new ECRClient({ ...(await this.#clientSettings(region)), useFipsEndpoint: useFips })
     try {
       const answer = await client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal })
       return answer.authorizationData?.[0]
@@ -76,7 +79,7 @@ export class EcrIssuer implements CredentialIssuer {
 
   async #askPublic({ region }: EcrHost, signal: AbortSignal): Promise<AuthorizationData | undefined> {
     const { ECRPUBLICClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr-public')
-    const client = new ECRPUBLICClient(this.#clientSettings(region))
+    const client = new ECRPUBLICClient(await this.#clientSettings(region))
     try {
       const answer = await client.send(new GetAuthorizationTokenCommand({}), { abortSignal: signal })
       return answer.authorizationData
@@ -85,11 +88,15 @@ export class EcrIssuer implements CredentialIssuer {
     }
   }
 
-  #clientSettings(region: string) {
+  async #clientSettings(region: string) {
     const { endpoint, profile } = this.#settings
+    const { ChosenProxyAgent } = await import('./proxy-agent.ts')
+    const agent = new ChosenProxyAgent(this.#proxyFor)
     return {
       region,
       maxAttempts: MAX_ATTEMPTS,
+      // Its clients of other services, such as STS, take this one over; those of metadata do not.
+      requestHandler: { httpAgent: agent, httpsAgent: agent },
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(profile === undefined ? {} : { profile })
     }

@@ -1,7 +1,9 @@
+import type { AuthClient, JWT } from 'google-auth-library'
 import { z } from 'zod'
 import type { Credential, CredentialSource, IssuedCredential } from '../interfaces.ts'
 import type { CredentialIssuer } from './cached-source.ts'
 import { ChangingFile } from './changing-file.ts'
+import type { CredentialComponents } from './components.ts'
 import type { Issued } from './credential-cache.ts'
 import { unavailable } from './credential-error.ts'
 import { parseJson } from './parse-json.ts'
@@ -38,16 +40,20 @@ export class GoogleIssuer implements CredentialIssuer {
   readonly #key: ChangingFile<ServiceAccountKey> | undefined
   readonly #tokenEndpoint: string | undefined
 
-  constructor({ keyFile, tokenEndpoint }: GoogleSettings) {
+  readonly #proxyFor: CredentialComponents['proxyFor']
+
+  constructor({ keyFile, tokenEndpoint }: GoogleSettings, { proxyFor }: Pick<CredentialComponents, 'proxyFor'>) {
     this.#key = keyFile === undefined ? undefined : keyIn(keyFile)
     this.#tokenEndpoint = tokenEndpoint
+    this.#proxyFor = proxyFor
   }
 
   async issue(host: string, signal: AbortSignal): Promise<Issued<Credential>> {
     const key = await this.#key?.read(host)
     try {
       // A new client each time: an old one gives the token that it had, also when that was refused.
-      const client = key === undefined ? await defaultClient() : await this.#clientOf(key, signal)
+      const client = key === undefined ? await defaultClient() : await clientOf(key)
+      await this.#prepare(client, key === undefined ? undefined : this.#tokenEndpoint, signal)
       const { token } = await client.getAccessToken()
       if (!token) throw new TypeError('no token')
       const expiresAt = client.credentials.expiry_date ?? undefined
@@ -59,20 +65,19 @@ export class GoogleIssuer implements CredentialIssuer {
     }
   }
 
-  async #clientOf(key: ServiceAccountKey, signal: AbortSignal) {
-    const { JWT } = await import('google-auth-library')
-    const { client_email: email, private_key: privateKey, private_key_id: keyId } = key
-    const client = new JWT({ email, key: privateKey, scopes: SCOPES, ...(keyId === undefined ? {} : { keyId }) })
-    const endpoint = this.#tokenEndpoint
-    client.transporter.interceptors.request.add({
-      resolved: async (request) => ({
-        ...request,
-        signal,
-        ...(endpoint === undefined ? {} : { url: new URL(endpoint) })
-      })
-    })
-    return client
+  /** The library knows proxies of the environment alone, and fewer ways to name what is not asked by them. */
+  async #prepare({ transporter }: AuthClient, endpoint: string | undefined, signal: AbortSignal): Promise<void> {
+    const { ChosenProxyAgent } = await import('./proxy-agent.ts')
+    const agent = new ChosenProxyAgent(this.#proxyFor)
+    const url = endpoint === undefined ? {} : { url: new URL(endpoint) }
+    transporter.interceptors.request.add({ resolved: async (request) => ({ ...request, ...url, signal, agent }) })
   }
+}
+
+async function clientOf(key: ServiceAccountKey): Promise<JWT> {
+  const { JWT } = await import('google-auth-library')
+  const { client_email: email, private_key: privateKey, private_key_id: keyId } = key
+  return new JWT({ email, key: privateKey, scopes: SCOPES, ...(keyId === undefined ? {} : { keyId }) })
 }
 
 async function defaultClient() {

@@ -1,4 +1,5 @@
-import { Agent, request } from 'undici'
+import { Agent, type Dispatcher, ProxyAgent, request } from 'undici'
+import type { ProxyChoice } from '../proxy/proxy.ts'
 import { parseJson } from './parse-json.ts'
 
 export interface FormRequest {
@@ -7,6 +8,7 @@ export interface FormRequest {
   readonly form?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
   readonly ca?: string | undefined
+  readonly proxyFor: ProxyChoice
   readonly signal: AbortSignal
 }
 
@@ -22,8 +24,8 @@ const MAX_ANSWER_BYTES = 256 * 1024
  * Sends a form, follows no redirect, and reads JSON.
  * @throws {RangeError} when the answer is too long; errors with a `code` when nobody answers, which hold nothing of the form
  */
-export async function requestJson({ url, form, headers, ca, signal }: FormRequest): Promise<JsonAnswer> {
-  const dispatcher = new Agent({ pipelining: 0, ...(ca === undefined ? {} : { connect: { ca } }) })
+export async function requestJson({ url, form, headers, ca, proxyFor, signal }: FormRequest): Promise<JsonAnswer> {
+  const dispatcher = dispatcherFor(url, ca, proxyFor)
   try {
     const { statusCode, body } = await request(url, {
       dispatcher,
@@ -47,4 +49,12 @@ export async function requestJson({ url, form, headers, ca, signal }: FormReques
   } finally {
     await dispatcher.destroy()
   }
+}
+
+function dispatcherFor(url: URL, ca: string | undefined, proxyFor: ProxyChoice): Dispatcher {
+  const proxy = proxyFor(url)
+  const tls = ca === undefined ? {} : { ca }
+  if (proxy === undefined) return new Agent({ pipelining: 0, connect: tls })
+  const token = proxy.authorization === undefined ? {} : { token: proxy.authorization }
+  return new ProxyAgent({ uri: proxy.origin, ...token, requestTls: tls })
 }

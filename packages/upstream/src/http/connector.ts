@@ -1,7 +1,9 @@
 import { isIP, type LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
+import type { Border } from './border.ts'
 import { ConnectFailure, UnsafeTarget } from './failures.ts'
-import { farthest, mayLead, type Reach, reachOf } from './reach.ts'
+import { farthest, reachOf } from './reach.ts'
+import type { Tunnels } from './tunnels.ts'
 
 /** A resolved address. */
 export interface ResolvedAddress {
@@ -11,57 +13,65 @@ export interface ResolvedAddress {
 
 export type Resolve = (host: string) => Promise<readonly ResolvedAddress[]>
 
+export interface ConnectorComponents {
+  readonly resolve: Resolve
+  readonly border: Border
+  readonly tunnels: Pick<Tunnels, 'open'>
+}
+
 export interface ConnectorOptions {
-  /** The registry itself. */
-  readonly origin: URL
-  /** Whether the operator listed it, and so may have it anywhere. */
-  readonly listed: boolean
-  /** For name resolution, connection and TLS together. */
+  /** For name resolution, connection and TLS together; a proxy has time of its own before ({@link Tunnels}). */
   readonly timeoutMs: number
   /** Certificates in PEM: the registry's own in place of the usual ones, for all else beside them. */
   readonly ca?: { readonly own: string; readonly others: readonly string[] }
 }
 
 /**
- * Opens all connections for one registry, and so decides where they may go: a registry that is not listed only to public
- * addresses; one that is listed anywhere itself, and where it leads to nowhere that is nearer to this machine than itself.
- * A name is resolved once for each connection, and what was checked is what is connected to.
+ * Opens all connections for one registry, to where its {@link Border} lets them go. A name is resolved once for each
+ * connection, and what was checked is what is connected to.
  */
-export function createConnector(resolve: Resolve, options: ConnectorOptions): buildConnector.connector {
-  const { origin, listed, timeoutMs, ca } = options
-  let own: Reach | undefined = isIP(bareHost(origin)) === 0 ? undefined : reachOf(bareHost(origin))
+export function createConnector(
+  { resolve, border, tunnels }: ConnectorComponents,
+  { timeoutMs, ca }: ConnectorOptions
+): buildConnector.connector {
   const common = { timeout: timeoutMs, allowH2: false, maxCachedSessions: 16 }
+  const permitted = (all: readonly ResolvedAddress[]) => all.filter(({ address }) => border.mayReach(reachOf(address)))
   const toItself = buildConnector({
     ...common,
     ...(ca && { ca: ca.own }),
     lookup: checkedLookup(resolve, (all) => {
-      if (!listed) return onlyPublic(all)
-      own = farthest(all.map(({ address }) => reachOf(address)))
+      if (!border.isListed) return permitted(all)
+      border.located(farthest(all.map(({ address }) => reachOf(address))))
       return all
     })
   })
-  const mayReach = (address: string) => mayLead(listed ? (own ?? 'public') : 'public', reachOf(address))
   const toOthers = buildConnector({
     ...common,
     ...(ca && { ca: [...ca.others] }),
-    lookup: checkedLookup(resolve, (all) => all.filter(({ address }) => mayReach(address)))
+    lookup: checkedLookup(resolve, permitted)
   })
+  const begin = async (target: buildConnector.Options): Promise<buildConnector.Options> => {
+    const proxy = await border.pass(target)
+    return proxy === undefined ? target : { ...target, httpSocket: await tunnels.open(proxy, authorityOf(target)) }
+  }
   return (target, callback) => {
-    const itself = isOrigin(target, origin)
-    const { hostname } = target
-    // No socket looks up what is an address already.
-    if (isIP(hostname) !== 0 && !(itself && listed) && !mayReach(hostname)) return callback(new UnsafeTarget(), null)
-    const connect = itself ? toItself : toOthers
-    connect(target, (error, socket) => (error === null ? callback(null, socket) : callback(asFailure(error), null)))
+    const connect = border.isItself(target) ? toItself : toOthers
+    const failed = (error: Error) => callback(asFailure(error), null)
+    begin(target).then(
+      (begun) => connect(begun, (error, socket) => (error === null ? callback(null, socket) : failed(error))),
+      failed
+    )
   }
 }
 
-function onlyPublic(addresses: readonly ResolvedAddress[]): readonly ResolvedAddress[] {
-  return addresses.filter(({ address }) => mayLead('public', reachOf(address)))
+/** Host and port; an IPv6 address in brackets. */
+function authorityOf({ hostname, port, protocol }: buildConnector.Options): string {
+  const host = isIP(hostname) === 6 ? `[${hostname}]` : hostname
+  return `${host}:${port || (protocol === 'https:' ? 443 : 80)}`
 }
 
 function asFailure(error: Error): Error {
-  return error instanceof UnsafeTarget ? error : new ConnectFailure(error)
+  return error instanceof UnsafeTarget || error instanceof ConnectFailure ? error : new ConnectFailure(error)
 }
 
 /** A lookup for sockets that gives only what `pick` lets through. */
@@ -81,13 +91,4 @@ function checkedLookup(
       (error: NodeJS.ErrnoException) => callback(error, '', 0)
     )
   }
-}
-
-function isOrigin({ protocol, hostname, port }: buildConnector.Options, origin: URL): boolean {
-  return protocol === origin.protocol && hostname === bareHost(origin) && (port || '') === origin.port
-}
-
-/** The host of a URL, an IPv6 address without brackets. */
-function bareHost({ hostname }: URL): string {
-  return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
 }

@@ -65,9 +65,10 @@ export class Exchange {
       return answer
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof ConnectFailure && !isUnsafe(error)) pass.failed()
-      else if (errorCode(error) === NO_HEAD)
-        pass.failed({ tolerated: request.method === 'HEAD' ? 0 : TOLERATED_NO_HEADS })
+      const reason = errorCode(error)
+      if (error instanceof ConnectFailure && !isUnsafe(error)) pass.failed({ reason })
+      else if (reason === NO_HEAD)
+        pass.failed({ reason, tolerated: request.method === 'HEAD' ? 0 : TOLERATED_NO_HEADS })
       throw this.failure(error)
     } finally {
       pass.end()

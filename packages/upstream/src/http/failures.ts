@@ -1,9 +1,20 @@
 /** No connection came about. */
 export class ConnectFailure extends Error {
-  override readonly name = 'ConnectFailure'
+  override readonly name: string = 'ConnectFailure'
 
-  constructor(cause: Error) {
+  constructor(cause: unknown) {
     super('no connection', { cause })
+  }
+}
+
+/** The proxy did not open a connection, or did not take what it was shown: 407, 403, 502. */
+export class ProxyRefusal extends ConnectFailure {
+  override readonly name = 'ProxyRefusal'
+  readonly code: `PROXY_ANSWERED_${number}`
+
+  constructor(status: number) {
+    super(undefined)
+    this.code = `PROXY_ANSWERED_${status}`
   }
 }
 

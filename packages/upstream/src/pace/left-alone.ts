@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache'
 export interface LeftAloneComponents {
   /** Milliseconds of a clock that never goes back. */
   now(): number
-  /** Something is left alone from now on, that was not before. */
-  onLeft?(key: string, forMs: number): void
+  /** Something is left alone from now on, that was not before. @param reason as {@link Pass.failed} was told */
+  onLeft?(key: string, forMs: number, reason: string | undefined): void
   /** It is asked again as before. */
   onTaken?(key: string): void
 }
@@ -15,6 +15,12 @@ export interface LeftAloneOptions {
   readonly maxPauseMs: number
 }
 
+export interface Failure {
+  readonly pauseMs?: number | undefined
+  readonly tolerated?: number
+  readonly reason?: string | undefined
+}
+
 /** What may be done with something that is asked: it has to be ended. */
 export interface Pass {
   /** Whether all others wait for how this one goes. */
@@ -23,8 +29,9 @@ export interface Pass {
   /**
    * @param pauseMs how long it asked to be left alone, within bounds
    * @param tolerated so many failures in a row change nothing
+   * @param reason in a word, for logs
    */
-  failed(options?: { readonly pauseMs?: number | undefined; readonly tolerated?: number }): void
+  failed(options?: Failure): void
   /** Nothing was found out, unless one of the others was called before. */
   end(): void
 }
@@ -76,7 +83,7 @@ export class LeftAlone {
     return {
       isProbe,
       succeeded: once(() => this.#succeeded(key)),
-      failed: ({ pauseMs, tolerated = 0 } = {}) => once(() => this.#failed(key, isProbe, pauseMs, tolerated))(),
+      failed: (failure = {}) => once(() => this.#failed(key, isProbe, failure))(),
       end: once(() => {
         const state = this.#states.peek(key)
         if (isProbe && state !== undefined) state.probing = false
@@ -90,7 +97,7 @@ export class LeftAlone {
     if (wasLeft) this.#components.onTaken?.(key)
   }
 
-  #failed(key: string, isProbe: boolean, asked: number | undefined, tolerated: number): void {
+  #failed(key: string, isProbe: boolean, { pauseMs: asked, tolerated = 0, reason }: Failure): void {
     const { pauseMs, maxPauseMs } = this.#options
     const state = this.#states.get(key) ?? { failures: 0, until: undefined, pauseMs, probing: false }
     this.#states.set(key, state)
@@ -103,6 +110,6 @@ export class LeftAlone {
     if (isProbe) state.pauseMs = Math.min(2 * state.pauseMs, maxPauseMs)
     const forMs = Math.min(asked ?? state.pauseMs, maxPauseMs)
     state.until = this.#components.now() + forMs
-    if (!wasLeft) this.#components.onLeft?.(key, forMs)
+    if (!wasLeft) this.#components.onLeft?.(key, forMs, reason)
   }
 }

@@ -21,8 +21,8 @@ export function pauseForUnreachable(
   return new LeftAlone(
     {
       now,
-      onLeft: (origin, forMs) =>
-        log.warn({ registry, origin, forMs }, 'a registry can not be reached; leaving it alone'),
+      onLeft: (origin, forMs, reason) =>
+        log.warn({ registry, origin, forMs, reason }, 'a registry can not be reached; leaving it alone'),
       onTaken: (origin) => log.info({ registry, origin }, 'a registry can be reached again')
     },
     { pauseMs: unreachablePauseMs, maxPauseMs: maxUnreachablePauseMs }

@@ -10,6 +10,7 @@ import type { UpstreamLimits } from '../limits.ts'
 import type { UpstreamObserver } from '../observer.ts'
 import { pauseForRateLimit, pauseForUnreachable } from '../pace/pauses.ts'
 import { Slots } from '../pace/slots.ts'
+import type { ProxyChoice } from '../proxy/proxy.ts'
 import type { RegistrySettings } from '../settings.ts'
 import { UpstreamBlobs } from './blobs.ts'
 import { UpstreamLists } from './lists.ts'
@@ -37,6 +38,7 @@ export interface OpenRegistryOptions {
   readonly listed: boolean
   /** As what it is counted. */
   readonly label: string
+  readonly proxyFor: ProxyChoice
   readonly userAgent: string
   readonly limits: UpstreamLimits
 }
@@ -56,7 +58,7 @@ export async function openRegistry(
   options: OpenRegistryOptions
 ): Promise<OpenedRegistry> {
   const { host: registry, caFile } = settings
-  const { listed, label, userAgent, limits } = options
+  const { listed, label, proxyFor, userAgent, limits } = options
   const origin = new URL(settings.url)
   const ca = caFile === undefined ? {} : { ca: await readCertificates(registry, caFile) }
   const stopping = new AbortController()
@@ -64,6 +66,7 @@ export async function openRegistry(
     ...limits,
     origin,
     listed,
+    proxyFor,
     userAgent,
     maxConnections: connections(limits),
     ...ca
@@ -74,7 +77,7 @@ export async function openRegistry(
   )
   const fingerprint = new Fingerprint()
   const authorizer = await openAuthorizer(
-    { ...components, exchange, fingerprint, stopped: stopping.signal, ...ca },
+    { ...components, exchange, fingerprint, proxyFor, stopped: stopping.signal, ...ca },
     { ...settings, tokenTimeoutMs: limits.tokenTimeoutMs }
   )
   const requests = new Requests(

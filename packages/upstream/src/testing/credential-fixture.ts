@@ -20,9 +20,11 @@ export class FakeNode implements CredentialComponents {
   readonly stopped = new AbortController().signal
   readonly env: Record<string, string | undefined>
   readonly ca?: string
+  readonly proxyFor: CredentialComponents['proxyFor']
 
-  constructor(given: { env?: Record<string, string>; ca?: string } = {}) {
+  constructor(given: { env?: Record<string, string>; ca?: string; proxyFor?: CredentialComponents['proxyFor'] } = {}) {
     this.env = given.env ?? {}
+    this.proxyFor = given.proxyFor ?? (() => undefined)
     if (given.ca !== undefined) this.ca = given.ca
   }
 
