@@ -21,6 +21,7 @@ const FLAGS: readonly Flag[] = [
   ],
   ['--uplink <RATE>', 'uplinkBytesPerSecond', parseRate, 'what a node can send'],
   ['--origin-uplink <RATE>', 'originUplinkBytesPerSecond', parseRate, 'what an origin can send'],
+  ['--enter <RATE>', 'enterBytesPerSecond', parseRate, 'the origins get the image from outside, at this rate'],
   ['--far-link <RATE>', 'farLinkBytesPerSecond', parseRate, 'each direction between two zones (default: no bound)'],
   ['--latency <TIME>', 'nearLatencyMs', parseTime, 'one way, within a zone'],
   ['--far-latency <TIME>', 'farLatencyMs', parseTime, 'one way, between zones'],

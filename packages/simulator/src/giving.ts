@@ -1,4 +1,4 @@
-import { type UploadAction, type UploadEvent, UploadScheduler } from '@layermesh/swarm'
+import { Turns, UPLOAD_DEFAULTS, type UploadAction, type UploadEvent, UploadScheduler } from '@layermesh/swarm'
 import type { Peer, Surroundings, Transfer } from './peer.ts'
 import type { Share } from './share.ts'
 
@@ -6,6 +6,8 @@ export interface GivingHost {
   readonly self: Peer
   share(digest: string): Share | undefined
   isNear(peer: Peer): boolean
+  /** Whether it had the image before all others, or brings it in. */
+  readonly origin: boolean
   /** Whether it says that it has what it has not. */
   readonly lies: boolean
 }
@@ -32,6 +34,7 @@ export class Giving {
   readonly #uploads = new Map<number, Upload>()
   readonly #byTransfer = new Map<Transfer, Upload>()
   readonly #news = new Map<Share, News>()
+  readonly #turns = new Turns()
   #requests = 0
   #signedAt = 0
 
@@ -63,7 +66,7 @@ export class Giving {
       piece,
       bytes,
       pieces: blob.pieces,
-      whole: share.followers.get(asker) ?? false
+      whole: this.#host.origin || (share.followers.get(asker) ?? false)
     })
   }
 
@@ -103,12 +106,26 @@ export class Giving {
 
   lost(peer: Peer): void {
     for (const upload of [...this.#uploads.values()]) if (upload.transfer.asker === peer) this.forget(upload)
+    this.#turns.forget(peer.id)
     this.step({ type: 'peer-gone', peer: peer.id })
   }
 
   /** A piece is here now: followers are told soon, of several at a time. */
   kept(share: Share, piece: number): void {
     this.newsOf(share)?.pieces.push(piece)
+  }
+
+  /** A piece came from outside: one of those near hears of it first, in turn. */
+  entered(share: Share, piece: number): void {
+    const { clock, scenario } = this.#world
+    const followers = [...share.followers.keys()]
+    const near = followers.filter((peer) => this.#host.isNear(peer))
+    const id = this.#turns.next(near.map((peer) => peer.id))
+    const first = followers.filter((peer) => peer.id === id || !near.includes(peer))
+    const message = { type: 'have', blob: share.blob, pieces: [piece], fetching: [] } as const
+    clock.after(scenario.haveEveryMs, () => this.#world.postAll(this.#host.self, first, message))
+    const { tellOthersAfterMs } = { ...UPLOAD_DEFAULTS, ...scenario.uploads }
+    clock.after(tellOthersAfterMs, () => this.kept(share, piece))
   }
 
   fetching(share: Share, pieces: readonly number[]): void {

@@ -8,6 +8,7 @@ import type { Share } from './share.ts'
 
 /** Whose life it is. */
 export interface Self extends Peer {
+  readonly origin: boolean
   readonly lies: boolean
   readonly frozen: boolean
   readonly shares: ReadonlyMap<Digest, Share>
@@ -57,6 +58,26 @@ export class Life {
     this.keepTicking()
   }
 
+  /** Gets from outside what it has not, if anything: the blobs side by side, each in order. */
+  bringIn(): void {
+    const { clock, scenario } = this.#world
+    if (scenario.enterBytesPerSecond === 0) return
+    const missing = [...this.self.shares.values()].flatMap((share) =>
+      Array.from({ length: share.blob.pieces }, (_, piece) => ({ share, piece })).filter(
+        ({ piece }) => !share.held.has(piece)
+      )
+    )
+    let atMs = 0
+    for (const { share, piece } of missing.sort((one, other) => one.piece - other.piece)) {
+      atMs += (share.blob.bytesOf(piece) / scenario.enterBytesPerSecond) * 1000
+      clock.after(atMs, () => {
+        if (this.#ended) return
+        share.held.set(piece)
+        this.giving.entered(share, piece)
+      })
+    }
+  }
+
   receive(message: Message, from: Peer): void {
     if (message.type === 'request') {
       this.giving.requested(message.transfer)
@@ -96,6 +117,10 @@ export class Life {
   }
 
   // --- what its parts ask of it
+
+  get origin(): boolean {
+    return this.self.origin
+  }
 
   get lies(): boolean {
     return this.self.lies

@@ -12,6 +12,7 @@ export interface PhysicalLimit {
  * that lie, crash or stand still could give counts all the same, so the limit is a lower bound):
  *
  * - image ÷ uplinks of all origins: everything has to leave them once;
+ * - image ÷ the rate at which it comes to the origins from outside, if it does;
  * - for each node, its arrival + image ÷ its downlink;
  * - (nodes × image) ÷ uplinks of all origins and nodes together: everybody takes in what somebody sends;
  * - for each zone without an origin, its first arrival + image ÷ what its links from other zones carry together.
@@ -31,6 +32,7 @@ export function physicalLimit(
   const uplinks = (of: readonly Resident[]) => of.reduce((sum, { upBytesPerSecond }) => sum + upBytesPerSecond, 0)
 
   bound('uplink of the origins', 0, imageBytes, uplinks(residents.filter(({ origin }) => origin)))
+  if (scenario.enterBytesPerSecond > 0) bound('way into the mesh', 0, imageBytes, scenario.enterBytesPerSecond)
   bound('uplinks of all nodes', 0, imageBytes * expected.length, uplinks(residents))
   for (const node of expected) bound('downlink of a node', node.arrivesMs, imageBytes, node.downBytesPerSecond)
   if (scenario.farLinkBytesPerSecond > 0) {

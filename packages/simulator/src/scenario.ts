@@ -27,6 +27,8 @@ export interface Scenario {
   readonly uplinkBytesPerSecond: number
   readonly downlinkBytesPerSecond: number
   readonly originUplinkBytesPerSecond: number
+  /** The origins have nothing at first: each gets the image from outside at this rate, in order. 0: they have it all. */
+  readonly enterBytesPerSecond: number
   /** Each direction between two zones; 0 for no bound. */
   readonly farLinkBytesPerSecond: number
   /** One way, between nodes of a zone. */
@@ -104,6 +106,7 @@ export const SCENARIO_DEFAULTS: Scenario = Object.freeze({
   uplinkBytesPerSecond: GBIT_BYTES,
   downlinkBytesPerSecond: GBIT_BYTES,
   originUplinkBytesPerSecond: GBIT_BYTES,
+  enterBytesPerSecond: 0,
   farLinkBytesPerSecond: 0,
   nearLatencyMs: 0.25,
   farLatencyMs: 20,
@@ -141,6 +144,10 @@ export const SCENARIO_DEFAULTS: Scenario = Object.freeze({
 export const PRESETS: Readonly<Record<string, { readonly about: string; readonly changes: Partial<Scenario> }>> =
   Object.freeze({
     flash: { about: 'all nodes of one zone begin at the same moment', changes: {} },
+    cold: {
+      about: 'the image comes to the origin, a gateway, at the rate of a link while all want it',
+      changes: { enterBytesPerSecond: GBIT_BYTES }
+    },
     staggered: { about: 'nodes begin over ten seconds', changes: { arrivalSpanMs: 10_000 } },
     zones: {
       about: 'two zones with a thin link between them',

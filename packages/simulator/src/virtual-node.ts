@@ -40,7 +40,8 @@ export class VirtualNode implements Peer {
     this.lies = init.lies
     this.#directory = init.directory
     this.#world = world
-    for (const blob of init.blobs) this.shares.set(blob.digest, new Share(blob, init.origin))
+    for (const blob of init.blobs)
+      this.shares.set(blob.digest, new Share(blob, init.origin && world.scenario.enterBytesPerSecond === 0))
   }
 
   get alive(): boolean {
@@ -69,7 +70,8 @@ export class VirtualNode implements Peer {
   start(): void {
     this.#life = new Life(this, this.#directory, this.#world)
     this.#world.observer.started?.(this)
-    if (!this.origin) for (const share of this.shares.values()) this.#life.want(share)
+    if (this.origin) this.#life.bringIn()
+    else for (const share of this.shares.values()) this.#life.want(share)
   }
 
   /** It is gone from one moment to the next; what it holds stays on its disk. */

@@ -68,6 +68,30 @@ describe('a world without faults', () => {
   })
 })
 
+describe('a world that nobody has the image in', () => {
+  const cold = { enterBytesPerSecond: 100 * MBIT, pieceBytes: 4 * PIECE, imageBytes: 256 * PIECE }
+
+  test.each([1, 2, 3])('all have it soon after it came in, and the gateway gives it once (seed %i)', (seed) => {
+    const { result, broken } = run({ ...cold, seed, nodes: 7 })
+    expect(broken).toEqual([])
+    expect(result).toMatchObject({ unfinishedNodes: 0, giveUps: 0, bannedOthers: 0 })
+    expect(result.ofLimit).toBeLessThan(1.25)
+    expect(result.originMultiple).toBeLessThan(1.05)
+    expect(result.fairness).toBeGreaterThan(0.95)
+  })
+
+  test('a gateway that is quicker than its links keeps nobody waiting', () => {
+    const { result } = run({ ...cold, nodes: 7, enterBytesPerSecond: 1_000 * MBIT })
+    expect(result.ofLimit).toBeLessThan(1.25)
+  })
+
+  test('one that stands still does not keep the others from the pieces that it heard of first', () => {
+    const { result } = run({ ...cold, nodes: 8, freezeShare: 0.25, seed: 4 })
+    expect(result.unfinishedNodes).toBe(0)
+    expect(result.ofLimit).toBeLessThan(1.5)
+  })
+})
+
 describe('a world with faults', () => {
   const faulty = fc.record({
     seed: fc.nat(),

@@ -102,6 +102,8 @@ export interface UploadOptions {
   readonly givenForMs: number
   /** A piece that was promised to a member which takes nothing for so long is given to another one. @default 2500 */
   readonly promiseStallMs: number
+  /** Of a piece that comes into the mesh here one peer of the zone hears first, the others so long after. @default 300 */
+  readonly tellOthersAfterMs: number
   /** Blobs whose given pieces are remembered. @default 256 */
   readonly maxGivenBlobs: number
   /** Payload given to all peers, and to far ones. @default Infinity */
@@ -117,6 +119,7 @@ export const UPLOAD_DEFAULTS: UploadOptions = Object.freeze({
   maxWaitingPerPeer: 64,
   givenForMs: 5_000,
   promiseStallMs: 2_500,
+  tellOthersAfterMs: 300,
   maxGivenBlobs: 256,
   bytesPerSecond: Number.POSITIVE_INFINITY,
   farBytesPerSecond: Number.POSITIVE_INFINITY

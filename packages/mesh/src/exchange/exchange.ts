@@ -39,7 +39,7 @@ export interface ExchangeComponents {
   readonly directory: PeerDirectory
   readonly discovery: Discovery
   readonly leases: Pick<LeaseClient, 'ask'>
-  readonly serving: Pick<Serving, 'pieceKept' | 'piecesFetching'>
+  readonly serving: Pick<Serving, 'pieceKept' | 'pieceEntered' | 'piecesFetching'>
   /** Memory for pieces that come. */
   readonly buffers: BufferPool
   readonly observer: MeshObserver

@@ -20,7 +20,7 @@ export interface PiecesComponents {
   readonly self: string
   readonly directory: Pick<PeerDirectory, 'ban' | 'isBanned' | 'scope'>
   readonly observer: Pick<MeshObserver, 'pieceFailed'>
-  readonly serving: Pick<Serving, 'pieceKept' | 'piecesFetching'>
+  readonly serving: Pick<Serving, 'pieceKept' | 'pieceEntered' | 'piecesFetching'>
   channel(peerId: string): Channel | undefined
   download(digest: Digest): Download | undefined
   /** Looks for more peers that share the blob; resolves when nobody else will turn up for now. */
@@ -114,13 +114,13 @@ export class Pieces {
   private async tellEntered(download: Download, brought: number): Promise<void> {
     const { digest, blob, ledger } = download
     if (!blob) return
-    if (!ledger || brought < download.toldPieces) return this.#components.serving.pieceKept(digest, brought)
+    if (!ledger || brought < download.toldPieces) return this.#components.serving.pieceEntered(digest, brought)
     for (let hash = blob.pieceHash(ledger.count); hash; hash = blob.pieceHash(ledger.count)) {
       ledger.append(hash, ledger.count === brought)
     }
     await ledger.sign()
     for (let piece = download.toldPieces; piece < ledger.signedCount; piece++) {
-      if (blob.has(piece)) this.#components.serving.pieceKept(digest, piece)
+      if (blob.has(piece)) this.#components.serving.pieceEntered(digest, piece)
     }
     download.toldPieces = Math.max(download.toldPieces, ledger.signedCount)
   }

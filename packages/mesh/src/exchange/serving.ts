@@ -1,5 +1,12 @@
 import type { Digest } from '@layermesh/oci'
-import { type UploadAction, type UploadEvent, type UploadOptions, UploadScheduler } from '@layermesh/swarm'
+import {
+  Turns,
+  UPLOAD_DEFAULTS,
+  type UploadAction,
+  type UploadEvent,
+  type UploadOptions,
+  UploadScheduler
+} from '@layermesh/swarm'
 import type { Connection, Stream } from '@libp2p/interface'
 import { MeshError } from '../errors.ts'
 import { LIMITS, PROTOCOL } from '../limits.ts'
@@ -28,6 +35,8 @@ const TICK_MS = 100
 export class Serving {
   readonly #components: ServingComponents
   readonly #scheduler: UploadScheduler
+  readonly #tellOthersAfterMs: number
+  readonly #turns = new Turns()
   readonly #sessions = new Set<ServingSession>()
   readonly #wanted = new Map<number, PieceWanted>()
   #lastRequest = 0
@@ -38,6 +47,7 @@ export class Serving {
   constructor(components: ServingComponents, options: Partial<UploadOptions> = {}) {
     this.#components = components
     this.#scheduler = new UploadScheduler(options)
+    this.#tellOthersAfterMs = { ...UPLOAD_DEFAULTS, ...options }.tellOthersAfterMs
   }
 
   async start(): Promise<void> {
@@ -49,6 +59,25 @@ export class Serving {
   /** Tells those who joined this blob that a piece of it is here now. */
   pieceKept(digest: Digest, piece: number): void {
     for (const session of this.#sessions) session.tell(digest, { pieces: [piece] })
+  }
+
+  /**
+   * The same of a piece that this node brought into the mesh: one peer of the zone hears of it first, in turn, so that
+   * the pieces are with all of them evenly and each passes on as much. The others hear in a moment, unless they have it
+   * from that one by then; it may not want it, or not so soon.
+   */
+  pieceEntered(digest: Digest, piece: number): void {
+    const { directory } = this.#components
+    const near = [...this.#sessions].filter(
+      (session) => session.hasJoined(digest) && directory.scope(session.peerId) === 'zone'
+    )
+    const first = this.#turns.next(near.map(({ peerId }) => peerId))
+    const later = first === undefined ? [] : near.filter(({ peerId }) => peerId !== first)
+    for (const session of this.#sessions) if (!later.includes(session)) session.tell(digest, { pieces: [piece] })
+    if (later.length === 0) return
+    setTimeout(() => {
+      for (const session of later) if (this.#sessions.has(session)) session.tell(digest, { pieces: [piece] })
+    }, this.#tellOthersAfterMs).unref()
   }
 
   /** Tells those who joined this blob that these pieces are being brought in. */
@@ -110,7 +139,9 @@ export class Serving {
       if (wanted.session === session) this.settle({ type: 'cancelled', request })
     }
     const { peerId: peer } = session
-    if (![...this.#sessions].some(({ peerId }) => peerId === peer)) this.step({ type: 'peer-gone', peer })
+    if ([...this.#sessions].some(({ peerId }) => peerId === peer)) return
+    this.#turns.forget(peer)
+    this.step({ type: 'peer-gone', peer })
   }
 
   private step(event: UploadEvent): void {
