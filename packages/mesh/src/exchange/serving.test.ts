@@ -3,6 +3,7 @@ import type { UploadOptions } from '@layermesh/swarm'
 import type { Connection, Stream } from '@libp2p/interface'
 import { AbstractStream, multiaddrConnectionPair, type SendResult } from '@libp2p/utils'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { BufferPool } from '../buffer-pool.ts'
 import { Loans } from '../loans.ts'
 import type { MeshHost } from '../network/host.ts'
 import type { PeerDirectory } from '../network/peer-directory.ts'
@@ -66,7 +67,7 @@ async function servingTo(names: readonly string[], options: Partial<UploadOption
       host: host as unknown as MeshHost,
       directory: directory as unknown as PeerDirectory,
       shelf,
-      loans: new Loans(),
+      loans: new Loans(new BufferPool(SIZE)),
       interest: { asked: () => {}, peers: async () => [] },
       now: () => performance.now()
     },
