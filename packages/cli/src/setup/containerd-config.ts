@@ -8,8 +8,11 @@ const CONFIG_PATH = 'config_path'
 const VERSION_2_PLUGIN = 'io.containerd.grpc.v1.cri'
 const VERSION_3_PLUGIN = 'io.containerd.cri.v1.images'
 const PLUGINS = ['cri', VERSION_2_PLUGIN, VERSION_3_PLUGIN]
+/** Versions of the files, which containerd 2 alone reads from 3 on. */
 const OLDEST_WITH_IMAGES_PLUGIN = 3
 const NEWEST = 4
+/** Of containerd. */
+const FIRST_THAT_MERGES = 2
 
 /** One file of the settings of containerd. */
 interface ConfigFile {
@@ -26,30 +29,44 @@ export interface RegistrySettings {
   readonly roots: readonly string[]
   /** Without its CRI plugin nobody reads `config_path`. */
   readonly criDisabled: boolean
-  /**
-   * @param major of the version of containerd, if anybody knows it
-   * @throws CliFailure when `config_path` can not be set there, with what to do
-   */
-  setRoot(root: string, major: number | undefined): Wish
+  /** @throws CliFailure when `config_path` can not be set there, with what to do */
+  setRoot(root: string): Wish
 }
 
 /**
- * Reads config.toml and what it imports (containerd-config.toml(5)). Of a plugin the section of the last file counts
- * that has one: containerd 1.x takes it whole in place of those before.
+ * Reads config.toml and what it imports (containerd-config.toml(5)).
+ * @param major of the version of containerd, if anybody knows it
  * @throws CliFailure when a file is no TOML, or has the older mirrors, which exclude `config_path`
  */
-export async function readRegistrySettings(host: HostView, path: string): Promise<RegistrySettings> {
+export async function readRegistrySettings(
+  host: HostView,
+  path: string,
+  major: number | undefined
+): Promise<RegistrySettings> {
   const files = await loadAll(host, path)
-  const counts = files.findLast(({ file, version }) => file.get(pluginOf(version)) !== undefined) ?? files[0]
-  if (counts === undefined) throw new Error('there is a first file at least')
+  const counts = whichCounts(files, major)
   refuseOlderMirrors(files)
-  const set = counts.file.get([...registryOf(counts.version), CONFIG_PATH])
+  const set = counts.file.get(configPathOf(counts.version))
   const disabled = files.flatMap(({ file }) => (file.value.disabled_plugins as string[] | undefined) ?? [])
   return {
     roots: typeof set === 'string' && set !== '' ? set.split(':').filter((root) => root !== '') : [],
     criDisabled: disabled.some((name) => PLUGINS.includes(name)),
-    setRoot: (root, major) => wishFor(counts, root, major)
+    setRoot: (root) => wishFor(counts, root, major)
   }
+}
+
+/**
+ * The file whose `config_path` counts, or would. Of a plugin containerd 1.x takes the section of the last file that has
+ * one, whole, in place of those before; 2.x merges them key by key (`mergeConfig` in its cmd/containerd/server/config),
+ * so that the last file counts that has the key.
+ */
+function whichCounts(files: readonly ConfigFile[], major: number | undefined): ConfigFile {
+  const merges = (major ?? 0) >= FIRST_THAT_MERGES || files.some(({ version }) => version >= OLDEST_WITH_IMAGES_PLUGIN)
+  const has = (path: (version: number) => TomlPath) =>
+    files.findLast(({ file, version }) => file.get(path(version)) !== undefined)
+  const counts = (merges ? has(configPathOf) : undefined) ?? has(pluginOf) ?? files[0]
+  if (counts === undefined) throw new Error('there is a first file at least')
+  return counts
 }
 
 async function loadAll(host: HostView, main: string): Promise<ConfigFile[]> {
@@ -95,6 +112,10 @@ function pluginOf(version: number): TomlPath {
 
 function registryOf(version: number): TomlPath {
   return [...pluginOf(version), 'registry']
+}
+
+function configPathOf(version: number): TomlPath {
+  return [...registryOf(version), CONFIG_PATH]
 }
 
 /** containerd does not start its CRI plugin with both: "`mirrors` cannot be set when `config_path` is provided". */

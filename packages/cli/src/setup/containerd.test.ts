@@ -77,7 +77,9 @@ describe('config_path', () => {
   test('is left to others with --keep-config, and where nobody would read it', async () => {
     const kept = await plan({ [CONFIG]: 'version = 2\n' }, { keepConfig: true })
     expect(kept.wishes.map(({ path }) => path)).toEqual([HOSTS])
-    expect(kept.notes.join()).toContain('does not read')
+    expect(kept.notes.join()).toContain('containerd 1.x does not read')
+    const keptByNewer = await plan({ [CONFIG]: 'version = 3\n' }, { keepConfig: true, major: 2 })
+    expect(keptByNewer.notes.join()).toContain('containerd 2.2 and later, when they pull for Kubernetes, do not read')
     const disabled = await plan({ [CONFIG]: 'version = 2\ndisabled_plugins = ["cri"]\n' })
     expect(disabled.wishes.map(({ path }) => path)).toEqual([HOSTS])
     expect(disabled.notes.join()).toContain('CRI plugin is disabled')
@@ -108,6 +110,26 @@ describe('imports', () => {
     const imported = '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/opt/certs.d"\n'
     const { wishes } = await plan({ [CONFIG]: main, '/etc/containerd/conf.d/a.toml': imported })
     expect(wishes.map(({ path }) => path)).toEqual(['/opt/certs.d/_default/hosts.toml'])
+  })
+
+  test('are merged key by key by containerd 2, so that a section without config_path hides none', async () => {
+    const path = '/etc/containerd/conf.d/gpu.toml'
+    for (const [version, section] of [
+      [2, '"io.containerd.grpc.v1.cri"'],
+      [3, '"io.containerd.cri.v1.images"'],
+      [4, '"io.containerd.cri.v1.images"']
+    ] as const) {
+      const head = `version = ${version}\n`
+      const first = `${head}imports = ["conf.d/*.toml"]\n[plugins.${section}.registry]\nconfig_path = "/opt/certs.d"\n`
+      const files = { [CONFIG]: first, [path]: `${head}[plugins.${section}]\nsnapshotter = "native"\n` }
+      const { wishes } = await plan(files, { major: 2 })
+      expect(wishes.map((wish) => wish.path)).toEqual(['/opt/certs.d/_default/hosts.toml'])
+      const emptied = { ...files, [path]: `${files[path]}[plugins.${section}.registry]\nconfig_path = ""\n` }
+      expect((await plan(emptied, { major: 2 })).wishes.map((wish) => wish.path)).toEqual([HOSTS, path])
+      // What reads version 3 is containerd 2; of version 2, containerd 1 may be the reader, where the section hides it.
+      const unknown = await plan(files)
+      expect(unknown.wishes.at(-1)?.path).toBe(version === 2 ? path : '/opt/certs.d/_default/hosts.toml')
+    }
   })
 
   test('end where they come to a file again', async () => {

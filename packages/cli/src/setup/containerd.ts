@@ -27,7 +27,7 @@ export interface ContainerdOptions extends MirrorOptions {
  */
 export async function planContainerd(host: HostView, options: ContainerdOptions): Promise<Plan> {
   const { config, keepConfig, certsDir, major } = options
-  const { roots, criDisabled, setRoot } = await readRegistrySettings(host, config)
+  const { roots, criDisabled, setRoot } = await readRegistrySettings(host, config, major)
   if (certsDir !== undefined && roots.length > 0 && !roots.includes(certsDir)) {
     throw new CliFailure(
       'FAILED',
@@ -53,11 +53,15 @@ export async function planContainerd(host: HostView, options: ContainerdOptions)
       `config_path was not set, since containerd 2 reads ${DOCKER_ROOT} too, which has settings; containerd 2.2 and later may find neither when they pull for Kubernetes (containerd#12808): set config_path by hand if the node is not asked`
     )
   } else if (roots.length === 0 && keepConfig) {
+    const which =
+      major !== undefined && major >= 2
+        ? 'containerd 2.2 and later, when they pull for Kubernetes, do'
+        : 'containerd 1.x does'
     notes.push(
-      `containerd 1.x does not read ${root} until ${config} has it as config_path of the registry section of its CRI plugin`
+      `${which} not read ${root} until ${config} has it as config_path of the registry section of its CRI plugin`
     )
   } else if (roots.length === 0) {
-    wishes.push({ ...setRoot(root, major), renewal: RESTART_CONTAINERD })
+    wishes.push({ ...setRoot(root), renewal: RESTART_CONTAINERD })
   }
   const hosts = await planHosts(host, {
     ...options,
