@@ -1,7 +1,7 @@
 import type { Output } from './context.ts'
 
 const UP_AND_CLEAR = (lines: number) => (lines === 0 ? '' : `\u001b[${lines}A\u001b[J`)
-const BAR_WIDTH = 30
+export const BAR_WIDTH = 30
 
 /** Lines of a terminal that are drawn over again and again. */
 export class Drawing {
@@ -24,8 +24,8 @@ export class Drawing {
   }
 }
 
-/** A bar that is as full as what it stands for. */
-export function renderBar(held: number, size: number): string {
-  const filled = held >= size ? BAR_WIDTH : Math.floor((BAR_WIDTH * held) / size)
-  return `[${'#'.repeat(filled).padEnd(BAR_WIDTH, '.')}]`
+/** A bar that is as full as what it stands for. @param width between its ends */
+export function renderBar(held: number, size: number, width = BAR_WIDTH): string {
+  const filled = held >= size ? width : Math.floor((width * held) / size)
+  return `[${'#'.repeat(filled).padEnd(width, '.')}]`
 }

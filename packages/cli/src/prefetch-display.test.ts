@@ -19,9 +19,18 @@ it('draws a bar for each node, and above them how many have it', () => {
   display.show(node('b', 'fetching'))
   const [head, first, second] = out.text.split('\u001b[2A\u001b[J').at(-1)?.split('\n') ?? []
   expect(head).toBe('1 of 2 nodes have it')
-  expect(first).toContain(`…bbbbbbbb eu               [${'#'.repeat(15)}${'.'.repeat(15)}]`)
+  expect(first).toContain(`…bbbbbbbb eu [${'#'.repeat(15)}${'.'.repeat(15)}]`)
   expect(first).toMatch(/5\.0 MiB of 10\.0 MiB fetching$/)
   expect(second).toMatch(/\[#{30}\] +10\.0 MiB done$/)
+})
+
+it('has room for the numbers and the state of a node on a terminal of 80 columns', () => {
+  for (const zone of ['eu', 'a zone with a long name']) {
+    const out = new FakeOutput({ isTerminal: true, columns: 80 })
+    createPrefetchDisplay(out, false).show(node('a', 'connecting', { zone, size: 999 * MIB, heldBytes: 444 * MIB }))
+    const [, row = ''] = out.text.split('\n')
+    expect(row).toMatch(/^…aaaaaaaa [\w ]+ \[#{5,}\.{5,}\] +444 MiB of 999 MiB connecting$/)
+  }
 })
 
 it('draws no more than the terminal holds, those in trouble first', () => {

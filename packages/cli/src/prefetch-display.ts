@@ -1,6 +1,6 @@
 import type { NodePrefetch, PrefetchEvent } from '@layermesh/node'
 import type { Output } from './context.ts'
-import { Drawing, renderBar } from './drawing.ts'
+import { BAR_WIDTH, Drawing, renderBar } from './drawing.ts'
 import { formatBytes, printable, shortDigest, shortPeer } from './format.ts'
 
 /** Shows how far the nodes of a prefetch are. */
@@ -15,15 +15,19 @@ export function createPrefetchDisplay(out: Output, json: boolean): PrefetchDispl
 }
 
 const NUMBERS_WIDTH = 22
-const ZONE_WIDTH = 16
+const STATE_WIDTH = 'connecting'.length
+const MAX_ZONE_WIDTH = 16
+const MIN_BAR_WIDTH = 5
 /** Those that there is something to see of come first. */
 const ORDER: readonly NodePrefetch['state'][] = ['failed', 'lost', 'fetching', 'connecting', 'waiting', 'done']
 
 class BarDisplay implements PrefetchDisplay {
+  readonly #out: Output
   readonly #drawing: Drawing
   readonly #nodes = new Map<string, NodePrefetch>()
 
   constructor(out: Output) {
+    this.#out = out
     this.#drawing = new Drawing(out)
   }
 
@@ -31,15 +35,24 @@ class BarDisplay implements PrefetchDisplay {
     if (event.type === 'progress') this.#nodes.set(event.progress.peerId, event.progress)
     const nodes = [...this.#nodes.values()].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state))
     const done = nodes.filter(({ state }) => state === 'done').length
-    this.#drawing.draw([`${done} of ${nodes.length} nodes have it`, ...nodes.map(renderNode)])
+    const zoneWidth = Math.min(MAX_ZONE_WIDTH, Math.max(...nodes.map(({ zone }) => printable(zone).length)))
+    const rows = nodes.map((node) => renderNode(node, this.#out.columns, zoneWidth))
+    this.#drawing.draw([`${done} of ${nodes.length} nodes have it`, ...rows])
   }
 }
 
-function renderNode({ peerId, zone, state, size, heldBytes }: NodePrefetch): string {
+/** The bar is as long as there is room beside the numbers. */
+function renderNode(
+  { peerId, zone, state, size, heldBytes }: NodePrefetch,
+  columns: number,
+  zoneWidth: number
+): string {
   const isKnown = size > 0
-  const bar = renderBar(isKnown ? heldBytes : 0, isKnown ? size : 1)
   const numbers = state === 'done' ? formatBytes(size) : `${formatBytes(heldBytes)} of ${formatBytes(size)}`
-  const name = `${shortPeer(printable(peerId))} ${printable(zone).slice(0, ZONE_WIDTH).padEnd(ZONE_WIDTH)}`
+  const name = `${shortPeer(printable(peerId))} ${printable(zone).slice(0, zoneWidth).padEnd(zoneWidth)}`
+  const beside = name.length + NUMBERS_WIDTH + STATE_WIDTH + ' []  '.length
+  const width = Math.min(BAR_WIDTH, Math.max(MIN_BAR_WIDTH, columns - 1 - beside))
+  const bar = renderBar(isKnown ? heldBytes : 0, isKnown ? size : 1, width)
   return `${name} ${bar} ${(isKnown ? numbers : '').padStart(NUMBERS_WIDTH)} ${state}`
 }
 

@@ -44,7 +44,6 @@ export function createProgram(context: CommandContext): Command {
       getOutHelpWidth: () => context.out.columns,
       getErrHelpWidth: () => context.err.columns
     })
-    .showHelpAfterError('see: layermesh --help')
     .addHelpText('after', EXAMPLES)
   addNodeCommand(program, context)
   addViewCommands(program, context)
@@ -65,5 +64,12 @@ export function createProgram(context: CommandContext): Command {
   addVerifyCommand(program, context)
   addWebhookCommands(program, context)
   addDemoCommand(program, context)
+  nameHelp(program, program.name())
   return program
+}
+
+/** What is wrong with the words after a command, its own help tells. */
+function nameHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`see: ${path} --help`)
+  for (const one of command.commands) nameHelp(one, `${path} ${one.name()}`)
 }

@@ -53,6 +53,18 @@ it('ends with 2 on wrong usage, and says what was wrong', async () => {
   }
 })
 
+it('leads from wrong usage to the help of the command that was used wrongly', async () => {
+  const wrong: [string[], string][] = [
+    [['nod'], 'layermesh'],
+    [['pull'], 'layermesh pull'],
+    [['setup', 'dokcer'], 'layermesh setup'],
+    [['setup', 'docker', '--sotre', 'x'], 'layermesh setup docker']
+  ]
+  for (const [args, command] of wrong) {
+    expect((await run(args)).err, args.join(' ')).toContain(`\nsee: ${command} --help\n`)
+  }
+})
+
 it('ends with 1 and one plain line when it fails, with the stack only for who asks for it', async () => {
   const nobody = ['status', '--admin', 'http://127.0.0.1:9']
   const failed = await run(nobody)

@@ -16,6 +16,7 @@ import {
 import type { RegistryManifests, RegistryTags, StoredManifest } from '@layermesh/registry'
 import PQueue from 'p-queue'
 import type { PullProgress, PullResult } from './admin/view.ts'
+import { unknownImage } from './unknown-image.ts'
 
 export interface ImagePullerComponents {
   readonly content: ContentStore
@@ -68,12 +69,10 @@ export class ImagePuller {
     }
   }
 
-  private async resolve({ repository, tag }: ImageReference, signal: AbortSignal): Promise<Digest> {
+  private async resolve(reference: ImageReference, signal: AbortSignal): Promise<Digest> {
+    const { repository, tag } = reference
     const resolved = tag && (await this.#components.tags.resolve(repository, tag, signal))
-    if (!resolved)
-      throw new OciError('MANIFEST_UNKNOWN', `no node knows ${repository}:${tag ?? ''}`, {
-        detail: { repository, tag }
-      })
+    if (!resolved) throw unknownImage(reference)
     return resolved.digest
   }
 }

@@ -1,6 +1,7 @@
 import type { ContentStore, Pin } from '@layermesh/content'
-import { type Digest, type ImageReference, OciError, type Repository } from '@layermesh/oci'
+import { type Digest, type ImageReference, OciError } from '@layermesh/oci'
 import type { RegistryManifests, RegistryTags } from '@layermesh/registry'
+import { unknownImage } from '../unknown-image.ts'
 
 export interface ImagePinsComponents {
   readonly content: ContentStore
@@ -33,7 +34,7 @@ export class ImagePins {
       throw new OciError('TOOMANYREQUESTS', `${MAX_PINS} images are pinned; unpin some first`)
     }
     const digest = await this.#digestOf(reference, signal)
-    if (!(await manifests.get(repository, digest, signal))) throw unknown(text)
+    if (!(await manifests.get(repository, digest, signal))) throw unknownImage(reference)
     const pin = { repository, digest, reference: text, at: now() }
     await content.pins.add(pin)
     return pin
@@ -59,14 +60,11 @@ export class ImagePins {
     return pins
   }
 
-  async #digestOf({ repository, tag, digest }: ImageReference, signal: AbortSignal): Promise<Digest> {
+  async #digestOf(reference: ImageReference, signal: AbortSignal): Promise<Digest> {
+    const { repository, tag, digest } = reference
     if (digest !== undefined) return digest
     const resolved = tag && (await this.#components.tags.resolve(repository, tag, signal))
     if (resolved) return resolved.digest
-    throw unknown(`${repository}:${tag ?? ''}` as Repository)
+    throw unknownImage(reference)
   }
-}
-
-function unknown(reference: string): OciError {
-  return new OciError('MANIFEST_UNKNOWN', `no node knows ${reference}`)
 }
