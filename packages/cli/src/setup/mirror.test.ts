@@ -10,6 +10,10 @@ test('a mirror is scheme, host and port', () => {
   }
 })
 
+test('a password in a mirror is not told again', () => {
+  expect(() => readMirror('http://user:pass@word@host:5000')).toThrow(/^--mirror …@host:5000 is no http/)
+})
+
 test('a registry is what stands first in the names of its images', () => {
   expect(readRegistry('reg.example:5000')).toBe('reg.example:5000')
   expect(readRegistry('registry-1.docker.io')).toBe('docker.io')

@@ -19,7 +19,8 @@ export function readMirror(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url !== undefined && url.href === `${url.protocol}//${url.host}/` && /^https?:$/.test(url.protocol))
     return url.origin
-  throw new CliFailure('USAGE', `--mirror ${text} is no http://HOST:PORT or https://HOST:PORT`)
+  // A password may stand in it.
+  throw new CliFailure('USAGE', `--mirror ${text.replace(/^.*@/s, '…@')} is no http://HOST:PORT or https://HOST:PORT`)
 }
 
 /** @throws CliFailure when it is no host of a registry */
