@@ -196,7 +196,8 @@ async function startProcess(
   const { startTimeoutMs = START_TIMEOUT_MS, place = HERE, env = {} } = options
   const settingsFile = `${dataDirectory}.yaml`
   // JSON is YAML.
-  await writeFile(settingsFile, JSON.stringify({ ...options.settings, upstreams: upstreamsOf(options) }))
+  const settings = { ...options.settings, upstreams: upstreamsOf(options), store: storeOf(options) }
+  await writeFile(settingsFile, JSON.stringify(settings))
   const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
   const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]), { env })
   const addresses = await eventually(`${options.name} writes node.json`, startTimeoutMs, () =>
@@ -207,6 +208,11 @@ async function startProcess(
     return (await place.request(`${addresses.admin}/${PROBE[until]}`)).status === 200 || undefined
   })
   return { process, addresses }
+}
+
+/** How full the disk of this machine is, is no matter of a test that does not say so. */
+function storeOf({ settings = {} }: NodeOptions): object {
+  return { keepFree: '0B', ...(settings.store as object | undefined) }
 }
 
 /** No registry that the test did not name: nothing leaves this machine. */

@@ -74,7 +74,7 @@ async function assemble(
   directory: string
 ): Promise<ContentStore> {
   const { files, metadata } = foundation
-  const { onCorrupt, onFull, now } = settings
+  const { onCorrupt, onFull, onScarce, now } = settings
   const tables = createTables(metadata)
   const rows = new PartialRows(tables)
   const lock = new KeyedLock()
@@ -85,7 +85,8 @@ async function assemble(
       usedBytes: () => catalog.bytes + partials.promisedBytes + uploads.bytes,
       evict: (reason, enough, onFreed) => evictor.run(reason, enough, onFreed),
       now,
-      onFull
+      onFull,
+      onScarce
     },
     settings
   )

@@ -16,6 +16,11 @@ export interface Corruption {
 export interface ContentStoreOptions {
   /** Free space below which nothing more is written. @default 64 MiB */
   readonly minFree: SpaceLimit
+  /**
+   * Free space below which what can be spared is removed. What is written may still take it, down to `minFree`.
+   * @default none
+   */
+  readonly keepFree: SpaceLimit
   /** What the store may take up; undefined lets it grow up to `minFree`. @default undefined */
   readonly maxSize: SpaceLimit | undefined
   /** When more than this share of `maxSize` is used, what can be spared is removed. @default 0.95 */
@@ -86,6 +91,11 @@ export interface ContentStoreOptions {
   readonly onRemoved: (removal: Removal) => void
   /** Told once when something is refused for want of space, and once when there is space for it. @default nobody */
   readonly onFull: (space: StoreSpace) => void
+  /**
+   * Told once when less than `keepFree` is free although all was removed that can be spared, and once when there is more
+   * again. @default nobody
+   */
+  readonly onScarce: (isScarce: boolean, space: StoreSpace) => void
   /** Told when the store could not look after itself: note uses, or make room. It tries again. @default nobody */
   readonly onUpkeepFailed: (error: unknown) => void
   /** The time in ms since 1970. @default Date.now */
@@ -96,6 +106,7 @@ export interface ContentStoreOptions {
 
 export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.freeze({
   minFree: Object.freeze({ bytes: 64 * MIB }),
+  keepFree: Object.freeze({ bytes: 0 }),
   maxSize: undefined,
   highWatermark: 0.95,
   lowWatermark: 0.85,
@@ -128,6 +139,7 @@ export const DEFAULT_OPTIONS: Omit<ContentStoreOptions, 'fileSystem'> = Object.f
   onCorrupt: () => {},
   onRemoved: () => {},
   onFull: () => {},
+  onScarce: () => {},
   onUpkeepFailed: () => {},
   now: Date.now
 })

@@ -15,7 +15,7 @@ import {
   putManifest
 } from '../testing/cached.ts'
 import { ManualSource } from '../testing/sources.ts'
-import { blobPath, openStore } from '../testing/stores.ts'
+import { blobPath, openStore, PATIENT } from '../testing/stores.ts'
 
 const QUOTA = { maxSize: { bytes: 1000 * KIB }, highWatermark: 0.9, lowWatermark: 0.6 } as const
 const HUB = mirroredRepository('docker.io', 'library/nginx')
@@ -240,6 +240,62 @@ describe('unfinished downloads', () => {
     await bring(store, 2 * MIB, 3)
     expect(removed).toEqual([{ digest: digestOf(first), bytes: MIB, reason: 'quota', whole: false }])
     running.fail(new Error('over'))
+  })
+})
+
+describe('the space that is kept free', () => {
+  /** A disk of which the store has 800 KiB, with less free than is to be; a lease is over. */
+  async function scarce() {
+    const scarce: boolean[] = []
+    const onScarce = (isScarce: boolean) => scarce.push(isScarce)
+    const given = await cachedStore({ keepFree: { share: 0.2 }, tendMs: 1, onScarce })
+    const digests: Digest[] = []
+    for (let seed = 0; seed < 4; seed++) {
+      digests.push(await bring(given.store, 200 * KIB, seed))
+      given.clock.now += 10
+    }
+    given.clock.now += LEASE_MS
+    given.disk.totalBytes = 10_000 * KIB
+    const [a, b, c, d] = digests as [Digest, Digest, Digest, Digest]
+    return { ...given, scarce, a, b, c, d }
+  }
+
+  it('has what was not used for longest go, and a little more, without a write', async () => {
+    const { store, clock, disk, removed, scarce: told, a, b, c } = await scarce()
+    disk.freeBytes = 1_900 * KIB
+    clock.now += 1
+    await expect.poll(() => removed.length, PATIENT).toBe(2)
+    expect(removed).toMatchObject([
+      { digest: a, reason: 'floor' },
+      { digest: b, reason: 'floor' }
+    ])
+    expect(await isHere(store, c)).toBe(true)
+    expect(told).toEqual([])
+  })
+
+  it('is no bound for what is written, and is told of once when nothing more can be spared', async () => {
+    const { store, clock, disk, removed, scarce: told } = await scarce()
+    disk.freeBytes = 500 * KIB
+    await expect.poll(() => told, PATIENT).toEqual([true])
+    expect(removed).toHaveLength(4)
+    const late = await bring(store, 300 * KIB, 5)
+    expect(await isHere(store, late)).toBe(true)
+    clock.now += 300_000
+    await expect.poll(() => isHere(store, late), PATIENT).toBe(false)
+    disk.freeBytes = 5_000 * KIB
+    await expect.poll(() => told, PATIENT).toEqual([true, false])
+  })
+
+  it('does not have all blobs gone through again and again when nothing can be spared', async () => {
+    const { store, clock, disk, removed, scarce: told } = await scarce()
+    disk.freeBytes = 500 * KIB
+    await expect.poll(() => told, PATIENT).toEqual([true])
+    const late = await bring(store, 100 * KIB, 5)
+    clock.now += 299_000
+    const { checks } = disk
+    await expect.poll(() => disk.checks, PATIENT).toBeGreaterThan(checks + 2)
+    expect(await isHere(store, late)).toBe(true)
+    expect(removed).toHaveLength(4)
   })
 })
 

@@ -31,10 +31,14 @@ export interface FreeSpaceComponents {
   readonly now: () => number
   /** Told once when something was refused for want of space, and once when there is space again. */
   readonly onFull: (space: StoreSpace) => void
+  /** Told once when less than `keepFree` is free and nothing more can be spared, and once when that is over. */
+  readonly onScarce: (isScarce: boolean, space: StoreSpace) => void
 }
 
 export interface FreeSpaceOptions {
   readonly minFree: SpaceLimit
+  /** Below this, what can be spared is removed; writes may take it all the same. */
+  readonly keepFree: SpaceLimit
   readonly maxSize: SpaceLimit | undefined
   /** Shares of the quota: above the first one what can be spared is removed, down to the second. */
   readonly highWatermark: number
@@ -44,6 +48,8 @@ export interface FreeSpaceOptions {
 const CHECK_INTERVAL_MS = 1000
 /** So long after nothing could be spared, nobody looks again: what is asked for meanwhile is refused at once. */
 const FRUITLESS_MS = 2000
+/** So long after that, nobody looks for what could be spared for `keepFree` alone: all blobs are gone through for it. */
+const SCARCE_MS = 300_000
 /** What is freed beyond the floor, as a share of it, so that the next write does not begin the next search. */
 const FLOOR_SLACK = 0.1
 
@@ -79,6 +85,8 @@ export class FreeSpace {
   #checking: Promise<void> | undefined
   #evicting: Promise<number> | undefined
   #fruitlessUntil = Number.NEGATIVE_INFINITY
+  /** Until then nobody looks again for what could be spared for `keepFree`; undefined while enough is free. */
+  #scarceUntil: number | undefined
   /** The length of what was refused last for want of space, while there is none for it. */
   #refusedBytes: number | undefined
 
@@ -126,6 +134,7 @@ export class FreeSpace {
   async tend(): Promise<void> {
     await this.#refresh()
     if (this.#reason() !== undefined) await this.#makeRoom()
+    this.#setScarce()
     // What was in use when something was refused may be spared by now.
     const bytes = this.#refusedBytes
     if (bytes === undefined) return
@@ -189,7 +198,7 @@ export class FreeSpace {
     const { lowWatermark } = this.#options
     const enough = () =>
       !this.#isAbove(lowWatermark) &&
-      this.#free >= this.#minFree * (1 + FLOOR_SLACK) &&
+      this.#free >= Math.max(this.#minFree, this.#keepFree) * (1 + FLOOR_SLACK) &&
       [...this.#waiters].every(({ fits }) => fits())
     const isForDisk = [...this.#waiters].some(({ bytes }) => !this.#fitsDisk(bytes))
     const reason = this.#reason() ?? (isForDisk ? 'floor' : 'quota')
@@ -205,7 +214,19 @@ export class FreeSpace {
   /** Why room is needed now. */
   #reason(): RemovalReason | undefined {
     if (this.#free < this.#minFree) return 'floor'
-    return this.#isAbove(this.#options.highWatermark) ? 'quota' : undefined
+    if (this.#isAbove(this.#options.highWatermark)) return 'quota'
+    const isPaused = this.#components.now() < (this.#scarceUntil ?? Number.NEGATIVE_INFINITY)
+    return this.#free < this.#keepFree && !isPaused ? 'floor' : undefined
+  }
+
+  /** Notes whether less than `keepFree` is free, after room was made for it where there was some. */
+  #setScarce(): void {
+    const { now, onScarce } = this.#components
+    const wasScarce = this.#scarceUntil !== undefined
+    const isScarce = this.#free < this.#keepFree
+    if (!isScarce) this.#scarceUntil = undefined
+    else if (now() >= (this.#scarceUntil ?? Number.NEGATIVE_INFINITY)) this.#scarceUntil = now() + SCARCE_MS
+    if (isScarce !== wasScarce) onScarce(isScarce, this.report())
   }
 
   #isAbove(share: number): boolean {
@@ -235,6 +256,10 @@ export class FreeSpace {
 
   get #minFree(): number {
     return this.#bytesOf(this.#options.minFree)
+  }
+
+  get #keepFree(): number {
+    return this.#bytesOf(this.#options.keepFree)
   }
 
   #bytesOf(limit: SpaceLimit): number {

@@ -81,6 +81,7 @@ export interface NodeConfig {
     readonly containerd?: string
     readonly maxSize?: SpaceLimit
     readonly minFree: SpaceLimit
+    readonly keepFree: SpaceLimit
     /** Shares of `maxSize`. */
     readonly highWatermark: number
     readonly lowWatermark: number
@@ -173,6 +174,7 @@ export function toNodeConfig(settings: Settings): NodeConfig {
 function toStore({
   maxSize,
   minFree,
+  keepFree,
   highWatermark,
   lowWatermark,
   lease,
@@ -184,6 +186,7 @@ function toStore({
     ...(containerd === undefined ? {} : { containerd: resolve(containerd) }),
     ...(maxSize === undefined ? {} : { maxSize: must(parseSpace(maxSize)) }),
     minFree: must(parseSpace(minFree)),
+    keepFree: must(parseSpace(keepFree)),
     highWatermark: must(parseShare(highWatermark)),
     lowWatermark: must(parseShare(lowWatermark)),
     leaseMs: must(parseDuration(lease)),

@@ -12,9 +12,16 @@ export const store = z.strictObject({
   maxSize: space
     .optional()
     .describe(
-      'What content may take up, as a size or as a share of the disk; without it, all of the disk but `minFree`. What was not used for longest makes room. Own repositories on a seed, and pinned images, stay.'
+      'What content may take up, as a size or as a share of the disk; without it, as much as `keepFree` and `minFree` leave. What was not used for longest makes room. Own repositories on a seed, and pinned images, stay.'
     ),
-  minFree: space.default('64MiB').describe('Disk space that is always left free, as a size or as a share of the disk.'),
+  minFree: space
+    .default('64MiB')
+    .describe('Disk space that is always left free, as a size or as a share of the disk: nothing is written into it.'),
+  keepFree: space
+    .default('20%')
+    .describe(
+      'Disk space that content gives way to, whoever uses the disk: with less free, content that is not in use and need not stay here is removed, and what is pulled stays no longer than it is in use. 0B ends that. The kubelet removes images at 85 % of the disk, and evicts pods with less than 15 % free.'
+    ),
   highWatermark: share.default('95%').describe('Share of `maxSize` above which room is made.'),
   lowWatermark: share.default('85%').describe('Share of `maxSize` down to which room is made.'),
   lease: positiveDuration

@@ -24,6 +24,7 @@ export function openStore(config: NodeConfig, log: Logger, watchers: StoreWatche
   const { store, uploads, role } = config
   return openContentStore(join(config.dataDir, 'content'), {
     minFree: store.minFree,
+    keepFree: store.keepFree,
     maxSize: store.maxSize,
     highWatermark: store.highWatermark,
     lowWatermark: store.lowWatermark,
@@ -43,6 +44,7 @@ export function openStore(config: NodeConfig, log: Logger, watchers: StoreWatche
       ),
     onRemoved: (removal) => removed(removal, log, watchers),
     onFull: (space) => tellFull(space, log),
+    onScarce: (isScarce, space) => tellScarce(isScarce, space, log),
     onUpkeepFailed: (error) => log.warn({ err: error }, 'the store could not be looked after; trying again')
   })
 }
@@ -52,6 +54,15 @@ function removed(removal: Removal, log: Logger, { metrics, mesh }: StoreWatchers
   metrics?.removed(removal)
   // Records that the DHT keeps run out by themselves.
   mesh?.withdraw(removal.digest).catch((error) => log.debug({ err: error }, 'a blob could not be withdrawn'))
+}
+
+function tellScarce(isScarce: boolean, { freeBytes, usedBytes }: StoreSpace, log: Logger): void {
+  const figures = { freeBytes, usedBytes }
+  if (!isScarce) return log.info(figures, 'the disk has as much free space again as store.keepFree says')
+  log.warn(
+    figures,
+    'the disk has less free space than store.keepFree says, and nothing more in the store can be spared: what is pulled stays no longer than it is in use'
+  )
 }
 
 function tellFull(space: StoreSpace, log: Logger): void {
