@@ -1,5 +1,5 @@
 import type { ContentStore } from '@layermesh/content'
-import { loadOrCreateKey, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
+import { loadOrCreateKey, type PrivateKey, peerIdOf, type TrustGrant, TrustPolicy } from '@layermesh/trust'
 import type { NodeConfig } from './config/node-config.ts'
 import type { Logger } from './log.ts'
 import { NodeMembership } from './membership/node-membership.ts'
@@ -7,7 +7,6 @@ import type { NodeMetrics } from './metrics.ts'
 import { createNotices, type NodeNotices } from './notices/notices.ts'
 import { offerSeedSetFile } from './seed-set/seed-set-file.ts'
 import { SeedSets } from './seed-set/seed-sets.ts'
-import type { PrivateKey } from './tags/tag-authority.ts'
 import type { Teardown } from './teardown.ts'
 
 /** Who a node is, and whom it trusts to sign. */

@@ -10,10 +10,10 @@ import {
   TlsError,
   TlsReloader
 } from '@layermesh/registry'
+import type { PrivateKey } from '@layermesh/trust'
 import { ConfigError } from './config/index.ts'
 import type { NodeConfig } from './config/node-config.ts'
 import { closeServer, listen } from './listening.ts'
-import type { PrivateKey } from './tags/tag-authority.ts'
 
 export interface RegistryListenersComponents extends Pick<RegistryComponents, 'backend' | 'access' | 'events' | 'log'> {
   readonly privateKey: PrivateKey

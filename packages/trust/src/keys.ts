@@ -11,6 +11,9 @@ import type { PrivateKey, PublicKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { TrustError } from './errors.ts'
 
+/** What a node signs with. */
+export type { PrivateKey }
+
 /** The file of a data directory that holds the node's key: a libp2p private key in protobuf, readable by its owner only. */
 export const KEY_FILE_NAME = 'identity.key'
 

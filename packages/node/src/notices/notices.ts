@@ -1,11 +1,11 @@
 import type { Notices } from '@layermesh/content'
+import type { PrivateKey } from '@layermesh/trust'
 import type { Logger } from '../log.ts'
 import type { NodeMetrics } from '../metrics.ts'
 import { RosterAuthority } from '../roster/roster-authority.ts'
 import { Rosters } from '../roster/rosters.ts'
 import { TicketOffice } from '../roster/ticket-office.ts'
 import type { SeedSets } from '../seed-set/seed-sets.ts'
-import type { PrivateKey } from '../tags/tag-authority.ts'
 import { SignedNoticeBoard } from './notice-board.ts'
 
 export interface NodeNoticesComponents {

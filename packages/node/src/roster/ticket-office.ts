@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { formatTicket, MAX_ROSTER_ENTRIES, sealTicket, type Ticket } from '@layermesh/trust'
+import { formatTicket, MAX_ROSTER_ENTRIES, type PrivateKey, sealTicket, type Ticket } from '@layermesh/trust'
 import PQueue from 'p-queue'
-import type { PrivateKey } from '../tags/tag-authority.ts'
 import { RosterError } from './errors.ts'
 import type { RosterAuthority } from './roster-authority.ts'
 

@@ -1,7 +1,8 @@
 import type { TagEntry } from '@layermesh/content'
 import type { Repository, Tag } from '@layermesh/oci'
 import { isTrustError, type OpenedTagRecord, openTagRecord, type TrustPolicy } from '@layermesh/trust'
-import { MAX_PLAUSIBLE_SEQUENCE, type TagAuthority } from './tag-authority.ts'
+import type { TagAuthority } from './tag-authority.ts'
+import { MAX_PLAUSIBLE_SEQUENCE } from './tag-signer.ts'
 
 export interface ForgettableTagsComponents {
   readonly trust: Pick<TrustPolicy, 'maySign'>

@@ -1,22 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TagHistoryEntry, Tags } from '@layermesh/content'
 import { type Descriptor, type Digest, OciError, type Repository, type Tag } from '@layermesh/oci'
 import type { Caller } from '@layermesh/registry'
-import { isTombstone, nextSequence, sealTagRecord, type TagRecord, type TrustPolicy } from '@layermesh/trust'
+import { isTombstone, type TagRecord, type TrustPolicy } from '@layermesh/trust'
 import { refusal, requireOwn } from '../backend/rights.ts'
 import type { ImmutableTags } from './immutable-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import type { SeedSync } from './seed-sync.ts'
-import { type AcceptedTag, changeOf, meaningOf, type TagRecords } from './tag-records.ts'
+import { type AcceptedTag, changeOf, meaningOf } from './tag-records.ts'
+import { TagSigner, type TagSignerComponents } from './tag-signer.ts'
 
-/** Seals with this node's key. */
-export type PrivateKey = Parameters<typeof sealTagRecord>[1]
-
-export interface TagAuthorityComponents {
-  readonly peerId: string
-  readonly privateKey: PrivateKey
-  readonly records: TagRecords
-  readonly tags: Tags
+export interface TagAuthorityComponents extends TagSignerComponents {
   readonly trust: Pick<TrustPolicy, 'maySign' | 'isRetiring'>
   readonly immutable: Pick<ImmutableTags, 'covers'>
   /** The registry whose word counts for the repository, such as `docker.io`; undefined when it is the mesh's own. */
@@ -25,13 +18,9 @@ export interface TagAuthorityComponents {
   readonly others: Pick<OtherSeeds, 'ask'>
   /** Brings in the tags of other seeds that were never heard of here. */
   readonly sync: Pick<SeedSync, 'run'>
-  /** Spreads a new record: to connected peers and into the DHT. Does not wait for them. */
-  publish(repository: Repository, tag: Tag, envelope: Uint8Array): void
   /** Told of each change, in order for each tag, before whoever asked for it is; a failure is told to them. */
   onChange?(change: TagChange): Promise<void>
   onRenewalFailed(error: unknown): void
-  /** Milliseconds since 1970. */
-  now(): number
 }
 
 export interface TagAuthorityOptions {
@@ -62,7 +51,6 @@ export interface TagChange {
   readonly author: TagAuthor
 }
 
-type Newest = Awaited<ReturnType<TagRecords['newest']>>
 type ManifestDescriptor = Pick<Descriptor, 'digest' | 'mediaType' | 'size'>
 
 /** What a tag is to mean from now on; `unchanged` what it means already; undefined when there is nothing to do. */
@@ -72,8 +60,6 @@ type Decision = ManifestDescriptor | { readonly deleted: true } | 'unchanged' | 
 const ATTEMPTS = 3
 /** What walks over all tags take turns by: no name of a tag. */
 const SWEEP = '*'
-/** No seed gets so far in its time; a signer whom nobody believes any more may have said so to leave no number to others. */
-export const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
 
 /**
  * Signs what tags mean: the part of a seed that others trust. Changes of one tag happen one after the other, and whether
@@ -82,6 +68,7 @@ export const MAX_PLAUSIBLE_SEQUENCE = 2 ** 51
 export class TagAuthority {
   readonly #components: TagAuthorityComponents
   readonly #options: TagAuthorityOptions
+  readonly #signer: TagSigner
   readonly #changing = new Map<string, Promise<unknown>>()
   #sweeper: NodeJS.Timeout | undefined
   #sweepWaits = false
@@ -90,6 +77,7 @@ export class TagAuthority {
   constructor(components: TagAuthorityComponents, options: TagAuthorityOptions) {
     this.#components = components
     this.#options = options
+    this.#signer = new TagSigner(components, options.validityMs)
   }
 
   /** Whether this node's word counts for the repository. */
@@ -207,7 +195,7 @@ export class TagAuthority {
       const { known } = before
       if (!known || meaningOf(known.record) !== digest) return
       if (this.age(known.record) < this.#options.renewAfterMs) await this.#components.records.confirm(known, at)
-      else await this.sign({ ...known.record, ...(await this.statement(repository, tag, before, 'renewal')) }, before)
+      else await this.#signer.renew(known, before)
     })
   }
 
@@ -297,9 +285,9 @@ export class TagAuthority {
           if (before.known) await this.tell(before.known.record, before.known.record, author)
           return undefined
         }
-        const record = { ...(await this.statement(repository, tag, before, 'change')), ...decision }
+        const record = { ...(await this.#signer.next(repository, tag, before, 'change')), ...decision }
         const history = changeOf(record, this.#components.peerId, before.known && meaningOf(before.known.record), by)
-        const envelope = await this.sign(record, before, history)
+        const envelope = await this.#signer.sign(record, before, history)
         if (!envelope) continue
         await this.tell(before.known?.record, record, author)
         return envelope
@@ -328,8 +316,7 @@ export class TagAuthority {
       const before = await this.#components.records.newest(repository, tag)
       const { known } = before
       if (!known || (this.age(known.record) < olderThanMs && !alsoOf(known.signer))) return false
-      // When another seed was quicker, it is renewed already.
-      await this.sign({ ...known.record, ...(await this.statement(repository, tag, before, 'renewal')) }, before)
+      await this.#signer.renew(known, before)
       return true
     })
   }
@@ -343,38 +330,5 @@ export class TagAuthority {
 
   private age(record: TagRecord): number {
     return this.#components.now() - record.issuedAt
-  }
-
-  /**
-   * The sequence goes on from the last record, also from one whose signer nobody believes any more, since nodes that did
-   * not hear of that go by the number. After one that was forgotten it goes on from the highest that was forgotten.
-   */
-  private async statement(repository: Repository, tag: Tag, { entry, known }: Newest, kind: 'change' | 'renewal') {
-    const issuedAt = this.#components.now()
-    const last = entry?.sequence ?? (await this.#components.tags.forgotten(repository))
-    const plausible = known !== undefined || last < MAX_PLAUSIBLE_SEQUENCE
-    const sequence = nextSequence(plausible ? last : await this.lastOfOwn(repository, tag), kind)
-    return { repository, tag, sequence, issuedAt, expiresAt: issuedAt + this.#options.validityMs }
-  }
-
-  private async lastOfOwn(repository: Repository, tag: Tag): Promise<number> {
-    const { tags, peerId } = this.#components
-    const history = await tags.history(repository, tag, { limit: Number.MAX_SAFE_INTEGER })
-    return Math.max(0, ...history.filter(({ signer }) => signer === peerId).map(({ sequence }) => sequence))
-  }
-
-  /** @returns undefined when a newer record is here by now */
-  private async sign(
-    record: TagRecord,
-    { entry, known }: Newest,
-    history?: TagHistoryEntry
-  ): Promise<Uint8Array | undefined> {
-    const { records, privateKey, publish } = this.#components
-    const envelope = await sealTagRecord(record, privateKey)
-    // An entry whose signer counts no more gives way, whatever its sequence is.
-    const replaces = known || !entry ? {} : { replaces: entry.envelope }
-    if (!(await records.keep(record, envelope, { ...replaces, ...(history && { history }) }))) return undefined
-    publish(record.repository, record.tag, envelope)
-    return envelope
   }
 }

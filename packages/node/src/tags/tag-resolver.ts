@@ -1,24 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TagAnswer, TagClient, TagDirectory } from '@layermesh/mesh'
-import { OciError, type Repository, type Tag } from '@layermesh/oci'
-import { type FreshnessPolicy, isTombstone, judgeTag, type TagMapping, type TrustPolicy } from '@layermesh/trust'
+import type { Repository, Tag } from '@layermesh/oci'
+import type { TrustPolicy } from '@layermesh/trust'
 import { LRUCache } from 'lru-cache'
 import type { DirectTags } from './direct-tags.ts'
 import type { OtherSeeds } from './other-seeds.ts'
 import { type SeedAnswer, SeedAsking, type SeedAskingOptions } from './seed-asking.ts'
 import type { TagAuthority } from './tag-authority.ts'
+import { TagJudge, type TagJudgeComponents, type TagResolution } from './tag-judge.ts'
 import type { AcceptedTag, TagRecords } from './tag-records.ts'
 import type { UpstreamTags } from './upstream-tags.ts'
-
-/** Where the meaning of a tag was learnt. */
-export type ResolutionSource = 'local' | 'seed' | 'peer' | 'dht' | 'upstream'
-export type ResolutionResult = 'ok' | 'stale' | 'refused' | 'unknown'
-
-export interface TagResolution {
-  readonly record: Pick<TagMapping, 'digest' | 'mediaType' | 'size'>
-  /** Why the answer may not be the newest; undefined when it is. */
-  readonly warning?: string
-}
 
 /** The tags of other registries; without them, all are the mesh's own. */
 export interface MirroredTags {
@@ -29,7 +20,7 @@ export interface MirroredTags {
   readonly direct: Pick<DirectTags, 'kept' | 'ask'>
 }
 
-export interface TagResolverComponents {
+export interface TagResolverComponents extends Omit<TagJudgeComponents, 'hostOf'> {
   readonly peerId: string
   readonly authority: TagAuthority | undefined
   readonly records: TagRecords
@@ -40,10 +31,6 @@ export interface TagResolverComponents {
   readonly directory: Pick<TagDirectory, 'get'>
   readonly mirrored?: MirroredTags | undefined
   connected(): string[]
-  freshnessOf(repository: Repository): FreshnessPolicy
-  onResolved(source: ResolutionSource, result: ResolutionResult): void
-  /** Milliseconds since 1970. */
-  now(): number
 }
 
 export interface TagResolverOptions extends Partial<Pick<SeedAskingOptions, 'seedPauseMs' | 'maxSeedPauseMs'>> {
@@ -69,7 +56,6 @@ const TAG_RESOLVER_DEFAULTS: TagResolverOptions = Object.freeze({
 })
 
 const MAX_PINNED = 1_024
-const BELIEVABLE: ReadonlySet<string> = new Set(['fresh', 'stale-but-allowed'])
 
 /**
  * Finds out what a tag means (DESIGN §3, Tags): a fresh signed record that is here; else the word of a seed; when none
@@ -80,17 +66,20 @@ export class TagResolver {
   readonly #options: TagResolverOptions
   readonly #resolving = new Map<string, Promise<TagResolution | undefined>>()
   readonly #seeds: SeedAsking
+  readonly #judge: TagJudge
   readonly #pinned: LRUCache<string, TagResolution>
 
   constructor(components: TagResolverComponents, options: Partial<TagResolverOptions> = {}) {
     this.#components = components
     this.#options = { ...TAG_RESOLVER_DEFAULTS, ...options }
     this.#seeds = new SeedAsking(components, { ...options, slowAfterMs: this.#options.seedDeadlineMs })
+    const { freshnessOf, onResolved, now } = components
+    this.#judge = new TagJudge({ hostOf: (repository) => this.mirroredFrom(repository), freshnessOf, onResolved, now })
     this.#pinned = new LRUCache({
       max: MAX_PINNED,
       ttl: this.#options.pinMs,
       ttlResolution: 0,
-      perf: { now: components.now }
+      perf: { now }
     })
   }
 
@@ -122,7 +111,7 @@ export class TagResolver {
     if (authority?.isAuthority(repository)) return await this.findAsSeed(authority, repository, tag)
 
     const here = await records.get(repository, tag)
-    if (here && this.judge(here, true) === 'fresh') return this.answer(here, 'local', true, repository)
+    if (here && this.#judge.isFresh(here)) return this.#judge.answer(here, 'local', true, repository)
 
     const seeds = this.#components.trust.signersFor(repository).filter((peerId) => peerId !== this.#components.peerId)
     if (seeds.length === 0 && this.mirroredFrom(repository) !== undefined)
@@ -138,8 +127,8 @@ export class TagResolver {
     const inTime = await answerWithin(seedDeadlineMs, asking)
     if (inTime) return this.answerOfSeed(inTime, here, repository)
 
-    if (here && this.judge(here, false) === 'stale-but-allowed' && !this.heardLater(here))
-      return this.answer(here, 'local', false, repository)
+    if (here && this.#judge.isAllowedStale(here) && !this.heardLater(here))
+      return this.#judge.answer(here, 'local', false, repository)
     const away = seeds.filter((seed) => !connected.has(seed))
     return await this.search(repository, tag, { away, asking, here })
   }
@@ -153,11 +142,11 @@ export class TagResolver {
     const { others, mirrored, now, records } = this.#components
     await others.refresh(repository, tag)
     const known = mirrored?.upstream && (await records.get(repository, tag))
-    const waitMs = this.waitFor(known && BELIEVABLE.has(this.judge(known, false)))
+    const waitMs = this.waitFor(known && this.#judge.isBelievable(known))
     const word = await mirrored?.upstream?.current(repository, tag, waitMs)
-    if (word) return this.answer(word.tag, word.asked ? 'upstream' : 'local', word.heard, repository)
+    if (word) return this.#judge.answer(word.tag, word.asked ? 'upstream' : 'local', word.heard, repository)
     const current = await authority.current(repository, tag)
-    return this.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
+    return this.#judge.answer(current && { ...current, confirmedAt: now() }, 'local', true, repository)
   }
 
   /**
@@ -185,9 +174,9 @@ export class TagResolver {
     }
     if (willDo) {
       onResolved('local', 'stale')
-      return { record: kept, warning: this.warningOf(repository, kept.confirmedAt) }
+      return { record: kept, warning: this.#judge.warningOf(repository, kept.confirmedAt) }
     }
-    return this.answer(signed, 'local', false, repository)
+    return this.#judge.answer(signed, 'local', false, repository)
   }
 
   /**
@@ -213,9 +202,14 @@ export class TagResolver {
       (next?.record.sequence ?? -1) > (best?.record.sequence ?? -1) ? next : best
     )
     const isMirrored = this.mirroredFrom(repository) !== undefined
-    if (isMirrored && !(newest && BELIEVABLE.has(this.judge(newest, false)) && !this.heardLater(newest)))
+    if (isMirrored && !(newest && this.#judge.isBelievable(newest) && !this.heardLater(newest)))
       return await this.askDirectly(repository, tag, newest)
-    return this.answer(newest, newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer', false, repository)
+    return this.#judge.answer(
+      newest,
+      newest === fromDht ? 'dht' : newest === here ? 'local' : 'peer',
+      false,
+      repository
+    )
   }
 
   private async askPeers(repository: Repository, tag: Tag, signal: AbortSignal): Promise<AcceptedTag | undefined> {
@@ -244,52 +238,8 @@ export class TagResolver {
     return this.#components.client.resolve(peerId, repository, tag, signal).catch(() => undefined)
   }
 
-  private judge({ record, confirmedAt }: AcceptedTag, authorityAnswered: boolean) {
-    const { now, freshnessOf } = this.#components
-    return judgeTag({ record, now: now(), confirmedAt, authorityAnswered, policy: freshnessOf(record.repository) })
-  }
-
   private answerOfSeed({ tag }: SeedAnswer, here: AcceptedTag | undefined, repository: Repository) {
-    return this.answer(tag ?? here, 'seed', tag !== undefined || here === undefined, repository)
-  }
-
-  /** @param authorityAnswered whether a seed said this just now; else the policy decides how old it may be */
-  private answer(
-    found: AcceptedTag | undefined,
-    source: ResolutionSource,
-    authorityAnswered: boolean,
-    repository: Repository
-  ): TagResolution | undefined {
-    const { onResolved } = this.#components
-    if (!found) {
-      onResolved(source, 'unknown')
-      return undefined
-    }
-    const verdict = this.judge(found, false)
-    if (verdict === 'expired' || verdict === 'too-old') {
-      onResolved(source, 'refused')
-      throw new OciError(
-        'UNAVAILABLE',
-        `no seed answers, and what is known of the tag is too old to be believed (${verdict})`,
-        { detail: { repository } }
-      )
-    }
-    if (isTombstone(found.record)) {
-      onResolved(source, 'unknown')
-      return undefined
-    }
-    const stale = verdict !== 'fresh' && !(authorityAnswered && this.isConfirmed(found))
-    onResolved(source, stale ? 'stale' : 'ok')
-    return stale
-      ? { record: found.record, warning: this.warningOf(repository, found.confirmedAt) }
-      : { record: found.record }
-  }
-
-  /** A seed that answers for a mirrored tag may do so without its registry; then it tells how old its word is. */
-  private isConfirmed({ record: { repository }, confirmedAt }: AcceptedTag): boolean {
-    if (this.mirroredFrom(repository) === undefined) return true
-    const { maxAgeMs, clockSkewMs } = this.#components.freshnessOf(repository)
-    return this.#components.now() - confirmedAt <= maxAgeMs + clockSkewMs
+    return this.#judge.answer(tag ?? here, 'seed', tag !== undefined || here === undefined, repository)
   }
 
   private waitFor(olderWillDo: boolean | undefined): number {
@@ -304,12 +254,6 @@ export class TagResolver {
 
   private mirroredFrom(repository: Repository): string | undefined {
     return this.#components.mirrored?.hostOf(repository)
-  }
-
-  private warningOf(repository: Repository, confirmedAt: number): string {
-    const host = this.mirroredFrom(repository)
-    const who = host === undefined ? 'no seed answers' : `${host} was not asked, or does not answer`
-    return `${who}; this tag was last confirmed ${Math.round((this.#components.now() - confirmedAt) / 1000)} s ago`
   }
 }
 

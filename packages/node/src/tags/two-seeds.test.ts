@@ -76,17 +76,23 @@ describe('two seeds for one repository', () => {
 
   it('do not fight over the sequence: they renew what is due once, not in turn', async () => {
     const { a, b, exchange } = twoSeeds()
+    /** Each record is heard once: to check all of them again each time would take most of the test. */
+    const exchangeNew = async () => {
+      await exchange()
+      return a.published.splice(0).length + b.published.splice(0).length
+    }
     await a.authority.set(repository, tag, manifest('a'), author)
-    await exchange()
-    const before = a.published.length + b.published.length
+    await exchangeNew()
+    let signed = 0
     for (let minute = 0; minute < 24 * 60; minute += 10) {
       now += 10 * 60_000
       await a.authority.renewOld()
-      await exchange()
+      signed += await exchangeNew()
       await b.authority.renewOld()
-      await exchange()
+      signed += await exchangeNew()
     }
-    expect(a.published.length + b.published.length - before).toBeLessThanOrEqual(24)
+    expect(signed).toBeGreaterThan(0)
+    expect(signed).toBeLessThanOrEqual(24)
   })
 
   it('come to one meaning when both signed at the same moment, and it is the same for all nodes', async () => {

@@ -2,8 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NoticeEntry, Notices } from '@layermesh/content'
-import { loadOrCreateKey, peerIdOf } from '@layermesh/trust'
-import type { PrivateKey } from '../tags/tag-authority.ts'
+import { loadOrCreateKey, type PrivateKey, peerIdOf } from '@layermesh/trust'
 
 /** A node's key. */
 export async function makeIdentity(): Promise<{ privateKey: PrivateKey; peerId: string }> {

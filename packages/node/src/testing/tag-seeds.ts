@@ -1,8 +1,8 @@
 import type { Tags } from '@layermesh/content'
 import type { Caller, RepositoryAction } from '@layermesh/registry'
-import { peerIdOf, TrustPolicy } from '@layermesh/trust'
+import { type PrivateKey, peerIdOf, TrustPolicy } from '@layermesh/trust'
 import { ImmutableTags } from '../tags/immutable-tags.ts'
-import { type PrivateKey, TagAuthority, type TagAuthorityComponents } from '../tags/tag-authority.ts'
+import { TagAuthority, type TagAuthorityComponents } from '../tags/tag-authority.ts'
 import { TagRecords } from '../tags/tag-records.ts'
 import { MemoryTags } from './memory-tags.ts'
 
