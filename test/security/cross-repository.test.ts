@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { type Digest, digestOf } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
 import { MeshNode } from '../support/node.ts'
@@ -6,6 +7,7 @@ import { ask, descriptorOf, type PushedImage, putBlob, putImage, putManifest } f
 
 const UNKNOWN = digestOf(Buffer.from('nobody has it'))
 const ROUNDS = 60
+const TRIES = 5
 
 const sandbox = useSandbox()
 let seed: MeshNode
@@ -95,19 +97,30 @@ test('a manifest does not bring content of another repository into its own', asy
 
 test('how long the answer takes does not tell whether another repository has the blob', async () => {
   for (const registry of [seed, node]) {
-    const times: Record<'there' | 'unknown', number[]> = { there: [], unknown: [] }
-    for (let i = 0; i < ROUNDS; i++) {
-      for (const [kind, digest] of [
-        ['there', secret.layer.digest],
-        ['unknown', digestOf(Buffer.from(`unknown ${i}`))]
-      ] as const) {
-        times[kind].push((await ask(registry, 'HEAD', `/v2/team/app/blobs/${digest}`)).elapsedMs)
-      }
-    }
-    const [there, unknown] = [median(times.there), median(times.unknown)]
-    expect(Math.max(there, unknown) / Math.min(there, unknown), `${there} ms and ${unknown} ms`).toBeLessThan(2)
+    // What makes one answer slower does so each time; a busy machine does not.
+    let told: Record<'there' | 'unknown', number>[] = []
+    do told = [...told, await quickest(registry)]
+    while (told.length < TRIES && told.every(isTelling))
+    expect(told.filter(isTelling), 'ms of the quickest answers, in each of all tries').not.toHaveLength(TRIES)
   }
 })
+
+/** How long a tenth of the answers take at most, which hardly waited for a CPU. */
+async function quickest(registry: MeshNode): Promise<Record<'there' | 'unknown', number>> {
+  const times: Record<'there' | 'unknown', number[]> = { there: [], unknown: [] }
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const [kind, digest] of [
+      ['there', secret.layer.digest],
+      ['unknown', digestOf(randomBytes(8))]
+    ] as const) {
+      times[kind].push((await ask(registry, 'HEAD', `/v2/team/app/blobs/${digest}`)).elapsedMs)
+    }
+  }
+  return { there: firstTenth(times.there), unknown: firstTenth(times.unknown) }
+}
+
+const isTelling = ({ there, unknown }: Record<'there' | 'unknown', number>) =>
+  Math.max(there, unknown) / Math.min(there, unknown) >= 2
 
 test('what the second node has for one repository it shows in no other, though nobody can be asked', async () => {
   const alone = await MeshNode.start(sandbox, { name: 'alone', join: [seed], seed })
@@ -120,6 +133,6 @@ test('what the second node has for one repository it shows in no other, though n
   }
 })
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+function firstTenth(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 10)] ?? 0
 }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { beforeAll, expect, test } from 'vitest'
 import { useSandbox } from '../support/sandbox.ts'
 import { ask } from './support/client.ts'
@@ -11,7 +10,8 @@ const ONE_BY_ONE = 24
 const DELAY_MS = 4_000
 /** Of one user from the loopback, before attempts are not computed any more, and some more while delays double. */
 const MAX_COMPUTED = 80
-const MAX_PAUSE_MS = 2_000
+/** On a CPU. */
+const MAX_TURN_MS = 2_000
 
 const sandbox = useSandbox()
 let mesh: SecuredMesh
@@ -20,22 +20,20 @@ beforeAll(async () => {
   mesh = await SecuredMesh.start(sandbox)
 })
 
-/** Ticks of the clock that all threads of the seed have used (proc(5), stat: utime and stime). */
-async function usedCpu(): Promise<number> {
-  const stat = await readFile(`/proc/${mesh.seed.node.process.pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return Number(fields[11]) + Number(fields[12])
-}
+const ROUNDS = 6
+/** What is said of a password that a busy machine was too slow to look at in time. */
+const BUSY = 503
 
 async function logIn(user: string, password: string): Promise<number> {
   const headers = { Authorization: basic(user, password) }
   return (await ask(mesh.seed.node, 'GET', '/v2/secret/app/manifests/1', { headers })).status
 }
 
+/** In ticks of the clock. */
 async function costOf(work: () => Promise<void>): Promise<number> {
-  const before = await usedCpu()
+  const before = await mesh.seed.usedCpu()
   await work()
-  return (await usedCpu()) - before
+  return (await mesh.seed.usedCpu()) - before
 }
 
 test('guessing a password costs whoever guesses time, and the registry little', async () => {
@@ -46,43 +44,45 @@ test('guessing a password costs whoever guesses time, and the registry little', 
   const costOfOne = one / tried
   await mesh.seed.usage()
   const statuses = new Map<number, number>()
+  const begun = performance.now()
   const all = await costOf(async () => {
     for (let i = 0; i < ATTEMPTS; i += AT_ONCE) {
       const batch = await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => logIn('alice', `guess ${i + n}`)))
       for (const status of batch) statuses.set(status, (statuses.get(status) ?? 0) + 1)
     }
   })
-  expect([...statuses.keys()].sort()).toEqual([401, 429])
-  expect(statuses.get(401) ?? 0, 'guesses that were looked at').toBeLessThan(MAX_COMPUTED)
-  expect(all / costOfOne, `times the cost of one, for ${ATTEMPTS}`).toBeLessThan(ATTEMPTS / 2)
-  let looked = 0
+  // A slow machine gives them time for some more.
+  const more = (performance.now() - begun) / DELAY_MS
+  const looked = (statuses.get(401) ?? 0) + (statuses.get(BUSY) ?? 0)
+  expect([...statuses.keys()].filter((status) => status !== BUSY).sort()).toEqual([401, 429])
+  expect(looked, 'guesses that were looked at').toBeLessThan(MAX_COMPUTED + more)
+  expect(all / costOfOne, `times the cost of one, for ${ATTEMPTS}`).toBeLessThan(ATTEMPTS / 2 + more)
+  let another = 0
   const started = performance.now()
-  for (let i = 0; i < ONE_BY_ONE; i++) if ((await logIn('alice', `another guess ${i}`)) === 401) looked++
+  for (let i = 0; i < ONE_BY_ONE; i++) if ((await logIn('alice', `another guess ${i}`)) !== 429) another++
   const most = 2 + (performance.now() - started) / DELAY_MS
-  expect(looked, `guesses of ${ONE_BY_ONE}, one after the other`).toBeLessThan(most)
-  const { longestPauseMs } = await mesh.seed.usage()
-  expect(longestPauseMs, 'ms in which nothing else was done').toBeLessThan(MAX_PAUSE_MS)
+  expect(another, `guesses of ${ONE_BY_ONE}, one after the other`).toBeLessThan(most)
+  const { longestTurnMs } = await mesh.seed.usage()
+  expect(longestTurnMs, 'ms in which nothing else was done').toBeLessThan(MAX_TURN_MS)
 })
 
 test('guesses for one user keep nobody else out, and not the user who knows the password', async () => {
   const guesses = Promise.all(Array.from({ length: 16 }, (_, i) => logIn('bob', `guess ${i}`)))
-  expect(await logIn('alice', 'correct horse battery staple')).toBe(200)
+  let status = BUSY
+  while (status === BUSY) status = await logIn('alice', 'correct horse battery staple')
+  expect(status).toBe(200)
   expect(new Set(await guesses)).not.toContain(200)
 })
 
 test('an answer does not tell whether there is such a user, in words or in time', async () => {
-  const times = async (user: (i: number) => string) => {
-    const elapsed: number[] = []
-    for (let i = 0; i < 5; i++) {
-      const started = performance.now()
-      expect(await logIn(user(i), `guess ${Math.random()}`)).toBe(401)
-      elapsed.push(performance.now() - started)
-    }
-    return elapsed.toSorted((a, b) => a - b)[2] ?? 0
+  const ticksFor = (user: string) => costOf(async () => expect(await logIn(user, `guess ${Math.random()}`)).toBe(401))
+  let [known, unknown] = [0, 0]
+  for (let i = 0; i < ROUNDS; i++) {
+    known += await ticksFor('carol')
+    unknown += await ticksFor(`nobody-at-all-${i}`)
   }
-  const known = await times(() => 'carol')
-  const unknown = await times((i) => `nobody-at-all-${i}`)
-  expect(Math.max(known, unknown) / Math.min(known, unknown), `${known} ms and ${unknown} ms`).toBeLessThan(2.5)
+  // The work that there is for an answer, however long it waits for a CPU.
+  expect(Math.max(known, unknown) / Math.min(known, unknown), `${known} and ${unknown} ticks`).toBeLessThan(2.5)
 })
 
 test('passwords that are far too long are refused at no cost', async () => {

@@ -18,9 +18,9 @@ import { ask, descriptorOf, imageOf, putImage } from './support/client.ts'
 
 const SYBILS = 16
 const SHA256 = 0x12
-const TIMEOUT_MS = 30_000
-/** What a client waits for at most: it has other registries to ask. */
-const MAX_ANSWER_MS = 6_000
+const TIMEOUT_MS = 120_000
+/** Only ends what hangs: what an answer may cost is counted. */
+const MAX_ANSWER_MS = 60_000
 
 const sandbox = useSandbox()
 const ends: (() => Promise<void>)[] = []
@@ -66,7 +66,7 @@ beforeAll(async () => {
   node = await MeshNode.start(sandbox, { name: 'node', join: [seed, { meshAddresses: addresses }], seed })
   await eventually('all are connected', TIMEOUT_MS, async () => (await node.status()).peers > SYBILS || undefined)
   expect((await ask(node, 'GET', '/v2/team/app/manifests/1')).status).toBe(200)
-  await Promise.all(hosts.map((host) => host.contentRouting.provide(cid, { signal: AbortSignal.timeout(10_000) })))
+  await Promise.all(hosts.map((host) => host.contentRouting.provide(cid, { signal: AbortSignal.timeout(60_000) })))
   await seed.stop()
 })
 

@@ -9,7 +9,7 @@ import { ask, descriptorOf, putBlob, putManifest } from './support/client.ts'
 
 const MIB = 1024 * 1024
 const LAYER_BYTES = 300_000
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 120_000
 
 /** What peers do that a node asks for a blob which nobody else has. */
 const LIES: Record<string, Misdeed> = {

@@ -10,8 +10,8 @@ import { ask, putImage } from './support/client.ts'
 import { HostilePeer, type HostilePeerOptions, PROTOCOLS, readSecret } from './support/hostile-peer.ts'
 import { Victim } from './support/victim.ts'
 
-/** Seconds, where the defence is missing. */
-const MAX_PAUSE_MS = 1_500
+/** On a CPU; seconds, where the defence is missing. */
+const MAX_TURN_MS = 1_500
 const KNOWN_TO_ALL = ['', '/multistream/1.0.0', 'na', '/layermesh/tls/2.0.0', '/noise']
 
 const sandbox = useSandbox()
@@ -109,10 +109,10 @@ test('handshakes without end hold neither places nor memory', async () => {
           () => true,
           () => false
         ),
-      { timeout: 20_000 }
+      { timeout: 90_000 }
     )
     .toBe(true)
-  await expect.poll(() => sockets.every(({ closed }) => closed), { timeout: 25_000 }).toBe(true)
+  await expect.poll(() => sockets.every(({ closed }) => closed), { timeout: 90_000 }).toBe(true)
   await victim.expectNoLeak(before)
   victim.expectAlive()
 })
@@ -125,14 +125,14 @@ test('lengths without end, from strangers, do not keep the node busy', async () 
     socket.on('error', () => {})
     socket.write(Buffer.alloc(4 * 1024 * 1024, 0xff))
   }
-  await expect.poll(() => sockets.every(({ closed }) => closed), { timeout: 25_000 }).toBe(true)
-  const { longestPauseMs } = await victim.usage()
-  expect(longestPauseMs, 'ms in which nothing else was done').toBeLessThan(MAX_PAUSE_MS)
+  await expect.poll(() => sockets.every(({ closed }) => closed), { timeout: 90_000 }).toBe(true)
+  const { longestTurnMs } = await victim.usage()
+  expect(longestTurnMs, 'ms in which nothing else was done').toBeLessThan(MAX_TURN_MS)
 })
 
 test('a node without a secret does not listen beyond the loopback', async () => {
   await expect(
-    MeshNode.start(sandbox, { name: 'open', role: 'seed', mesh: '/ip4/0.0.0.0/tcp/0', startTimeoutMs: 20_000 })
+    MeshNode.start(sandbox, { name: 'open', role: 'seed', mesh: '/ip4/0.0.0.0/tcp/0', startTimeoutMs: 90_000 })
   ).rejects.toThrow(/secret/)
 })
 

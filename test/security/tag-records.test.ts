@@ -16,7 +16,7 @@ const HOUR_MS = 3_600_000
 const MEDIA_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 const REPOSITORY = ownRepository('team/app')
 const TAG = '1' as Tag
-const TIMEOUT_MS = 15_000
+const TIMEOUT_MS = 120_000
 
 const sandbox = useSandbox()
 let seed: MeshNode

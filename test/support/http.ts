@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const POLL_MS = 50
 /** Only ends what hangs: the machine may be slow, with dozens of nodes on it. */
-const REQUEST_TIMEOUT_MS = 30_000
+const REQUEST_TIMEOUT_MS = 120_000
 
 /** An answer in full, and how long it took. */
 export interface Answer {

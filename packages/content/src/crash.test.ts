@@ -123,4 +123,4 @@ it(`loses nothing that was acknowledged when it is killed at any moment (CRASH_S
     await store.close()
   }
   expect(ledger.kept.size).toBeGreaterThan(0)
-}, 60_000)
+})

@@ -42,7 +42,7 @@ async function seedAndNode(seedRegistry = {}): Promise<{ seed: string; node: str
   const seed = await start({ role: 'seed', registry: { listen: '127.0.0.1:0', ...seedRegistry } })
   const { peerId, meshAddresses } = seed.info
   const node = await start({ mesh: { join: meshAddresses }, trust: [{ peerId }] })
-  await expect.poll(async () => (await fetch(`${node.info.admin}/readyz`)).status, { timeout: 20_000 }).toBe(200)
+  await expect.poll(async () => (await fetch(`${node.info.admin}/readyz`)).status).toBe(200)
   return { seed: seed.info.registry, node: node.info.registry }
 }
 

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { digestOf, type Repository } from '@layermesh/oci'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { OpenBlob, RegistryBackend } from './interfaces.ts'
 import type { MemoryBackend } from './testing/memory-backend.ts'
 import { startRegistry } from './testing/start.ts'
@@ -232,22 +231,30 @@ describe('a blob that arrives while it is pulled', () => {
     connection.pause()
     connection.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: x\r\n\r\n`)
     const cutOff = () => log.filter(({ message }) => message === 'an answer was cut off')
-    await expect.poll(cutOff, { timeout: 10_000 }).toMatchObject([{ fields: { err: { code: 'BROKEN_BODY' } } }])
+    await expect.poll(cutOff).toMatchObject([{ fields: { err: { code: 'BROKEN_BODY' } } }])
     expect(read).toBeGreaterThan(0)
     expect(read).toBeLessThan(50)
   })
 
   it('may take its time once it has begun', async () => {
     const { client, backend } = await startRegistry(
-      { answerTimeoutMs: 50 },
+      { answerTimeoutMs: 60_000 },
       reading(async function* () {
-        yield Buffer.alloc(1000)
-        await setTimeout(150)
-        yield Buffer.alloc(1000)
+        yield Buffer.alloc(1000, 'a')
+        await late.promise
+        yield Buffer.alloc(1000, 'b')
       })
     )
+    const late = Promise.withResolvers<void>()
     const digest = backend.addBlob(APP, randomBytes(2000))
-    expect((await client.get(`/v2/team/app/blobs/${digest}`)).body).toHaveLength(2000)
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const connection = client.raw()
+    connection.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    await connection.until(/\r\n\r\n/)
+    vi.advanceTimersByTime(60_000)
+    late.resolve()
+    expect(await connection.closed()).toMatch(/\r\n\r\na{1000}b{1000}$/)
   })
 
   it('is given up with 503 when its first byte takes too long, though the backend heeds nothing', async () => {

@@ -3,7 +3,7 @@ import { EventPattern } from './event-pattern.ts'
 import { endpointOf, openWebhooks, pulled, pushed } from './testing/fixture.ts'
 import { Receiver } from './testing/receiver.ts'
 
-const PATIENT = { timeout: 20_000 } as const
+const PATIENT = { timeout: 90_000 } as const
 const tagsOf = (receiver: Receiver) => receiver.events.map(({ data }) => (data as { tag?: string }).tag)
 
 it('delivers what it recorded, in order', async () => {
@@ -211,7 +211,7 @@ it('sends a ping past what waits, and tells how it went', async () => {
   const receiver = await Receiver.start()
   receiver.answer((response, { body }) => void response.writeHead(body.includes('ping') ? 200 : 500).end())
   const { webhooks } = await openWebhooks([endpointOf(receiver.url, { events: [new EventPattern('tag.*')] })])
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(120_000)
   expect(await webhooks.test('ci', signal)).toMatchObject({ delivered: true, status: 200 })
   expect(receiver.events[0]?.type).toBe('dev.layermesh.ping.v1')
   receiver.answer(401)

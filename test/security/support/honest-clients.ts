@@ -6,7 +6,7 @@ import type { Sandbox } from '../../support/sandbox.ts'
 import type { HonestClientInit, HonestClientLine } from './honest-client-program.ts'
 
 const PROGRAM = fileURLToPath(new URL('./honest-client-program.ts', import.meta.url))
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 180_000
 
 /** Clients who push images to a node and pull them from another, on and on, while something bad happens to the first. */
 export class HonestClients {

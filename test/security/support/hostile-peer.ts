@@ -24,8 +24,8 @@ export const PROTOCOLS: readonly string[] = [
   '/layermesh/ping/1.0.0'
 ]
 const MANY = 1_000_000
-const ANSWER_TIMEOUT_MS = 15_000
-const DIAL_TIMEOUT_MS = 15_000
+const ANSWER_TIMEOUT_MS = 60_000
+const DIAL_TIMEOUT_MS = 60_000
 
 export interface HostilePeerOptions {
   /** The cluster secret; without one it is a stranger, unless the mesh is open. */

@@ -2,7 +2,6 @@
  * Loaded into a node before its own code: on SIGUSR2 it collects all garbage and prints a {@link ProbeLine}, so that what a
  * node keeps can be told from what it has not thrown away yet.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { isMainThread } from 'node:worker_threads'
@@ -14,18 +13,32 @@ export interface ProbeLine {
   readonly heldBytes: number
   /** Open sockets, streams, timers, by kind. */
   readonly resources: Readonly<Record<string, number>>
-  /** The longest time since the line before in which the event loop did not turn, in ms. */
-  readonly longestPauseMs: number
+  /** The most time on a CPU that the event loop took between two of its beats since the line before, in ms. */
+  readonly longestTurnMs: number
+}
+
+const BEAT_MS = 10
+
+/** Time that the main thread was on a CPU; where Node can not tell, that of all threads. */
+function mainThreadMs(): number {
+  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage()
+  return (user + system) / 1_000
 }
 
 if (isMainThread) {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  const delay = monitorEventLoopDelay({ resolution: 10 })
-  delay.enable()
+  let longestTurnMs = 0
+  let usedMs = mainThreadMs()
+  // How long it waited for a CPU says more of the machine than of the node.
+  setInterval(() => {
+    const nowMs = mainThreadMs()
+    longestTurnMs = Math.max(longestTurnMs, nowMs - usedMs)
+    usedMs = nowMs
+  }, BEAT_MS).unref()
   let probe = 0
   process.on('SIGUSR2', () => {
-    const longestPauseMs = delay.max / 1e6
+    const line = { probe: ++probe, longestTurnMs }
     collect()
     // What was only reachable from finalizers and weak references goes with the second one.
     setTimeout(() => {
@@ -37,9 +50,10 @@ if (isMainThread) {
           all?.length ?? 0
         ])
       )
-      const line: ProbeLine = { probe: ++probe, heldBytes: heapUsed + external, resources, longestPauseMs }
-      process.stdout.write(`${JSON.stringify(line)}\n`)
-      delay.reset()
+      const told: ProbeLine = { ...line, heldBytes: heapUsed + external, resources }
+      process.stdout.write(`${JSON.stringify(told)}\n`)
+      usedMs = mainThreadMs()
+      longestTurnMs = 0
     }, 50)
   })
 }

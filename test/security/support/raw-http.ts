@@ -9,8 +9,8 @@ export interface RawAnswer {
   readonly body: Buffer
 }
 
-/** Longer than a server waits for the rest of a head. */
-const TIMEOUT_MS = 30_000
+/** Far longer than a server waits for the rest of a head. */
+const TIMEOUT_MS = 120_000
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 /** A TCP connection to a server, on which bytes go out exactly as they are given. */

@@ -1,4 +1,4 @@
-import { readdir, readlink } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { eventually } from '../../support/http.ts'
 import { MeshNode, type NodeOptions } from '../../support/node.ts'
@@ -6,7 +6,7 @@ import type { Sandbox } from '../../support/sandbox.ts'
 import type { ProbeLine } from './probe.ts'
 
 const PROBE = fileURLToPath(new URL('./probe.ts', import.meta.url))
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 120_000
 const MIB = 1024 * 1024
 
 /** What a node uses at one moment. */
@@ -35,6 +35,13 @@ export class Victim {
     process.signal('SIGUSR2')
     const line = await process.waitForLine(new RegExp(`^{"probe":${probe},`), TIMEOUT_MS)
     return { ...(JSON.parse(line) as ProbeLine), sockets: await openSockets(process.pid) }
+  }
+
+  /** Ticks of the clock that all its threads have used (proc(5), stat: utime and stime). */
+  async usedCpu(): Promise<number> {
+    const stat = await readFile(`/proc/${this.node.process.pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return Number(fields[11]) + Number(fields[12])
   }
 
   /**

@@ -16,7 +16,7 @@ async function serve(handler: RequestListener): Promise<URL> {
   return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`)
 }
 
-const signal = () => AbortSignal.timeout(10_000)
+const signal = () => AbortSignal.timeout(120_000)
 
 it('fetches JSON', async () => {
   const url = await serve((_, response) => response.end('{"keys":[]}'))

@@ -35,7 +35,7 @@ beforeEach(async () => {
       proofOf: ({ headers }) => ({ authorization: headers.authorization, certificate: undefined, address: 'here' }),
       log: new FakeLog()
     },
-    { maxBodyBytes: 1_000, timeoutMs: 500 }
+    { maxBodyBytes: 1_000, timeoutMs: 60_000 }
   )
   server = createServer(endpoint).listen(0, '127.0.0.1')
   await once(server, 'listening')

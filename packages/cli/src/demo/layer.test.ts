@@ -57,7 +57,7 @@ it('is the same layer for the same files', async () => {
 
 it('fails when a file is not there, or when it is told to stop', async () => {
   const missing = [{ path: 'a', source: join(directory, 'none') }]
-  await expect(writeLayer(missing, join(directory, 'l'), AbortSignal.timeout(20_000))).rejects.toMatchObject({
+  await expect(writeLayer(missing, join(directory, 'l'), AbortSignal.timeout(120_000))).rejects.toMatchObject({
     code: 'ENOENT'
   })
   const files = [{ path: 'a', source: await sourceFile('x') }]

@@ -67,4 +67,4 @@ it(`loses nothing that was pushed when it is killed while it makes room and coll
     await store.close()
   }
   expect(images.size).toBeGreaterThan(0)
-}, 120_000)
+})

@@ -209,4 +209,4 @@ it('removes nothing that must stay, stays within the quota, and collects all gar
     }),
     { numRuns: Number(process.env.MODEL_RUNS ?? 15) }
   )
-}, 120_000)
+})

@@ -9,7 +9,7 @@ import type { ContentStoreOptions } from '../options.ts'
 import { collect, whole } from './bytes.ts'
 
 /** How long to look for what must come soon, on a machine that is busy with other things. */
-export const PATIENT = { timeout: 20_000 } as const
+export const PATIENT = { timeout: 90_000 } as const
 
 /** A directory that goes when the test ends. */
 export async function temporaryDirectory(): Promise<string> {

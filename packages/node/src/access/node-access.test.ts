@@ -9,7 +9,7 @@ import { createLog } from '../log.ts'
 import { type RunningNode, startNode } from '../node.ts'
 
 const EMPTY = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
-const signal = () => AbortSignal.timeout(30_000)
+const signal = () => AbortSignal.timeout(120_000)
 
 let directory: string
 let running: RunningNode[]

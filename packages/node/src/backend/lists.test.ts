@@ -11,7 +11,7 @@ const descriptor = (text: string) => ({
   mediaType: MEDIA_TYPE.ociManifest,
   size: text.length
 })
-const signal = () => AbortSignal.timeout(10_000)
+const signal = () => AbortSignal.timeout(120_000)
 
 /** Lists of a node whose seed and store know these. */
 function makeLists(upstream: FakeUpstream, repositories: string[] = []) {

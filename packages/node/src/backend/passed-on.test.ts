@@ -54,7 +54,7 @@ async function startNodeOf(seed: RunningNode, settings: object): Promise<Running
   const { meshAddresses, peerId } = seed.info
   const mesh = { listen: ['/ip4/127.0.0.1/tcp/0'], join: meshAddresses }
   const node = await start('node', { mesh, trust: [{ peerId }], ...settings })
-  await expect.poll(async () => (await fetch(`${node.info.admin}/readyz`)).status, { timeout: 20_000 }).toBe(200)
+  await expect.poll(async () => (await fetch(`${node.info.admin}/readyz`)).status).toBe(200)
   return node
 }
 

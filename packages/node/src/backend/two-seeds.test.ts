@@ -29,7 +29,7 @@ beforeEach(async () => {
   west = await start('west', { role: 'seed', trust, mesh: { listen, join: east.info.meshAddresses } })
   const both = [...east.info.meshAddresses, ...west.info.meshAddresses]
   node = await start('node', { trust, mesh: { listen, join: both } })
-  for (const each of running) await expect.poll(() => peersOf(each), { timeout: 20_000 }).toBe(2)
+  for (const each of running) await expect.poll(() => peersOf(each)).toBe(2)
 })
 afterEach(async () => {
   await Promise.all(running.map((each) => each.stop(AbortSignal.timeout(0))))
@@ -122,7 +122,7 @@ it('learn what was signed while they were away, also when nobody asks them for i
     const images = (await (await fetch(`${west.info.admin}/api/v1/images`)).json()) as { tag: string }[]
     return images.map(({ tag }) => tag)
   }
-  await expect.poll(known, { timeout: 20_000 }).toEqual(['9'])
+  await expect.poll(known).toEqual(['9'])
 })
 
 it('delete what is at both, whichever is asked, and by whichever node', async () => {

@@ -29,7 +29,7 @@ const manifest = Buffer.from(
     layers: [describeBlob('application/vnd.oci.image.layer.v1.tar', layer)]
   })
 )
-const signal = () => AbortSignal.timeout(10_000)
+const signal = () => AbortSignal.timeout(120_000)
 
 let directory: string
 let content: ContentStore

@@ -103,14 +103,14 @@ it('fetches no more at one time than it may, and refuses when too many wait', as
 })
 
 it('goes on for a while when the last who asked has left, and for whoever comes back', async () => {
-  const { jobs, pulls } = make({ graceMs: 30 })
+  const { jobs, pulls } = make({ graceMs: 300 })
   const leave = new AbortController()
   const first = collect(jobs.follow(ORDER, leave.signal))
   await until(() => pulls.length === 1)
   leave.abort()
   await expect(first).rejects.toThrow()
   const second = collect(jobs.follow(ORDER, signal))
-  await sleep(60)
+  await sleep(400)
   expect(pulls[0]?.signal.aborted).toBe(false)
   pulls[0]?.done()
   expect((await second).at(-1)?.state).toBe('done')

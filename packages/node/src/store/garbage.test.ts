@@ -45,7 +45,7 @@ it('collects on schedule, passes over what is being done already, and ends what 
     return { ...REPORT, complete: false }
   })
   garbage.start()
-  await vi.waitUntil(() => signals.length === 3)
+  await vi.waitUntil(() => signals.length === 3, { timeout: 90_000 })
   await garbage.stop()
   expect(signals[2]?.aborted).toBe(true)
   expect(told).toEqual(['garbage could not be collected; trying again later', 'collected garbage'])

@@ -36,7 +36,7 @@ async function ask(shownBy: readonly Repository[], { manifest = false, mirrors =
         }
       : undefined
   } as unknown as RefetchComponents
-  expect(await refetch(components, { digest, size: 1 }, AbortSignal.timeout(10_000))).toBe(reader)
+  expect(await refetch(components, { digest, size: 1 }, AbortSignal.timeout(120_000))).toBe(reader)
   return asked
 }
 

@@ -71,6 +71,7 @@ it('says once why it can not be read, and goes on', async () => {
   const { watch, told, state, warnings } = make()
   state.error = Object.assign(new Error('no'), { code: 'EACCES' })
   watch.start()
+  while (warnings.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   await new Promise((resolve) => setTimeout(resolve, 30))
   state.error = undefined
   while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))

@@ -14,7 +14,7 @@ import { createLog } from '../log.ts'
 import { type RunningNode, startNode } from '../node.ts'
 
 const SECRET = 'a secret of the test, long enough'
-const PATIENT = { timeout: 20_000 } as const
+const PATIENT = { timeout: 90_000 } as const
 
 interface Received {
   readonly headers: IncomingHttpHeaders

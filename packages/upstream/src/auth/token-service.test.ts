@@ -6,11 +6,11 @@ import { parseAuthorization } from './credential-header.ts'
 
 const { signal } = new AbortController()
 
-async function start() {
+async function start(tokenTimeoutMs = 60_000) {
   const [server, tokens] = [await FakeRegistry.start(), await FakeTokenService.start()]
   server.intercept = tokens.guard('repository:a:pull')
   server.addManifest({ schemaVersion: 2 }, 'latest')
-  const registry = await openFake(server.url, { limits: { tokenTimeoutMs: 500, answerTimeoutMs: 100_000 } })
+  const registry = await openFake(server.url, { limits: { tokenTimeoutMs, answerTimeoutMs: 100_000 } })
   const ask = (authorization?: string) =>
     registry.headManifest('a', 'latest', { signal, as: authorization === undefined ? 'anonymous' : { authorization } })
   const codeOf = async (authorization?: string) => {
@@ -85,7 +85,7 @@ it.each([
 })
 
 it('waits for no answer that never ends', async () => {
-  const { tokens, codeOf } = await start()
+  const { tokens, codeOf } = await start(500)
   tokens.intercept = (_, response) => {
     response.write('{"token":"')
     const timer = setInterval(() => response.write('a'), 20)

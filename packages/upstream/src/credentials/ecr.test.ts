@@ -70,7 +70,7 @@ describe('a registry of ECR', () => {
     node.nowMs += 10_000
     expect(await get()).toMatchObject({ credential: { password: 'password 1' } })
     while (ecr.asked.length < 3) await sleep(5)
-    await vi.waitFor(async () => expect(await get()).toMatchObject({ credential: { password: 'password 2' } }))
+    await expect.poll(() => get()).toMatchObject({ credential: { password: 'password 2' } })
   })
 
   it('gets a new password when the old one was refused', async () => {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import { expect, it } from 'vitest'
 import type { UpstreamIdentity } from '../interfaces.ts'
 import type { RequestOutcome } from '../observer.ts'
@@ -152,14 +153,15 @@ it('counts how questions went', async () => {
 
 it('has questions wait for each other, so that a registry gets no more at one time than it may', async () => {
   const server = await FakeRegistry.start()
-  let now = 0
   let most = 0
+  const open: ServerResponse[] = []
+  const answerAll = () => {
+    for (const response of open.splice(0)) response.writeHead(404).end()
+  }
   server.intercept = (_, response) => {
-    most = Math.max(most, ++now)
-    setTimeout(() => {
-      now--
-      response.writeHead(404).end()
-    }, 20)
+    most = Math.max(most, open.push(response))
+    // As many as there may be are here; one too many would come meanwhile.
+    if (open.length === 3) setTimeout(answerAll, 20)
     return true
   }
   const { head } = await start(server.url, { limits: { maxRequests: 3 } })

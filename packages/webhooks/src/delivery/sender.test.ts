@@ -18,7 +18,7 @@ function senderTo(url: string, options: Partial<SenderOptions> = {}, resolve: Re
       headers: async () => ({ authorization: 'Bearer token' }),
       ca: async () => undefined
     },
-    { url, allowPrivateAddresses: true, timeoutMs: 5_000, userAgent: 'layermesh/test', ...options }
+    { url, allowPrivateAddresses: true, timeoutMs: 120_000, userAgent: 'layermesh/test', ...options }
   )
   onTestFinished(() => sender.close())
   return sender
