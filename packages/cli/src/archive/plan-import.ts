@@ -159,22 +159,34 @@ class RepositoryPlan {
     }
   }
 
-  /** What it names first. */
-  #include(digest: Digest, of?: Descriptor): void {
+  /** What it names first. @param siblings what the index names that names this one */
+  #include(digest: Digest, siblings: readonly Descriptor[] = []): void {
     if (this.#tags.has(digest)) return
     const loaded = this.#archive.manifests.get(digest)
-    if (loaded === undefined) {
-      const platform = of?.platform === undefined ? '' : ` for ${formatPlatform(of.platform)}`
-      throw new CliFailure(
-        'FAILED',
-        `the archive does not hold the image${platform} that its index names (${digest}); import one that it holds with --platform`
-      )
-    }
+    if (loaded === undefined) throw this.#incomplete(digest, siblings)
     const { manifest } = loaded
-    for (const part of referencedDescriptors(manifest)) {
-      if (manifest.kind === 'index') this.#include(part.digest, part)
+    const parts = referencedDescriptors(manifest)
+    for (const part of parts) {
+      if (manifest.kind === 'index') this.#include(part.digest, parts)
       else this.#blobs.set(part.digest, part)
     }
     this.#tags.set(digest, new Set())
   }
+
+  /** `docker save` of Docker 29 writes the index of all platforms with the image of one. */
+  #incomplete(digest: Digest, siblings: readonly Descriptor[]): CliFailure {
+    const { manifests } = this.#archive
+    const [missing] = platformsOf(siblings.filter((one) => one.digest === digest))
+    const held = platformsOf(siblings.filter((one) => manifests.has(one.digest)))
+    const image = missing === undefined ? 'the image' : `the image for ${missing}`
+    const flag = held.length === 0 ? '--platform' : `--platform ${held.join(' or ')}`
+    return new CliFailure(
+      'FAILED',
+      `the archive does not hold ${image} that its index names (${digest}); import one that it holds with ${flag}`
+    )
+  }
+}
+
+function platformsOf(descriptors: readonly Descriptor[]): readonly string[] {
+  return descriptors.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]))
 }
