@@ -1,6 +1,5 @@
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import bcrypt from 'bcryptjs'
 import { AccessError } from '../errors.ts'
 import { isUserName, parseHtpasswd } from './htpasswd-file.ts'
 
@@ -25,6 +24,8 @@ export async function setUser(path: string, user: string, password: string, cost
     )
   }
   checkPassword(password)
+  // Nodes load this file too, and hash no passwords here.
+  const { default: bcrypt } = await import('bcryptjs')
   const line = `${user}:${await bcrypt.hash(password, cost)}`
   let isNew = true
   await edit(path, (lines) => {
