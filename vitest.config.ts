@@ -41,10 +41,12 @@ export default defineConfig({
           name,
           pool: 'forks' as const,
           include: [`test/${name}/**/*.test.ts`],
-          fileParallelism: false,
+          // Much of it is waiting. More at a time would only have them wait for one another.
+          maxWorkers: 2,
           expect: { poll },
-          testTimeout: 300_000,
-          hookTimeout: 300_000
+          // They end what hangs; what a test waits for has deadlines of its own.
+          testTimeout: 900_000,
+          hookTimeout: 900_000
         }
       }))
     ]

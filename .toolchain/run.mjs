@@ -24,14 +24,18 @@ const tasks = {
   demo: () => handOver(layermesh, ['demo', ...args]),
   exec: () => handOver(args[0], args.slice(1)),
   check: () => {
+    const took = []
     for (const name of CHECKS) {
+      const began = performance.now()
       process.stderr.write(`\n== ${name}\n`)
       const { status } = run(join(binaries, 'pnpm'), ['--silent', 'run', name])
       if (status !== 0) {
         process.stderr.write(`\n${name} failed; once mended, run it alone with: npm run run:in -- pnpm ${name}\n`)
         process.exit(status ?? 1)
       }
+      took.push(`${name} ${Math.round((performance.now() - began) / 1000)} s`)
     }
+    process.stderr.write(`\n${took.join(', ')}\n`)
   }
 }
 

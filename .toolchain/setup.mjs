@@ -21,6 +21,8 @@ export const top = dirname(toolchain)
 export const binaries = join(toolchain, 'bin')
 const stateFile = join(toolchain, 'state.json')
 const NEEDED_NODE = [22, 19]
+/** In ms, before what a hiccup of the network ended is tried again. */
+const FETCH_PAUSES = [5_000, 20_000]
 
 /**
  * Brings the checkout to a state in which layermesh runs.
@@ -70,14 +72,14 @@ function chooseNode(state) {
       '--loglevel=error',
       ...(fits && !runsOwn ? ['--omit=optional'] : [])
     ]
-    must('npm', args, { cwd: toolchain })
+    mustFetch('npm', args, { cwd: toolchain })
     remember(state, { toolchain: wanted })
   }
   const own = join(toolchain, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node')
   if (!fits && !existsSync(own)) {
     // A set-up under a newer Node left the pinned one out; under this one it is needed.
     if (state.toolchain === wanted)
-      must('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], { cwd: toolchain })
+      mustFetch('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], { cwd: toolchain })
     if (!existsSync(own)) {
       fail(
         `layermesh needs Node ${NEEDED_NODE.join('.')} or newer, this is ${process.versions.node}, and none can be brought for ${process.platform}-${process.arch}: install Node 24 and run the command again`
@@ -97,7 +99,7 @@ function installPackages(state) {
   const wanted = digest(...inputs.map((file) => readFileSync(join(top, file))))
   if (state.packages === wanted && existsSync(join(top, 'node_modules', '.bin', 'layermesh'))) return
   say('installing packages')
-  must(join(binaries, 'pnpm'), ['install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=warn'], {
+  mustFetch(join(binaries, 'pnpm'), ['install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=warn'], {
     env: { CI: 'true' }
   })
   remember(state, { packages: wanted })
@@ -114,7 +116,24 @@ function packageManifests() {
     .filter((file) => existsSync(join(top, file)))
 }
 
-function must(command, args, { env, ...options } = {}) {
+function must(command, args, options) {
+  const failure = attempt(command, args, options)
+  if (failure !== undefined) fail(failure)
+}
+
+/** The same for what comes through the network. */
+function mustFetch(command, args, options) {
+  for (const pauseMs of FETCH_PAUSES) {
+    const failure = attempt(command, args, options)
+    if (failure === undefined) return
+    say(`${failure}; trying again in ${pauseMs / 1000} s`)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs)
+  }
+  must(command, args, options)
+}
+
+/** What went wrong; undefined when nothing did. */
+function attempt(command, args, { env, ...options } = {}) {
   const path = [binaries, process.env.PATH].join(':')
   const result = spawnSync(command, args, {
     cwd: top,
@@ -123,8 +142,9 @@ function must(command, args, { env, ...options } = {}) {
     env: { ...process.env, ...env, PATH: path }
   })
   if (result.error) fail(`${command} did not start: ${result.error.message}`)
-  if (result.status !== 0)
-    fail(`\`${command} ${args.join(' ')}\` ended with ${result.status ?? result.signal}; its output above says why`)
+  if (result.signal !== null) fail(`\`${command} ${args.join(' ')}\` was ended by ${result.signal}`)
+  if (result.status === 0) return undefined
+  return `\`${command} ${args.join(' ')}\` ended with ${result.status}; its output above says why`
 }
 
 function link(target, path) {

@@ -2,12 +2,11 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
 
-const TIMEOUT_MS = 10_000
 /** A piece of a blob of up to 64 MiB. */
 const PIECE_BYTES = MIB
 const BAD_PIECE = 5
@@ -25,14 +24,14 @@ test('a node whose disk flipped a bit fetches that piece anew, and its clients g
   const before = await node.receivedFromPeers()
   await pullToStore(node, blob)
   expect((await node.receivedFromPeers()) - before).toBe(PIECE_BYTES)
-  await node.process.waitForLine(corruptionOf(blob), TIMEOUT_MS)
+  await node.process.waitForLine(corruptionOf(blob), HANG_MS)
 
   await node.stop()
   await flipBit(node, blob.digest)
   await node.restart()
   expect(await blob.pull(node).end).toMatchObject({ status: 200, whole: true })
   expect(await node.receivedFromPeers()).toBe(PIECE_BYTES)
-  await node.process.waitForLine(corruptionOf(blob), TIMEOUT_MS)
+  await node.process.waitForLine(corruptionOf(blob), HANG_MS)
 })
 
 test('a node whose disk flipped a bit gives its peers right bytes or none', async () => {
@@ -47,7 +46,7 @@ test('a node whose disk flipped a bit gives its peers right bytes or none', asyn
   // Until then the damaged node is the only one that answers.
   seed.process.signal('SIGSTOP')
   const pull = blob.pull(node)
-  await damaged.process.waitForLine(corruptionOf(blob), TIMEOUT_MS)
+  await damaged.process.waitForLine(corruptionOf(blob), HANG_MS)
   seed.process.signal('SIGCONT')
   expect(await pull.end).toMatchObject({ status: 200, whole: true })
   expect(node.process.log.find(/banned a peer/)).toBeUndefined()
@@ -70,7 +69,7 @@ test.each([
   const cut = await blob.pull(seed).end
   expect(cut.whole).toBe(false)
   expect(cut.bytes).toBeLessThanOrEqual(BAD_PIECE * PIECE_BYTES)
-  await seed.process.waitForLine(corruptionOf(blob), TIMEOUT_MS)
+  await seed.process.waitForLine(corruptionOf(blob), HANG_MS)
   const again = await blob.pull(seed).end
   expect(again).toMatchObject({ bytes: 0, status: expect.toSatisfy((status) => status >= 400) })
   expect(await intact.pull(seed).end).toMatchObject({ status: 200, whole: true })
@@ -95,7 +94,7 @@ test('a seed whose disk flipped a bit fetches the piece from a node that has it'
 /** Pulls a blob, and waits until the node has it whole: its client has the last byte a moment earlier. */
 async function pullToStore(node: MeshNode, blob: KnownBlob): Promise<void> {
   expect(await blob.pull(node).end).toMatchObject({ status: 200, whole: true })
-  await eventually(`${node.name} keeps the blob`, TIMEOUT_MS, async () => {
+  await eventually(`${node.name} keeps the blob`, HANG_MS, async () => {
     return (await node.status()).store.arriving === 0 || undefined
   })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { within } from '../support/http.ts'
+import { HANG_MS, within } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
@@ -12,8 +12,6 @@ const UNTIL_BYTES = 2 * MIB
 const SLACK_BYTES = 4 * MIB
 /** Of the whole process. All that the slow clients have not taken yet would be more than twice as much. */
 const MEMORY_BYTES = 256 * MIB
-/** Only ends what hangs. */
-const HANG_MS = 60_000
 
 const sandbox = useSandbox()
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeUnless } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
@@ -15,7 +15,6 @@ const DISK_BYTES = 48 * MIB
 const MIN_FREE_BYTES = 4 * MIB
 const SETTINGS = { store: { minFree: `${MIN_FREE_BYTES / MIB}MiB` } }
 const PIECE_BYTES = MIB
-const TIMEOUT_MS = 30_000
 const NO_SPACE = /no space left on its disk/
 
 const sandbox = useSandbox()
@@ -55,11 +54,11 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
     link.holdAfter(8 * MIB)
     const cut = blob.pull(node)
     await link.held()
-    await eventually('the client gets the first bytes', TIMEOUT_MS, () => cut.bytes > 0 || undefined)
+    await eventually('the client gets the first bytes', HANG_MS, () => cut.bytes > 0 || undefined)
     const noted = await bytesOfMetadata(node)
     link.holdAfter(4 * MIB)
     await link.held()
-    await eventually('the node notes what is durable', TIMEOUT_MS, async () => {
+    await eventually('the node notes what is durable', HANG_MS, async () => {
       return (await bytesOfMetadata(node)) > noted || undefined
     })
     await disk.fill()
@@ -68,7 +67,7 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
 
     expect((await request(`${node.adminUrl}/livez`)).status).toBe(200)
     expect(await kept.pull(node).end).toMatchObject({ status: 200, whole: true })
-    await eventually('the node says why', TIMEOUT_MS, async () => {
+    await eventually('the node says why', HANG_MS, async () => {
       const { whole, message } = await blob.pull(node).end
       expect(whole).toBe(false)
       return NO_SPACE.test(message) || undefined
@@ -78,7 +77,7 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
     expect(held).toBeGreaterThanOrEqual(PIECE_BYTES)
     const received = await node.receivedFromPeers()
     await disk.free()
-    await eventually('pulls work again', TIMEOUT_MS, async () => (await blob.pull(node).end).whole || undefined)
+    await eventually('pulls work again', HANG_MS, async () => (await blob.pull(node).end).whole || undefined)
     expect((await node.receivedFromPeers()) - received).toBeLessThanOrEqual(blob.size - held + PIECE_BYTES)
     const newcomer = await MeshNode.start(sandbox, { name: 'filling-newcomer', join: [node], seed })
     expect(await blob.pull(newcomer).end).toMatchObject({ status: 200, whole: true })
@@ -109,7 +108,7 @@ describeUnless(await whyNoMount(), 'on a full disk', () => {
     expect((await request(`${seed.adminUrl}/livez`)).status).toBe(200)
 
     await disk.free()
-    await eventually('pushes work again', TIMEOUT_MS, async () => (await post(seed, later)).status === 201 || undefined)
+    await eventually('pushes work again', HANG_MS, async () => (await post(seed, later)).status === 201 || undefined)
     await seed.kill()
     await seed.restart()
     for (const blob of [kept, later]) expect(await blob.pull(seed).end).toMatchObject({ status: 200, whole: true })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { within } from '../support/http.ts'
+import { HANG_MS, within } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
-import { useSandbox } from '../support/sandbox.ts'
+import type { Sandbox } from '../support/sandbox.ts'
+import { attempts, UnclearError } from './support/attempts.ts'
 import { KnownBlob, MIB, type RunningPull } from './support/known-blob.ts'
 import { Link } from './support/link.ts'
 
@@ -10,40 +11,41 @@ const UNTIL_BYTES = 6.5 * MIB
 /** What may come twice: pieces that two sources were asked for. */
 const SLACK_BYTES = 4 * MIB
 /** One copy comes from afar; on a busy machine a node may bring in what it has not heard in time that others have. */
-const MAX_COPIES_FROM_AFAR = 1.5
-/** Only ends what hangs: a peer that falls silent is given up after 5 s, and a machine may be slow. */
-const HANG_MS = 60_000
+const ONE_COPY = 1.5
+/** Less than if all went for themselves. */
+const MAX_COPIES = 2.5
 const ZONE_SIZE = 3
 
-const sandbox = useSandbox()
+test('when a node that brings pieces in from afar is killed in mid-piece, the others of its zone get the rest', () =>
+  attempts(async ({ sandbox }) => {
+    const { blob, gateway, others } = await pullFromAfar(sandbox, 'killed')
+    const cut = gateway.pull.end
+    await gateway.node.kill()
+    for (const { link } of others) link.release()
 
-test('when a node that brings pieces in from afar is killed in mid-piece, the others of its zone get the rest', async () => {
-  const { blob, gateway, others } = await pullFromAfar('killed')
-  const cut = gateway.pull.end
-  await gateway.node.kill()
-  for (const { link } of others) link.release()
+    await expectTheRest(blob, others)
+    expect(await cut).toMatchObject({ whole: false })
 
-  await expectTheRest(blob, others)
-  expect(await cut).toMatchObject({ whole: false })
+    gateway.link.release()
+    await gateway.node.restart()
+    const held = (await gateway.node.status()).store.bytes
+    expect(await within(HANG_MS, blob.pull(gateway.node).end)).toMatchObject({ status: 200, whole: true })
+    expect(await gateway.node.receivedFromPeers()).toBeLessThan(blob.size - held + SLACK_BYTES)
+  }))
 
-  gateway.link.release()
-  await gateway.node.restart()
-  const held = (await gateway.node.status()).store.bytes
-  expect(await within(HANG_MS, blob.pull(gateway.node).end)).toMatchObject({ status: 200, whole: true })
-  expect(await gateway.node.receivedFromPeers()).toBeLessThan(blob.size - held + SLACK_BYTES)
-})
+test('when a node that brings pieces in from afar freezes in mid-piece, the others get the rest, and it too once it thaws', () =>
+  attempts(async ({ sandbox, silenced }) => {
+    const { blob, gateway, others } = await pullFromAfar(sandbox, 'frozen')
+    silenced.add(gateway.node.peerId)
+    gateway.node.process.signal('SIGSTOP')
+    for (const { link } of [gateway, ...others]) link.release()
 
-test('when a node that brings pieces in from afar freezes in mid-piece, the others get the rest, and it too once it thaws', async () => {
-  const { blob, gateway, others } = await pullFromAfar('frozen')
-  gateway.node.process.signal('SIGSTOP')
-  for (const { link } of [gateway, ...others]) link.release()
+    await expectTheRest(blob, others)
 
-  await expectTheRest(blob, others)
-
-  gateway.node.process.signal('SIGCONT')
-  expect(await within(HANG_MS, gateway.pull.end)).toMatchObject({ status: 200, whole: true })
-  expect(await gateway.node.receivedFromPeers()).toBeLessThan(blob.size + SLACK_BYTES)
-})
+    gateway.node.process.signal('SIGCONT')
+    expect(await within(HANG_MS, gateway.pull.end)).toMatchObject({ status: 200, whole: true })
+    expect(await gateway.node.receivedFromPeers()).toBeLessThan(blob.size + SLACK_BYTES)
+  }))
 
 /** A node of the zone that is far from the seed, and what a client pulls from it. */
 interface Puller {
@@ -57,7 +59,10 @@ interface Puller {
  * Has all nodes of a zone pull a blob that only the seed has, which is far, until one of them has so much of it: that one
  * is in the middle of a piece, and no link lets anything more through.
  */
-async function pullFromAfar(name: string): Promise<{ blob: KnownBlob; gateway: Puller; others: Puller[] }> {
+async function pullFromAfar(
+  sandbox: Sandbox,
+  name: string
+): Promise<{ blob: KnownBlob; gateway: Puller; others: Puller[] }> {
   const blob = new KnownBlob(`gateway-${name}`, 48 * MIB)
   const seed = await MeshNode.start(sandbox, { name: `${name}-seed`, role: 'seed', flags: ['--zone', 'afar'] })
   await blob.push(seed)
@@ -82,5 +87,7 @@ async function expectTheRest(blob: KnownBlob, pullers: readonly Puller[]): Promi
     expect(await node.receivedFromPeers(), node.name).toBeLessThan(blob.size + SLACK_BYTES)
     far += await node.metric('layermesh_received_bytes_total', { scope: 'far' })
   }
-  expect(far).toBeLessThan(blob.size * MAX_COPIES_FROM_AFAR)
+  const copies = far / blob.size
+  expect(copies).toBeLessThan(MAX_COPIES)
+  if (copies >= ONE_COPY) throw new UnclearError(`${copies} copies came from afar`)
 }

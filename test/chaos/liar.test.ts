@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { eventually, request, within } from '../support/http.ts'
+import { eventually, HANG_MS, request, within } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
@@ -12,8 +12,6 @@ const PIECE_BYTES = MIB
 const MAX_LIES = 16
 /** What may come twice: pieces that two sources were asked for. */
 const SLACK_BYTES = 4 * MIB
-/** Only ends what hangs. */
-const HANG_MS = 60_000
 
 const sandbox = useSandbox()
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
@@ -7,7 +7,6 @@ import { Link } from './support/link.ts'
 import { bytesOfMetadata } from './support/metadata.ts'
 
 const PIECE_BYTES = MIB
-const TIMEOUT_MS = 30_000
 
 const sandbox = useSandbox()
 
@@ -16,11 +15,11 @@ test('a node that is killed in the middle of a pull goes on from where it was', 
   link.holdAfter(8 * MIB)
   const cut = blob.pull(node)
   await link.held()
-  await eventually('the client gets the first bytes', TIMEOUT_MS, () => cut.bytes > 0 || undefined)
+  await eventually('the client gets the first bytes', HANG_MS, () => cut.bytes > 0 || undefined)
   const noted = await bytesOfMetadata(node)
   link.holdAfter(16 * MIB)
   await link.held()
-  await eventually('the node notes what is durable', TIMEOUT_MS, async () => {
+  await eventually('the node notes what is durable', HANG_MS, async () => {
     return (await bytesOfMetadata(node)) > noted || undefined
   })
   await node.kill()
@@ -36,7 +35,7 @@ test('a node that is stopped in the middle of a pull loses nothing of what came'
   link.holdAfter(16 * MIB)
   const cut = blob.pull(node)
   await link.held()
-  await eventually('the client gets the first bytes', TIMEOUT_MS, () => cut.bytes > 0 || undefined)
+  await eventually('the client gets the first bytes', HANG_MS, () => cut.bytes > 0 || undefined)
   const { bytes } = (await node.status()).store
   await node.stop()
   expect(await cut.end).toMatchObject({ status: 200, whole: false })

@@ -26,7 +26,7 @@ const DISK_BYTES = BLOB_BYTES + 16 * MIB
 const SLACK_BYTES = 8 * MIB
 const LIAR_SLACK_BYTES = 8 * MIB
 /** Only ends what hangs. A pull without a source is given up after 20 s, a peer that fell silent is shut out for 30 s. */
-const HANG_MS = 150_000
+const HANG_MS = 400_000
 
 const canMount = (await whyNoMount()) === undefined
 

@@ -2,14 +2,13 @@ import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MEDIA_TYPE } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { pushImage } from '../support/registry-client.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { KnownBlob, MIB } from './support/known-blob.ts'
 import { Link } from './support/link.ts'
 
-const TIMEOUT_MS = 30_000
 /** Has the node ask the seed each time. */
 const ASK_ALWAYS = { freshness: [{ repositories: '**', maxAge: '0s' }] }
 
@@ -30,7 +29,7 @@ test('a node that was restarted does not follow a seed back to what a tag meant 
   await pushAsTag(seed, newer)
   const meaningOfNewer = await meaningOfTag(seed)
   expect(meaningOfNewer).not.toBe(meaningOfOlder)
-  await eventually('the node hears of the newer meaning', TIMEOUT_MS, async () => {
+  await eventually('the node hears of the newer meaning', HANG_MS, async () => {
     return (await meaningOfTag(node)) === meaningOfNewer || undefined
   })
 
@@ -41,13 +40,13 @@ test('a node that was restarted does not follow a seed back to what a tag meant 
   expect(await meaningOfTag(seed)).toBe(meaningOfOlder)
   await node.restart()
   expect(await meaningOfTag(node)).toBe(meaningOfNewer)
-  const refused = await node.process.waitForLine(/refused a tag record/, TIMEOUT_MS)
+  const refused = await node.process.waitForLine(/refused a tag record/, HANG_MS)
   expect(JSON.parse(refused)).toMatchObject({ reason: 'rollback', from: seed.peerId, repository: 'team/app', tag: '1' })
 
   // The restored seed goes on: each push takes the sequence further, until it is past what the node knows.
   await pushAsTag(seed, newer)
   await pushAsTag(seed, older)
-  await eventually('the node follows the seed again', TIMEOUT_MS, async () => {
+  await eventually('the node follows the seed again', HANG_MS, async () => {
     return (await meaningOfTag(node)) === meaningOfOlder || undefined
   })
 })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { runOk } from '../support/process.ts'
 import { useSandbox } from '../support/sandbox.ts'
@@ -14,13 +14,17 @@ const STORE = {
   lease: `${LEASE_MS}ms`,
   garbage: { every: '0s', grace: `${GRACE_MS}ms` }
 }
-const SETTINGS = { store: STORE, pull: { deadline: '10s' } }
-const TIMEOUT_MS = 60_000
+const SETTINGS = { store: STORE }
 
 const sandbox = useSandbox()
 
 function command(node: MeshNode, ...args: string[]): Promise<string> {
   return runOk(LAYERMESH, [...args, '--admin', node.adminUrl, '--data', node.dataDirectory])
+}
+
+/** What was just pulled stays for the time of a lease, and is in the way until then. */
+async function pullOnceThereIsRoom(node: MeshNode, blob: KnownBlob): Promise<void> {
+  await eventually(`${node.name} has room`, HANG_MS, async () => (await blob.pull(node).end).whole || undefined)
 }
 
 test('a node makes room for what is pulled, brings what it removed again, and keeps what is pinned', async () => {
@@ -33,15 +37,14 @@ test('a node makes room for what is pulled, brings what it removed again, and ke
   await command(node, 'pull', `${pinned.repository}:1`)
 
   for (const blob of blobs) {
-    expect(await blob.pull(node).end).toMatchObject({ status: 200, whole: true })
+    await pullOnceThereIsRoom(node, blob)
     expect((await node.status()).store.bytes).toBeLessThanOrEqual(QUOTA_BYTES)
-    await sleep(LEASE_MS)
   }
   expect(await node.metric('layermesh_store_removed_bytes_total', { reason: 'quota' })).toBeGreaterThan(0)
   expect(await node.metric('layermesh_store_limit_bytes')).toBe(QUOTA_BYTES)
   expect(await node.metric('layermesh_store_pinned_bytes')).toBeGreaterThan(pinned.size)
   const before = await node.receivedFromPeers()
-  expect(await removed.pull(node).end).toMatchObject({ status: 200, whole: true })
+  await pullOnceThereIsRoom(node, removed)
   expect((await node.receivedFromPeers()) - before).toBe(removed.size)
 
   await seed.kill()
@@ -70,7 +73,7 @@ test('a seed removes nothing that was pushed to it, says when it is full, and ha
   const digest = tag.headers.get('docker-content-digest')
   const url = `${seed.registryUrl}/v2/${first.repository}/manifests/${digest}`
   expect((await request(url, { method: 'DELETE' })).status).toBe(202)
-  await sleep(GRACE_MS)
+  await sleep(2 * GRACE_MS)
   const dry = JSON.parse(await command(seed, 'gc', '--dry-run', '--json'))
   expect(dry).toMatchObject({ complete: true, bytes: expect.any(Number) })
   expect(dry.bytes).toBeGreaterThanOrEqual(first.size)
@@ -78,7 +81,7 @@ test('a seed removes nothing that was pushed to it, says when it is full, and ha
   const done = JSON.parse(await command(seed, 'gc', '--json'))
   expect(done).toMatchObject({ bytes: dry.bytes, blobs: dry.blobs, unlinked: dry.unlinked })
 
-  await eventually('the seed takes pushes again', TIMEOUT_MS, async () => {
+  await eventually('the seed takes pushes again', HANG_MS, async () => {
     return third.push(seed).then(
       () => true,
       () => undefined

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { Sandbox } from '../support/sandbox.ts'
 import { BanWatch } from './support/ban-watch.ts'
@@ -21,16 +21,17 @@ const STORE = {
   garbage: { every: '1s', grace: `${GRACE_MS}ms`, unfinishedAfter: `${GRACE_MS}ms` }
 }
 const CACHE = { ...STORE, maxSize: `${QUOTA_BYTES / MIB}MiB`, highWatermark: '80%', lowWatermark: '40%' }
-/** A busy machine may take long to find what there is. */
 const PULL = { deadline: '20s' }
-const TIMEOUT_MS = LOAD_MS + 200_000
+/** The load goes on for longer where a machine is so slow that hardly anything happens. */
+const MAX_LONGER_MS = 300_000
+const TIMEOUT_MS = LOAD_MS + MAX_LONGER_MS + 500_000
 const LIVE_AT_LEAST = 15
 const KILL_NODE_EVERY_MS = 15_000
 /** Long after, as its nodes may take a minute to find it again. */
 const KILL_SEED_EVERY_MS = 200_000
 const PULLS_AT_LEAST = 20
-/** A node looks once a minute for those that it joins through. */
-const REJOIN_MS = 90_000
+/** A node looks once a minute for those that it joins through, and a machine may be slow. */
+const REJOIN_MS = 3 * 60_000
 
 test.each(testSeeds(1))(
   'no blob of a served image is ever missing, while room is made and garbage collected under load (LAYERMESH_TEST_SEED=%i)',
@@ -48,13 +49,21 @@ test.each(testSeeds(1))(
 
     const [first, second] = nodes
     const ending = new AbortController()
-    const ended = setTimeout(() => ending.abort(), LOAD_MS)
-    onTestFinished(() => clearTimeout(ended))
+    onTestFinished(() => ending.abort())
+    const lasts = async () => {
+      await sleep(LOAD_MS, undefined, { signal: ending.signal })
+      await eventually('the nodes had work to do', MAX_LONGER_MS, () => {
+        ending.signal.throwIfAborted()
+        return load.tally.get('pulls from nodes') > PULLS_AT_LEAST || undefined
+      })
+      ending.abort()
+    }
     const during = (pauseMs: number, work: (random: Random) => Promise<void>) => {
       const own = random.fork()
       return load.repeat(ending.signal, own, pauseMs, () => work(own))
     }
     const all = [
+      lasts(),
       during(200, (own) => load.push(seed, own)),
       during(200, (own) => load.push(first, own)),
       during(400, (own) => load.push(second, own)),
@@ -79,14 +88,12 @@ test.each(testSeeds(1))(
     // A node has no room for all of them within the time of a lease.
     for (const image of ledger.live()) await load.pullAll(seed, image)
     await sleep(GRACE_MS + LEASE_MS)
-    await eventually('all garbage is collected', 60_000, async () => {
+    await eventually('all garbage is collected', HANG_MS, async () => {
       const report = await load.collectGarbage(seed)
       return (report?.complete && report.blobs === 0) || undefined
     })
     expect((await seed.node.status()).store.bytes).toBe(ledger.liveBytes())
     for (const image of ledger.live()) await load.pullAll(seed, image)
-    // The nodes had work to do: how much of it they have room for depends on how quick the machine is.
-    expect(load.tally.get('pulls from nodes')).toBeGreaterThan(PULLS_AT_LEAST)
   },
   TIMEOUT_MS
 )

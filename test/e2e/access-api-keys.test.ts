@@ -1,12 +1,11 @@
 import { beforeAll, expect, test } from 'vitest'
 import { PUSHING_CLIENTS, type PushingClient, REFUSED } from '../support/clients/pushing-clients.ts'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { runOk } from '../support/process.ts'
 import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 
-const SPREAD_MS = 30_000
 const ACCESS = {
   rules: [{ repositories: '**', grant: [{ users: ['ci'], actions: ['pull', 'create', 'update', 'delete'] }] }]
 }
@@ -31,7 +30,7 @@ async function newKey(...flags: string[]): Promise<{ key: string; id: string }> 
 
 async function untilBoth(key: string, status: number): Promise<void> {
   for (const { name, registryUrl } of [seed, node]) {
-    await eventually(`${name} answers ${status}`, SPREAD_MS, async () => {
+    await eventually(`${name} answers ${status}`, HANG_MS, async () => {
       const answer = await request(`${registryUrl}/v2/`, { headers: { authorization: `Bearer ${key}` } })
       return answer.status === status || undefined
     })

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { copyFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
@@ -7,8 +7,6 @@ import { PUSHING_CLIENTS, REFUSED } from '../support/clients/pushing-clients.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeUnless, describeWith, pathOf } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
-
-const DOCKER_CERTIFICATES = '/etc/docker/certs.d'
 
 /** An address of this machine beyond the loopback, where docker shows no certificates. */
 const address = Object.values(networkInterfaces())
@@ -58,16 +56,15 @@ function hostOf({ registryUrl }: MeshNode): string {
   return new URL(registryUrl).host
 }
 
-/** Has docker show a certificate to both nodes; it reads none but those of the whole machine. */
-async function haveDockerShow({ certificate, key }: CertificateFiles): Promise<void> {
+/** An `/etc/docker` by which docker shows a certificate to both nodes. */
+async function dockerEtcOf(whose: string, { certificate, key }: CertificateFiles): Promise<string> {
   for (const host of [seed, node].map(hostOf)) {
-    const directory = join(DOCKER_CERTIFICATES, host)
-    await mkdir(directory, { recursive: true })
-    sandbox.defer(() => rm(directory, { recursive: true, force: true }))
+    const directory = await sandbox.makeDirectory(join(`docker-etc-${whose}`, 'certs.d', host))
     await copyFile(servers.file, join(directory, 'ca.crt'))
     await copyFile(certificate, join(directory, 'client.cert'))
     await copyFile(key, join(directory, 'client.key'))
   }
+  return await sandbox.makeDirectory(`docker-etc-${whose}`)
 }
 
 const missing = address === undefined ? 'needs an address beyond the loopback' : undefined
@@ -76,9 +73,9 @@ describeUnless(missing, 'a certificate', () => {
   for (const [name, { programs, create }] of Object.entries(PUSHING_CLIENTS)) {
     describeWith(['openssl', ...programs], name, () => {
       const clientOf = async (whose: string, files: CertificateFiles) => {
-        if (name === 'docker') await haveDockerShow(files)
         const certificates = await servers.clientDirectory(`${name}-${whose}`, files)
-        return await create(sandbox, { name: `${name}-${whose}`, certificates })
+        const dockerEtc = await dockerEtcOf(whose, files)
+        return await create(sandbox, { name: `${name}-${whose}`, certificates, dockerEtc })
       }
 
       test('pushes to a seed with a certificate, and pulls at both, by the rights of its name', async () => {

@@ -1,13 +1,12 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Descriptor, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Containerd } from '../support/clients/containerd.ts'
 import { Docker } from '../support/clients/docker.ts'
 import { Podman } from '../support/clients/podman.ts'
 import { Skopeo } from '../support/clients/skopeo.ts'
-import { request } from '../support/http.ts'
+import { HANG_MS, request } from '../support/http.ts'
 import { writeDockerArchive } from '../support/images/docker-archive.ts'
 import { type BuiltImage, buildImage, type ImageOptions } from '../support/images/image.ts'
 import { LAYERMESH, MeshNode, type NodeOptions } from '../support/node.ts'
@@ -266,10 +265,9 @@ test('an import that is killed leaves no tag, and the next one sends only what i
   const image = await build('killed', { noiseBytes: 96 * MIB })
   const args = ['import', image.layout.directory, '--as', 'team/killed:1', '--admin', slow.adminUrl, '--json']
   const killed = sandbox.start('import', LAYERMESH, args)
-  await killed.waitForLine(/"heldBytes":[1-9][0-9]{6}/, 20_000)
+  await killed.waitForLine(/"heldBytes":[1-9][0-9]{6}/, HANG_MS)
   await killed.kill()
   expect((await request(`${slow.registryUrl}/v2/team/killed/manifests/1`)).status).toBe(404)
-  await sleep(100)
   const told = await succeed(slow, 'import', image.layout.directory, '--as', 'team/killed:1')
   expect(told).toContain(`team/killed:1 means ${image.index.digest}`)
   expect(await manifestOf(slow, 'team/killed')).toEqual(await image.layout.read(image.index))

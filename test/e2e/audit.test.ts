@@ -2,12 +2,11 @@ import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setUser } from '@layermesh/node'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { useSandbox } from '../support/sandbox.ts'
 
 const PASSWORD = 'correct horse battery staple'
-const TIMEOUT_MS = 10_000
 const RULES = [
   {
     repositories: 'team/**',
@@ -55,7 +54,7 @@ async function push(node: MeshNode, user: string): Promise<number> {
 }
 
 async function entriesOf(node: MeshNode, count: number): Promise<Entry[]> {
-  return await eventually(`${node.name} has written ${count} lines`, TIMEOUT_MS, async () => {
+  return await eventually(`${node.name} has written ${count} lines`, HANG_MS, async () => {
     const lines = (await readFile(join(node.dataDirectory, 'audit.log'), 'utf8')).split('\n').filter(Boolean)
     return lines.length >= count ? lines.map((line) => JSON.parse(line) as Entry) : undefined
   })

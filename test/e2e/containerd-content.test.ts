@@ -4,14 +4,13 @@ import { digestOf, parseManifest, referencedDescriptors } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
 import { Containerd } from '../support/clients/containerd.ts'
 import { Skopeo } from '../support/clients/skopeo.ts'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { type BuiltImage, buildImage } from '../support/images/image.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeUnless, describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { DockerRegistry, whyNoDockerRegistry } from '../support/upstream/docker-registry.ts'
 
-const LOOKED_MS = 60_000
 /** The registry as the mesh names it: loopback addresses name the mesh's own. */
 const UPSTREAM = 'registry.test'
 
@@ -43,7 +42,7 @@ describeUnless(missing, 'with a registry', () => {
       other = await MeshNode.start(sandbox, { ...common, name: 'other', settings: { upstreams } })
       await eventually(
         'the node knows what containerd has',
-        LOOKED_MS,
+        HANG_MS,
         async () => sandbox.logs().includes('giving what containerd has to other nodes') || undefined
       )
       // Manifests come from the registry; then it is gone.

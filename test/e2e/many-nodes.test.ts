@@ -1,6 +1,6 @@
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
-import { afterAll, expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { afterAll, test } from 'vitest'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { pushImage } from '../support/registry-client.ts'
 import { useSandbox } from '../support/sandbox.ts'
@@ -8,8 +8,8 @@ import { useSandbox } from '../support/sandbox.ts'
 const NODES = 40
 /** A node that has joined looks for so many. */
 const ENOUGH_NEIGHBOURS = 8
-const START_TIMEOUT_MS = 120_000
-const JOIN_TIMEOUT_MS = 60_000
+/** They share one machine. */
+const START_TIMEOUT_MS = 400_000
 
 const sandbox = useSandbox()
 const nodes: MeshNode[] = []
@@ -27,14 +27,15 @@ test(`${NODES} nodes that start at the same moment all join`, async () => {
   nodes.push(...(await Promise.all(starts)))
 
   for (const node of nodes) {
-    await eventually(`${node.name} has ${ENOUGH_NEIGHBOURS} peers`, JOIN_TIMEOUT_MS, async () => {
+    await eventually(`${node.name} has ${ENOUGH_NEIGHBOURS} peers`, HANG_MS, async () => {
       const { peers } = await node.status()
       return peers >= ENOUGH_NEIGHBOURS || undefined
     })
   }
   for (const node of nodes) {
     const headers = { Accept: MEDIA_TYPE.ociManifest }
-    const manifest = await request(`${node.registryUrl}/v2/team/app/manifests/1`, { headers })
-    expect(manifest.status, node.name).toBe(200)
+    await eventually(`${node.name} finds the tag`, HANG_MS, async () => {
+      return (await request(`${node.registryUrl}/v2/team/app/manifests/1`, { headers })).status === 200 || undefined
+    })
   }
 })

@@ -2,12 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { LAYERMESH, MeshNode, type NodeOptions } from '../support/node.ts'
 import { runOk } from '../support/process.ts'
 import { useSandbox } from '../support/sandbox.ts'
-
-const WAIT_MS = 60_000
 
 const sandbox = useSandbox()
 const nodes: MeshNode[] = []
@@ -23,7 +21,7 @@ async function start(options: NodeOptions): Promise<MeshNode> {
 const command = (node: MeshNode, ...args: string[]) => runOk(LAYERMESH, [...args, '--data', node.dataDirectory])
 
 const peerCount = (node: MeshNode, count: number) =>
-  eventually(`${node.name} has ${count} peers`, WAIT_MS, async () => (await node.status()).peers === count || undefined)
+  eventually(`${node.name} has ${count} peers`, HANG_MS, async () => (await node.status()).peers === count || undefined)
 
 const refusals = (node: MeshNode, reason: string) => node.metric('layermesh_connections_refused_total', { reason })
 
@@ -87,7 +85,7 @@ test('tickets let single nodes in, until they are revoked', async () => {
     await peerCount(node, 1)
     expect(await refusals(node, 'lapsed'), node.name).toBeGreaterThan(0)
   }
-  await eventually('it knocks in vain', WAIT_MS, async () => (await refusals(seed, 'not-a-member')) > 0 || undefined)
+  await eventually('it knocks in vain', HANG_MS, async () => (await refusals(seed, 'not-a-member')) > 0 || undefined)
 
   await ticketFor('second')
   await Promise.all([seed, first, second].map((node) => peerCount(node, 2)))

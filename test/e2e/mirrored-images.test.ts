@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { Containerd } from '../support/clients/containerd.ts'
 import { Docker } from '../support/clients/docker.ts'
 import { Podman } from '../support/clients/podman.ts'
-import { request } from '../support/http.ts'
+import { HANG_MS, request } from '../support/http.ts'
 import type { BuiltImage } from '../support/images/image.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeWith } from '../support/requirements.ts'
@@ -97,7 +97,7 @@ describeWith(['skopeo', 'docker-registry'], 'an image that was pulled once', () 
     const digest = async () => (await request(url)).headers.get('docker-content-digest')
     expect(await digest()).toBe(first.index.digest)
     const moved = await hub.push('library/moving:1', { name: 'another' })
-    await expect.poll(digest, { timeout: 10_000 }).toBe(moved.index.digest)
+    await expect.poll(digest, { timeout: HANG_MS }).toBe(moved.index.digest)
   })
 })
 

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Descriptor, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { noise } from '../support/images/noise.ts'
 import { LAYERMESH, MeshNode, type NodeOptions } from '../support/node.ts'
 import { type RunResult, run } from '../support/process.ts'
@@ -11,7 +10,6 @@ import { useSandbox } from '../support/sandbox.ts'
 import { DockerRegistry, whyNoDockerRegistry } from '../support/upstream/docker-registry.ts'
 
 const MIB = 1024 * 1024
-const PULLED_MS = 30_000
 
 const sandbox = useSandbox()
 let seed: MeshNode
@@ -102,14 +100,12 @@ test('goes on with a node that dies in the middle and comes back', async () => {
     settings: { limits: { download: '4MiB/s' } }
   })
   await pushNew('killed', 24 * MIB)
-  const prefetched = prefetch(seed, 'team/killed:1', '--node', slow.peerId)
-  await eventually('the node fetches', PULLED_MS, async () => (await slow.receivedFromPeers()) > 2 * MIB || undefined)
+  const args = ['prefetch', 'team/killed:1', '--node', slow.peerId, '--admin', seed.adminUrl]
+  const prefetched = sandbox.start('prefetch', LAYERMESH, [...args, '--data', seed.dataDirectory])
+  await eventually('the node fetches', HANG_MS, async () => (await slow.receivedFromPeers()) > 2 * MIB || undefined)
   await slow.kill()
-  await sleep(2_000)
+  await prefetched.waitForLine(/in slow was lost; waiting for it to come back/, HANG_MS)
   await slow.restart()
-  const { code, stdout, stderr } = await prefetched
-  expect(stderr).toBe('')
-  expect(code).toBe(0)
-  expect(stdout).toContain('in slow was lost; waiting for it to come back')
-  expect(stdout).toContain('1 node has team/killed:1')
+  expect(await prefetched.exited, prefetched.log.tail()).toEqual({ code: 0, signal: null })
+  expect(prefetched.log.tail()).toContain('1 node has team/killed:1')
 })

@@ -2,14 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { run } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
-
-const TIMEOUT_MS = 30_000
 
 const sandbox = useSandbox()
 
@@ -34,7 +32,7 @@ test('a seed removes what its rules do not keep: shown first, then done, signed,
       every: '0s',
       rules: [
         { repositories: 'team/*', tags: 'v*', keepLast: 2 },
-        { repositories: '**', untagged: { olderThan: '1s' } }
+        { repositories: '**', untagged: { olderThan: '5s' } }
       ]
     },
     webhooks: [receiver.settings('ci', ['tag.deleted', 'manifest.deleted'])]
@@ -52,12 +50,12 @@ test('a seed removes what its rules do not keep: shown first, then done, signed,
 
   expect(await command()).toMatchObject({ code: 0, stdout: expect.stringContaining('1 tags and 0 manifests removed') })
   expect(await tagsOf(seed)).toEqual(['latest', 'v2', 'v3'])
-  await eventually('the node knows too', TIMEOUT_MS, async () => {
+  await eventually('the node knows too', HANG_MS, async () => {
     const { status } = await request(`${node.registryUrl}/v2/team/app/manifests/v1`)
     return status === 404 || undefined
   })
 
-  await eventually('the manifest is removed', TIMEOUT_MS, async () => {
+  await eventually('the manifest is removed', HANG_MS, async () => {
     const { manifests } = JSON.parse((await command('--json')).stdout)
     if (manifests.length === 0) return undefined
     expect(manifests).toEqual([{ repository: 'team/app', digest: digests.get('v1') }])
@@ -67,7 +65,7 @@ test('a seed removes what its rules do not keep: shown first, then done, signed,
   expect(await statusOf(digests.get('v1'))).toBe(404)
   for (const tag of ['latest', 'v2', 'v3']) expect(await statusOf(digests.get(tag)), tag).toBe(200)
 
-  await eventually('the receiver was told', TIMEOUT_MS, () => receiver.events.length === 2 || undefined)
+  await eventually('the receiver was told', HANG_MS, () => receiver.events.length === 2 || undefined)
   expect(receiver.events).toMatchObject([
     { type: 'dev.layermesh.tag.deleted.v1', data: { tag: 'v1', actor: 'retention' } },
     { type: 'dev.layermesh.manifest.deleted.v1', data: { digest: digests.get('v1'), actor: 'retention' } }
@@ -86,6 +84,6 @@ test('a seed removes by itself on schedule', async () => {
   const settings = { retention: { every: '1s', rules: [{ repositories: '**', tags: 'v*', keepLast: 1 }] } }
   const seed = await MeshNode.start(sandbox, { name: 'scheduled', role: 'seed', settings })
   for (const tag of ['v1', 'v2']) await push(seed, tag)
-  await eventually('it was removed', TIMEOUT_MS, async () => ((await tagsOf(seed)).length === 1 ? true : undefined))
+  await eventually('it was removed', HANG_MS, async () => ((await tagsOf(seed)).length === 1 ? true : undefined))
   expect(await tagsOf(seed)).toEqual(['v2'])
 })

@@ -2,7 +2,7 @@ import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { beforeAll, expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { runOk } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
@@ -13,7 +13,6 @@ import { useSandbox } from '../support/sandbox.ts'
  * test goes on where the one before ended, as an operator's year would.
  */
 
-const TIMEOUT_MS = 60_000
 const IDENTITY = 'identity.key'
 /** Has a node ask the seeds each time. */
 const freshness = [{ repositories: '**', maxAge: '0s' }]
@@ -55,7 +54,7 @@ async function pull(from: MeshNode, repository: string, tag: string): Promise<st
 }
 
 function eventuallyPulls(from: MeshNode, repository: string, tag: string, text: string): Promise<true> {
-  return eventually(`${from.name} pulls ${repository}:${tag}`, TIMEOUT_MS, async () =>
+  return eventually(`${from.name} pulls ${repository}:${tag}`, HANG_MS, async () =>
     (await pull(from, repository, tag)) === text ? true : undefined
   )
 }
@@ -115,7 +114,7 @@ test('the online key of a seed is rotated: the new one signs anew what the old o
   await cp(join(newHome, IDENTITY), join(east.dataDirectory, IDENTITY))
   await east.restart({ until: 'live' })
   expect(east.peerId).toBe(next)
-  await eventually('the new key has signed', TIMEOUT_MS, async () =>
+  await eventually('the new key has signed', HANG_MS, async () =>
     (await signerOf(east, 'team/kept')) === next ? true : undefined
   )
   await publish('--drop', old)
@@ -145,7 +144,7 @@ test('a stolen key is revoked: what it signed counts nowhere, and the tag is bro
   }
 
   await publish('--revoke', stolen)
-  await eventually('the evil counts no more', TIMEOUT_MS, async () =>
+  await eventually('the evil counts no more', HANG_MS, async () =>
     (await pull(node, 'team/target', '1')) === undefined ? true : undefined
   )
   const history = JSON.parse(await layermesh('history', 'team/target:1', '--json', '--data', east.dataDirectory))
@@ -166,7 +165,7 @@ test('a revoked seed counts no more after a restart either, and stops signing on
   await push(thief, 'team/target', '1', 'still evil')
   expect(await pull(node, 'team/target', '1')).toBe('good')
   await layermesh('seeds', 'publish', setFile, '--data', thief.dataDirectory)
-  await thief.process.waitForLine(/this seed was revoked/, TIMEOUT_MS)
+  await thief.process.waitForLine(/this seed was revoked/, HANG_MS)
   await expect(push(thief, 'team/target', '1', 'evil again')).rejects.toThrow(/503/)
   expect(await pull(thief, 'team/target', '1')).toBeUndefined()
 })

@@ -2,15 +2,13 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { Docker } from '../support/clients/docker.ts'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { HUB_SERVER, type MirroredHub, startMirroredHub } from '../support/mirrored-hub.ts'
 import { LAYERMESH } from '../support/node.ts'
 import { run } from '../support/process.ts'
 import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 
-const RELOAD_TIMEOUT_MS = 10_000
-const START_TIMEOUT_MS = 30_000
 /** As people write it. */
 const OWN_SETTINGS = '{\n\t"log-level": "info",\n\t"labels": [ "rack=7" ]\n}'
 
@@ -54,7 +52,7 @@ describeWith(PROGRAMS, 'Docker that was set up', () => {
     expect((await setup('docker', ...paths())).stdout).toBe('docker: nothing to change\n')
     await eventually(
       'the daemon goes by it',
-      RELOAD_TIMEOUT_MS,
+      HANG_MS,
       async () => (await docker.registryMirrors()).includes(`${node.registryUrl}/`) || undefined
     )
 
@@ -78,7 +76,7 @@ describeWith(PROGRAMS, 'Docker that was set up', () => {
     await writeFile(settings, '{}')
     const flags = [`--config-file=${settings}`, '--registry-mirror=https://cache.example']
     const named = sandbox.start('flagged', 'dockerd', [...flags, ...elsewhere('flagged')])
-    await named.waitForLine(/API listen on/, START_TIMEOUT_MS)
+    await named.waitForLine(/API listen on/, HANG_MS)
     const { code, stderr } = await setup('docker', ...paths(), '--config', settings, '--store', 'classic')
     expect([code, stderr]).toEqual([
       1,
@@ -87,10 +85,7 @@ describeWith(PROGRAMS, 'Docker that was set up', () => {
     await named.stop()
     expect((await setup('docker', ...paths(), '--config', settings, '--store', 'classic')).code).toBe(0)
     const again = sandbox.start('flagged again', 'dockerd', [...flags, ...elsewhere('flagged')])
-    await again.waitForLine(
-      /specified both as a flag and in the configuration file: registry-mirrors/,
-      START_TIMEOUT_MS
-    )
+    await again.waitForLine(/specified both as a flag and in the configuration file: registry-mirrors/, HANG_MS)
     expect((await setup('undo')).code).toBe(0)
   })
 })

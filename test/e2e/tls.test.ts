@@ -7,14 +7,12 @@ import { Authority, type CertificateFiles } from '../support/certificates.ts'
 import { Docker } from '../support/clients/docker.ts'
 import { Podman } from '../support/clients/podman.ts'
 import { Skopeo } from '../support/clients/skopeo.ts'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { writeDockerArchive } from '../support/images/docker-archive.ts'
 import { type BuiltImage, buildImage } from '../support/images/image.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeWith, pathOf } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
-
-const RELOAD_TIMEOUT_MS = 30_000
 
 const sandbox = useSandbox()
 let authority: Authority
@@ -71,7 +69,7 @@ describeWith(['openssl', 'skopeo'], 'a registry over TLS', () => {
     const shown = () => subjectAt(Number(new URL(seed.registryUrl).port))
     expect(await shown()).toBe('before')
     await install(await authority.issue('after'))
-    await eventually('the new certificate', RELOAD_TIMEOUT_MS, async () => (await shown()) === 'after' || undefined)
+    await eventually('the new certificate', HANG_MS, async () => (await shown()) === 'after' || undefined)
     const expiry = await seed.metric('layermesh_tls_certificate_expiry_timestamp_seconds')
     expect(expiry * 1000).toBeGreaterThan(Date.now())
   })

@@ -1,7 +1,7 @@
 import { chmod, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
@@ -12,7 +12,6 @@ import { Upstream } from '../support/upstream/upstream.ts'
  * tested in packages/upstream/src/credentials.
  */
 
-const TIMEOUT_MS = 60_000
 const HOST = 'private.example.com'
 const KUBELET = 'credentialprovider.kubelet.k8s.io/v1'
 
@@ -103,6 +102,6 @@ describeWith(['docker-registry', 'skopeo'], 'a registry that asks who is there',
     expect(await statusOf(node, 'library/open')).toBe(200)
     expect(node.process.log.find(/wrong-password/)).toBeUndefined()
     await writeSecret(join(directory, 'password'), token.account.password)
-    await eventually('the new password is used', TIMEOUT_MS, async () => (await statusOf(node)) === 200 || undefined)
+    await eventually('the new password is used', HANG_MS, async () => (await statusOf(node)) === 200 || undefined)
   })
 })

@@ -2,7 +2,7 @@ import type { Digest } from '@layermesh/oci'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { Authority } from '../support/certificates.ts'
 import { MIRRORED_CLIENTS, type MirroredClient } from '../support/clients/mirrored-clients.ts'
-import { within } from '../support/http.ts'
+import { HANG_MS, quickly, within } from '../support/http.ts'
 import { MeshNode } from '../support/node.ts'
 import { lastingAddress } from '../support/ports.ts'
 import { describeWith } from '../support/requirements.ts'
@@ -20,8 +20,6 @@ import { Upstream } from '../support/upstream/upstream.ts'
 const HUB = 'docker.io'
 const HUB_SERVER = 'registry-1.docker.io'
 const MIB = 1024 * 1024
-/** Only ends what hangs. */
-const HANG_MS = 120_000
 
 type ClientName = keyof typeof MIRRORED_CLIENTS
 /** From the mesh alone; or from the registry, to which the client went itself; or not at all, and the client says so. */
@@ -161,10 +159,12 @@ describeWith([...PROGRAMS, 'docker-registry', 'openssl'], 'when the registry', (
     }
   })
 
-  afterEach(async () => {
+  async function stopMesh(): Promise<void> {
     await hub.proxy.mend()
     await Promise.all([node, seed].map((each) => each.stop()))
-  })
+  }
+
+  afterEach(stopMesh)
 
   /** A mesh that has met no fault. */
   async function startMesh(name: string): Promise<void> {
@@ -188,21 +188,25 @@ describeWith([...PROGRAMS, 'docker-registry', 'openssl'], 'when the registry', (
   }
 
   test.each(Object.entries(CASES))('%s, a pull ends well or at once', async (title, of) => {
-    const repository = `library/${title.replaceAll(/\W/g, '-')}`
-    const image = await hub.push(`${repository}:1`)
-    await startMesh(title.replaceAll(/\W/g, '-'))
-    const faults = of.faults(image.noiseLayer.digest)
-    if (faults === 'refuses connections') await hub.proxy.stop()
-    else hub.proxy.setFaults(...faults)
+    await quickly(of.withinMs, async (number) => {
+      if (number > 0) await stopMesh()
+      const name = `${title.replaceAll(/\W/g, '-')}-${number}`
+      const repository = `library/${name}`
+      const image = await hub.push(`${repository}:1`)
+      await startMesh(name)
+      const faults = of.faults(image.noiseLayer.digest)
+      if (faults === 'refuses connections') await hub.proxy.stop()
+      else hub.proxy.setFaults(...faults)
 
-    const names = [...clients.keys()]
-    const pulls = names.map((name) => pullWith(name, `${HUB}/${repository}:1`, image.index.digest))
-    const ends = await within(HANG_MS, Promise.all(pulls))
-    names.forEach((name, i) => {
-      const { end, tookMs } = ends[i] ?? {}
-      const allowed = (AT_ONE_ENDPOINT.includes(name) && of.endsAtOneEndpoint) || of.ends
-      expect(allowed, `${name} after ${tookMs} ms`).toContain(end)
-      expect(tookMs, name).toBeLessThan(of.withinMs)
+      const names = [...clients.keys()]
+      const pulls = names.map((name) => pullWith(name, `${HUB}/${repository}:1`, image.index.digest))
+      const ends = await within(2 * HANG_MS, Promise.all(pulls))
+      names.forEach((name, i) => {
+        const { end, tookMs } = ends[i] ?? {}
+        const allowed = (AT_ONE_ENDPOINT.includes(name) && of.endsAtOneEndpoint) || of.ends
+        expect(allowed, `${name} after ${tookMs} ms`).toContain(end)
+      })
+      return Math.max(...ends.map(({ tookMs }) => tookMs))
     })
   })
 })

@@ -4,7 +4,7 @@ import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { Authority } from '../support/certificates.ts'
 import { Skopeo } from '../support/clients/skopeo.ts'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import type { BuiltImage } from '../support/images/image.ts'
 import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
@@ -125,13 +125,21 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'docker-registry', () => 
     await skopeo.login(upstream.host, upstream.account.username, upstream.account.password)
     await skopeo.pull(`${upstream.host}/private/app:1`)
 
-    if (upstream.tokens !== undefined) upstream.tokens.lifetimeSeconds = 1
-    const answer = await request(`${upstream.proxy.url}/token?scope=repository:library/app:pull`)
-    const { token } = JSON.parse(answer.body.toString()) as { token: string }
-    const headers = { ...accept.headers, Authorization: `Bearer ${token}` }
-    const manifest = () => request(`${upstream.proxy.url}/v2/library/app/manifests/1`, { headers })
-    expect((await manifest()).status).toBe(200)
-    await eventually('the token expires', 10_000, async () => (await manifest()).status === 401 || undefined)
+    const newToken = async () => {
+      const answer = await request(`${upstream.proxy.url}/token?scope=repository:library/app:pull`)
+      return (JSON.parse(answer.body.toString()) as { token: string }).token
+    }
+    const statusWith = async (token: string) => {
+      const headers = { ...accept.headers, Authorization: `Bearer ${token}` }
+      return (await request(`${upstream.proxy.url}/v2/library/app/manifests/1`, { headers })).status
+    }
+    if (upstream.tokens === undefined) throw new Error('the registry has no tokens')
+    upstream.tokens.lifetimeSeconds = 3_600
+    const lasting = await newToken()
+    upstream.tokens.lifetimeSeconds = 1
+    const passing = await newToken()
+    await eventually('the token expires', HANG_MS, async () => (await statusWith(passing)) === 401 || undefined)
+    expect(await statusWith(lasting)).toBe(200)
   })
 })
 

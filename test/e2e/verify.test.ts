@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex, digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { expect, test } from 'vitest'
-import { eventually, request } from '../support/http.ts'
+import { eventually, HANG_MS, request } from '../support/http.ts'
 import { noise } from '../support/images/noise.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { run } from '../support/process.ts'
@@ -11,7 +11,6 @@ import { describeWith } from '../support/requirements.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { Upstream } from '../support/upstream/upstream.ts'
 
-const TIMEOUT_MS = 30_000
 const LAYER_BYTES = Buffer.concat([...noise('verify', 5 * 1024 * 1024)])
 const DIGEST = digestOf(LAYER_BYTES)
 const LAYER = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: DIGEST, size: LAYER_BYTES.length }
@@ -71,7 +70,7 @@ test('a node finds what its disk lost, takes it from the mesh, and fails when no
   })
 
   await node.restart()
-  await eventually('the seed gets it back from the node', TIMEOUT_MS, async () => {
+  await eventually('the seed gets it back from the node', HANG_MS, async () => {
     const { status, whole } = await blobOf(seed).catch(() => ({ status: 0, whole: false }))
     return (status === 200 && whole) || undefined
   })
@@ -107,5 +106,5 @@ test('a node finds it by itself on schedule', async () => {
   const seed = await MeshNode.start(sandbox, { name: 'scheduled', role: 'seed', settings })
   await pushImage(seed.registryUrl, 'team/app', '1', LAYER, [LAYER_BYTES])
   await damage(seed, DIGEST, 100)
-  await seed.process.waitForLine(/could not be fetched anew/, TIMEOUT_MS)
+  await seed.process.waitForLine(/could not be fetched anew/, HANG_MS)
 })

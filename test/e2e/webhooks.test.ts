@@ -1,14 +1,13 @@
 import { digestOf, MEDIA_TYPE } from '@layermesh/oci'
 import { expect, test } from 'vitest'
 import { Authority } from '../support/certificates.ts'
-import { eventually } from '../support/http.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { LAYERMESH, MeshNode } from '../support/node.ts'
 import { run } from '../support/process.ts'
 import { pushImage } from '../support/registry-client.ts'
 import { useSandbox } from '../support/sandbox.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 
-const TIMEOUT_MS = 30_000
 const LAYER_BYTES = Buffer.from('a layer')
 const LAYER = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(LAYER_BYTES), size: LAYER_BYTES.length }
 
@@ -26,10 +25,10 @@ test('receivers hear once when every node of a zone has an image', async () => {
   await pull(nodes[0])
   await pull(nodes[2])
   const zones = () => receiver.events.map(({ data }) => `${data.zone}: ${data.nodes}`)
-  await eventually('zone b has it', TIMEOUT_MS, () => zones().includes('b: 1') || undefined)
+  await eventually('zone b has it', HANG_MS, () => zones().includes('b: 1') || undefined)
   expect(zones()).toEqual(['b: 1'])
   await pull(nodes[1])
-  await eventually('zone a has it', TIMEOUT_MS, () => zones().includes('a: 2') || undefined)
+  await eventually('zone a has it', HANG_MS, () => zones().includes('a: 2') || undefined)
   await pull(nodes[1])
   expect(zones()).toEqual(['b: 1', 'a: 2'])
   expect(receiver.forged).toEqual([])
@@ -47,7 +46,7 @@ test('an operator sees what was given up, tries the receiver, and has it deliver
   const seed = await MeshNode.start(sandbox, { name: 'operated', role: 'seed', settings: { webhooks: [webhook] } })
   const command = (...args: string[]) => run(LAYERMESH, ['webhook', ...args, '--data', seed.dataDirectory])
   await pushImage(seed.registryUrl, 'team/app', '1', LAYER, [LAYER_BYTES])
-  await eventually('the event is given up', TIMEOUT_MS, async () => {
+  await eventually('the event is given up', HANG_MS, async () => {
     return (await seed.metric('layermesh_webhooks_dead_total')) === 1 || undefined
   })
   const listed = await command('list')
@@ -58,7 +57,7 @@ test('an operator sees what was given up, tries the receiver, and has it deliver
   receiver.answer = () => 204
   expect(await command('test', 'ci')).toMatchObject({ code: 0 })
   expect(await command('redeliver', 'ci', '--dead')).toMatchObject({ code: 0, stdout: '1 to be delivered again\n' })
-  await eventually('it is delivered', TIMEOUT_MS, () => receiver.events.length === 4 || undefined)
+  await eventually('it is delivered', HANG_MS, () => receiver.events.length === 4 || undefined)
   expect(receiver.events[3]).toEqual(receiver.events[0])
   expect(receiver.events.slice(1, 3).map(({ type }) => type)).toEqual(Array(2).fill('dev.layermesh.ping.v1'))
   expect(await command('redeliver', 'ci', 'nothing')).toMatchObject({ code: 1 })

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Answer, eventually } from './http.ts'
+import { type Answer, eventually, HANG_MS } from './http.ts'
 import { parseMetrics, type Sample, sumOf } from './metrics.ts'
 import { HERE, type Place } from './place.ts'
 import type { Exit, ManagedProcess } from './process.ts'
@@ -9,8 +9,9 @@ import type { Sandbox } from './sandbox.ts'
 /** The command as a user runs it. */
 export const LAYERMESH = join(import.meta.dirname, '../../packages/cli/bin/layermesh')
 
-const START_TIMEOUT_MS = 60_000
 const LOOPBACK = '127.0.0.1:0'
+/** A busy machine may take longer to find what there is than the 800 ms that nodes have by default. */
+const PULL = { deadline: '10s' }
 const PROBE = { live: 'livez', ready: 'readyz' } as const
 
 /** What nodes join through: another node, or what leads to one. */
@@ -26,7 +27,7 @@ export interface NodeOptions {
   readonly join?: readonly Contact[]
   /** The node that signs tags; a seed trusts itself. */
   readonly seed?: MeshNode
-  /** Settings for its configuration file, such as those that have no flag. */
+  /** Settings for its configuration file, such as those that have no flag. @default `pull.deadline` is 10 s */
   readonly settings?: Readonly<Record<string, unknown>>
   /** Other flags of `layermesh node`. */
   readonly flags?: readonly string[]
@@ -193,10 +194,10 @@ async function startProcess(
   dataDirectory: string,
   until: Condition
 ): Promise<Started> {
-  const { startTimeoutMs = START_TIMEOUT_MS, place = HERE, env = {} } = options
+  const { startTimeoutMs = HANG_MS, place = HERE, env = {} } = options
   const settingsFile = `${dataDirectory}.yaml`
   // JSON is YAML.
-  const settings = { ...options.settings, upstreams: upstreamsOf(options), store: storeOf(options) }
+  const settings = { pull: PULL, ...options.settings, upstreams: upstreamsOf(options), store: storeOf(options) }
   await writeFile(settingsFile, JSON.stringify(settings))
   const flags = ['--config', settingsFile, ...nodeFlags(options, dataDirectory)]
   const process = sandbox.start(options.name, ...place.command(LAYERMESH, ['node', ...flags]), { env })

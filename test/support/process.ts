@@ -1,8 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { LogTail } from './log-tail.ts'
 
-const RUN_TIMEOUT_MS = 120_000
-const STOP_GRACE_MS = 15_000
+/** Only ends what hangs. */
+const RUN_TIMEOUT_MS = 240_000
+/** A node gives connections a few seconds, and a machine may be slow. */
+const STOP_GRACE_MS = 60_000
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 
 /** How a child ended: an exit code, or the signal that ended it. */
@@ -105,9 +107,12 @@ export class ManagedProcess {
     return line ?? this.log.find(pattern) ?? this.fail(`printed no line like ${pattern}`)
   }
 
-  /** SIGTERM, and SIGKILL when the process has not ended after `graceMs`. */
+  /** SIGTERM, also to a process that is frozen, and SIGKILL when it has not ended after `graceMs`. */
   async stop(graceMs = STOP_GRACE_MS): Promise<Exit> {
-    if (this.running) this.#child.kill('SIGTERM')
+    if (this.running) {
+      this.#child.kill('SIGTERM')
+      this.#child.kill('SIGCONT')
+    }
     const timer = setTimeout(() => this.kill(), graceMs)
     return this.exited.finally(() => clearTimeout(timer))
   }

@@ -27,7 +27,7 @@ async function pushBlob(
 
   const commit = locationOf(patched.headers.location, registryUrl)
   commit.searchParams.set('digest', digest)
-  const committed = await request(commit.href, { method: 'PUT', signal: AbortSignal.timeout(60_000) })
+  const committed = await request(commit.href, { method: 'PUT' })
   if (committed.status !== 201) throw new Error(`PUT answered ${committed.status}: ${committed.body.toString()}`)
 }
 

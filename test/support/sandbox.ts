@@ -39,6 +39,11 @@ export class Sandbox {
     return this.#processes.map((child) => `── ${child.name} (pid ${child.pid})\n${child.log.tail()}`).join('\n')
   }
 
+  /** Lines of all processes that match, of the last that each has printed. */
+  findInLogs(pattern: RegExp): string[] {
+    return this.#processes.flatMap(({ log }) => log.findAll(pattern))
+  }
+
   /** Stops, unmounts and removes everything, also when some of it fails. */
   async close(): Promise<void> {
     const failures: unknown[] = []

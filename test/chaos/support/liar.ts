@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { HANG_MS } from '../../support/http.ts'
 import type { Contact, MeshNode } from '../../support/node.ts'
 import type { ManagedProcess } from '../../support/process.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
@@ -6,7 +7,6 @@ import type { KnownBlob } from './known-blob.ts'
 import type { LiarInit, LiarLine } from './liar-program.ts'
 
 const PROGRAM = fileURLToPath(new URL('./liar-program.ts', import.meta.url))
-const TIMEOUT_MS = 60_000
 
 export interface LiarOptions {
   readonly name: string
@@ -40,13 +40,13 @@ export class Liar implements Contact {
     const init: LiarInit = { ...rest, directory, join: addresses, seed: seed.peerId, digest, size, repository }
     const flags = ['--conditions=layermesh-source', PROGRAM, JSON.stringify(init)]
     const process = sandbox.start(name, globalThis.process.execPath, flags)
-    const line = await process.waitForLine(/"did":"start"/, TIMEOUT_MS)
+    const line = await process.waitForLine(/"did":"start"/, HANG_MS)
     return new Liar(process, JSON.parse(line) as Extract<LiarLine, { did: 'start' }>)
   }
 
   /** Waits until it has the whole blob. */
   async fetched(): Promise<void> {
-    await this.process.waitForLine(/"did":"fetch"/, TIMEOUT_MS)
+    await this.process.waitForLine(/"did":"fetch"/, HANG_MS)
   }
 
   /** Whether it has given wrong bytes to anybody. */

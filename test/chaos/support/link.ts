@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net'
 import type { Contact, MeshNode } from '../../support/node.ts'
 import type { Sandbox } from '../../support/sandbox.ts'
@@ -15,6 +15,7 @@ const BEHIND = '127.0.0.2'
 export class Link implements Contact {
   readonly #server: Server
   readonly #connections = new Set<Connection>()
+  readonly #changes = new EventEmitter<{ held: [] }>()
   #node: MeshNode | undefined
   #allowance = Number.POSITIVE_INFINITY
   #isCut = false
@@ -61,14 +62,10 @@ export class Link implements Contact {
     for (const connection of this.#connections) connection.allow(bytes)
   }
 
-  /** Resolves when `count` of the present connections have let through what they may. */
+  /** Resolves when `count` of the connections have let through what they may; a peer that hangs up may come again. */
   async held(count = 1): Promise<void> {
-    const holds = [...this.#connections].map(({ held }) => held)
-    if (holds.length < count) throw new Error(`${holds.length} connections go through the link`)
-    for (let left = count; left > 0; left--) {
-      const index = await Promise.race(holds.map((hold, i) => hold.then(() => i)))
-      holds.splice(index, 1)
-    }
+    const isHeld = () => [...this.#connections].filter((connection) => connection.isHeld).length >= count
+    while (!isHeld()) await once(this.#changes, 'held')
   }
 
   /** Lets everything through again. */
@@ -89,7 +86,9 @@ export class Link implements Contact {
   }
 
   #relay(client: Socket): void {
-    const connection = new Connection(client, createConnection(this.#end), this.#allowance)
+    const connection = new Connection(client, createConnection(this.#end), this.#allowance, () =>
+      this.#changes.emit('held')
+    )
     if (this.#isCut) connection.cut()
     this.#connections.add(connection)
     client.once('close', () => this.#connections.delete(connection))
@@ -122,10 +121,10 @@ class Connection {
   #isCut = false
   #ended = false
 
-  constructor(client: Socket, node: Socket, allowance: number) {
+  constructor(client: Socket, node: Socket, allowance: number, onHeld: () => void) {
     this.#client = client
     this.#node = node
-    this.#down = new Flow(node, client, allowance)
+    this.#down = new Flow(node, client, allowance, onHeld)
     this.#up = new Flow(client, node, Number.POSITIVE_INFINITY)
     for (const socket of [client, node]) {
       socket.setNoDelay(true)
@@ -135,8 +134,8 @@ class Connection {
     }
   }
 
-  get held(): Promise<void> {
-    return this.#down.held
+  get isHeld(): boolean {
+    return this.#down.isHeld
   }
 
   allow(bytes: number): void {
@@ -169,26 +168,26 @@ class Connection {
 class Flow {
   readonly #from: Socket
   readonly #to: Socket
-  #hold = Promise.withResolvers<void>()
+  readonly #onHeld: () => void
   #left: number
   #stopped = false
 
-  constructor(from: Socket, to: Socket, allowance: number) {
+  constructor(from: Socket, to: Socket, allowance: number, onHeld = () => {}) {
     this.#from = from
     this.#to = to
     this.#left = allowance
+    this.#onHeld = onHeld
     from.on('data', (chunk) => this.#pass(chunk))
     to.on('drain', () => this.#resume())
     this.#resume()
   }
 
-  get held(): Promise<void> {
-    return this.#hold.promise
+  get isHeld(): boolean {
+    return this.#left <= 0
   }
 
   allow(bytes: number): void {
     this.#left = bytes
-    this.#hold = Promise.withResolvers<void>()
     this.#resume()
   }
 
@@ -206,7 +205,7 @@ class Flow {
     this.#left -= chunk.length
     const roomy = this.#to.write(chunk)
     if (!roomy || this.#left <= 0) this.#from.pause()
-    if (this.#left <= 0) this.#hold.resolve()
+    if (this.#left <= 0) this.#onHeld()
   }
 
   #resume(): void {

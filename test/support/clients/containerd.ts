@@ -1,9 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { HANG_MS } from '../http.ts'
 import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
-
-const START_TIMEOUT_MS = 30_000
 
 /** A containerd of the test's own, driven by ctr. */
 export class Containerd {
@@ -39,7 +38,7 @@ export class Containerd {
     ]
     await writeFile(join(directory, 'config.toml'), config.join('\n'))
     const daemon = sandbox.start(name, 'containerd', ['--config', join(directory, 'config.toml')])
-    await daemon.waitForLine(/containerd successfully booted/, START_TIMEOUT_MS)
+    await daemon.waitForLine(/containerd successfully booted/, HANG_MS)
     return containerd
   }
 

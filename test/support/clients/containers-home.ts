@@ -46,6 +46,8 @@ export async function createContainersHome(
     'runtime = "runc"',
     'cgroup_manager = "cgroupfs"',
     'events_logger = "none"',
+    // The locks in shared memory are those of the whole machine.
+    'lock_type = "file"',
     `tmp_dir = "${directory}/engine"`,
     `volume_path = "${directory}/volumes"`,
     '[network]',

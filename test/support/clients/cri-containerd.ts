@@ -3,12 +3,10 @@ import { writeFile } from 'node:fs/promises'
 import { connect } from 'node:http2'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
-import { eventually } from '../http.ts'
+import { eventually, HANG_MS } from '../http.ts'
 import { type ManagedProcess, runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
 
-const START_TIMEOUT_MS = 30_000
-const PULL_TIMEOUT_MS = 60_000
 const IMAGES = '/runtime.v1.ImageService'
 /** The tag of field 1 of a message when it is a string or a message itself. */
 const FIELD_1 = 0x0a
@@ -56,9 +54,9 @@ export class CriContainerd {
   async restart(): Promise<void> {
     await this.#process?.stop()
     this.#process = this.#sandbox.start(this.#name, 'containerd', ['--config', this.config], { env: this.#env })
-    await this.#process.waitForLine(/containerd successfully booted/, START_TIMEOUT_MS)
+    await this.#process.waitForLine(/containerd successfully booted/, HANG_MS)
     // Its CRI plugin answers a moment later.
-    await eventually('the CRI plugin answers', START_TIMEOUT_MS, () =>
+    await eventually('the CRI plugin answers', HANG_MS, () =>
       this.#call('ListImages', Buffer.alloc(0)).then(
         () => true as const,
         () => undefined
@@ -103,7 +101,7 @@ export class CriContainerd {
       })
       stream.end(Buffer.concat([head, message]))
       stream.resume()
-      await once(stream, 'close', { signal: AbortSignal.timeout(PULL_TIMEOUT_MS) })
+      await once(stream, 'close', { signal: AbortSignal.timeout(HANG_MS) })
       const { 'grpc-status': status, 'grpc-message': why } = trailers
       if (Number(status) !== 0) throw new Error(`${method} failed with ${status}: ${why}`)
     } finally {

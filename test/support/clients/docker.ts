@@ -1,16 +1,20 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { HANG_MS } from '../http.ts'
+import type { Command } from '../place.ts'
 import { runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
 import { Containerd } from './containerd.ts'
 
-const START_TIMEOUT_MS = 30_000
+const ETC = '/etc/docker'
 
 export interface DockerOptions {
   /** @default 'docker' */
   readonly name?: string
   /** URL that stands in for Docker Hub, as `registry-mirrors` in daemon.json says it. */
   readonly registryMirror?: string
+  /** What the daemon reads in the place of `/etc/docker`; it runs no containers then. */
+  readonly etc?: string
   /** Added to the daemon's environment. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -31,7 +35,10 @@ export class Docker {
     this.env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: configDirectory, HOME: configDirectory }
   }
 
-  static async start(sandbox: Sandbox, { name = 'docker', registryMirror, env }: DockerOptions = {}): Promise<Docker> {
+  static async start(
+    sandbox: Sandbox,
+    { name = 'docker', registryMirror, etc, env }: DockerOptions = {}
+  ): Promise<Docker> {
     const directory = await sandbox.makeDirectory(name)
     const containerd = await Containerd.start(sandbox, `${name}-containerd`)
     const configFile = join(directory, 'daemon.json')
@@ -49,8 +56,9 @@ export class Docker {
       '--iptables=false',
       '--ip6tables=false'
     ]
-    const daemon = sandbox.start(name, 'dockerd', flags, { ...(env && { env }) })
-    await daemon.waitForLine(/API listen on/, START_TIMEOUT_MS)
+    const command = etc === undefined ? (['dockerd', flags] as const) : await seeing(etc, 'dockerd', flags)
+    const daemon = sandbox.start(name, ...command, { ...(env && { env }) })
+    await daemon.waitForLine(/API listen on/, HANG_MS)
     return new Docker(socket, directory)
   }
 
@@ -116,4 +124,11 @@ export class Docker {
   #docker(...args: string[]): Promise<string> {
     return runOk('docker', args, { env: this.env })
   }
+}
+
+/** The command line that runs a program which sees a directory in the place of {@link ETC}, and alone does so. */
+async function seeing(directory: string, program: string, args: readonly string[]): Promise<Command> {
+  await mkdir(ETC, { recursive: true })
+  const script = `mount --bind "$0" ${ETC} && exec "$@"`
+  return ['unshare', ['--mount', '--', 'sh', '-c', script, directory, program, ...args]]
 }

@@ -24,9 +24,11 @@ export interface PushingClientOptions {
   readonly name?: string
   /**
    * Directory with what it trusts and shows over TLS, as podman and skopeo take it: `ca.crt`, `client.cert`,
-   * `client.key`. Without one it speaks plain HTTP. Docker reads such files from elsewhere.
+   * `client.key`. Without one it speaks plain HTTP.
    */
   readonly certificates?: string
+  /** The same for docker, which takes it as its `/etc/docker`. */
+  readonly dockerEtc?: string
 }
 
 /** As the clients put 401 and 403. */
@@ -44,8 +46,9 @@ export const PUSHING_CLIENTS = {
 >
 
 /** Docker trusts registries on this machine as they are. */
-async function createDocker(sandbox: Sandbox, { name = 'docker' }: PushingClientOptions = {}): Promise<PushingClient> {
-  const docker = await Docker.start(sandbox, { name })
+async function createDocker(sandbox: Sandbox, options: PushingClientOptions = {}): Promise<PushingClient> {
+  const { name = 'docker', dockerEtc: etc } = options
+  const docker = await Docker.start(sandbox, { name, ...(etc && { etc }) })
   return {
     login: (host, user, password) => docker.login(host, user, password),
     logout: (host) => docker.logout(host),

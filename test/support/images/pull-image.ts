@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type Descriptor, type Digest, MEDIA_TYPE } from '@layermesh/oci'
+import { HANG_MS } from '../http.ts'
 import type { BuiltImage, PlatformImage } from './image.ts'
 
-/** Only ends what hangs. */
-const TIMEOUT_MS = 120_000
 const ACCEPT = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifestList, MEDIA_TYPE.dockerManifest]
 
 /** What an image for one platform consists of, besides manifests. */
@@ -60,7 +59,7 @@ class ImagePull {
 
 async function digestFrom(url: string): Promise<Digest> {
   const headers = { Accept: ACCEPT.join(', ') }
-  const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
+  const response = await fetch(url, { headers, signal: AbortSignal.timeout(HANG_MS) })
   if (response.status !== 200) throw new Error(`${url} was answered with ${response.status} ${await response.text()}`)
   const hash = createHash('sha256')
   for await (const chunk of response.body ?? []) hash.update(chunk)

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
+import { HANG_MS } from '../http.ts'
 import { type ManagedProcess, runOk } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
 import type { Host } from './host.ts'
 
-const START_TIMEOUT_MS = 10_000
 /** What a host may change without the machine noticing. */
 const OWN_DIRECTORIES = ['/etc', '/var/lib']
 
@@ -40,7 +40,7 @@ export class HostShell {
       `root of ${host.name}`,
       ...host.command('unshare', ['--mount', '--', 'bash', '-c', script.join('\n')])
     )
-    await holder.waitForLine(/^mounted$/, START_TIMEOUT_MS)
+    await holder.waitForLine(/^mounted$/, HANG_MS)
     return new HostShell(sandbox, host, holder, options)
   }
 
@@ -48,7 +48,7 @@ export class HostShell {
    * Runs a script to its end; a line that ends in `&` is started beside it, and has to print a line like `ready` before
    * the next one runs. @returns what it printed @throws with all of its output when it fails
    */
-  async run(script: string, { ready = /./, timeoutMs = START_TIMEOUT_MS } = {}): Promise<string> {
+  async run(script: string, { ready = /./, timeoutMs = HANG_MS } = {}): Promise<string> {
     let printed = ''
     let waiting: string[] = []
     for (const line of script.split('\n')) {

@@ -1,10 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import type { CertificateFiles } from '../certificates.ts'
+import { HANG_MS } from '../http.ts'
 import { HERE, type Place } from '../place.ts'
 import { type ManagedProcess, run } from '../process.ts'
 import type { Sandbox } from '../sandbox.ts'
-
-const START_TIMEOUT_MS = 30_000
 
 /** Why docker-registry can't be run here; undefined when it can. */
 export async function whyNoDockerRegistry(): Promise<string | undefined> {
@@ -41,7 +40,7 @@ export class DockerRegistry {
     const settings = `${directory}${auth === undefined ? '' : '-auth'}.yml`
     await writeFile(settings, JSON.stringify(configuration(directory, place.address, { auth, tls })))
     const process = sandbox.start('docker-registry', ...place.command('docker-registry', ['serve', settings]))
-    const line = await process.waitForLine(/listening on [\d.]+:\d+/, START_TIMEOUT_MS)
+    const line = await process.waitForLine(/listening on [\d.]+:\d+/, HANG_MS)
     const [, address = ''] = /listening on ([\d.]+:\d+)/.exec(line) ?? []
     return new DockerRegistry(`${tls === undefined ? 'http' : 'https'}://${address}`, process)
   }

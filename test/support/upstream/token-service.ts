@@ -30,7 +30,7 @@ interface TokenAnswer {
  * Authentication Specification" and "…Implementation"): who shows the account may pull everything, all others what is public.
  */
 export class TokenService {
-  /** How long a token is really taken; what it says is a minute, so that clients meet one that is refused too early. */
+  /** How long a token is really taken, whatever it says; of one second most is over before it is shown. */
   lifetimeSeconds = SAID_LIFETIME_SECONDS
   readonly #options: TokenServiceOptions
   readonly #key: ReturnType<typeof createPrivateKey>

@@ -87,6 +87,11 @@ export class Upstream {
     return { credentials: { username: this.account.username, passwordFile: this.passwordFile } }
   }
 
+  /** What it asks for with a 401 where there are tokens. */
+  get challenge(): string {
+    return `Bearer realm="${this.proxy.url}/token",service="${AUDIENCE}"`
+  }
+
   /** Another proxy in front of the same registry, to which nothing happens that happens to the first. */
   anotherWay(): Promise<FaultProxy> {
     return this.#openWay()
