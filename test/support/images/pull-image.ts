@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Descriptor, type Digest, MEDIA_TYPE } from '@layermesh/oci'
 import { HANG_MS } from '../http.ts'
 import type { BuiltImage, PlatformImage } from './image.ts'
 
+/** Before a node is asked again that said it could not now: a busy machine may have kept it from it. */
+const PAUSE_MS = 500
 const ACCEPT = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifestList, MEDIA_TYPE.dockerManifest]
 
 /** What an image for one platform consists of, besides manifests. */
@@ -39,6 +42,17 @@ export async function pullAllPlatforms(
   for (const platform of platforms) await pull.platform(platform)
 }
 
+/** Thrown when a node does not give what was asked for. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+  readonly status: number
+
+  constructor(url: string, status: number, text: string) {
+    super(`${url} was answered with ${status} ${text}`)
+    this.status = status
+  }
+}
+
 class ImagePull {
   readonly #url: string
 
@@ -58,10 +72,21 @@ class ImagePull {
 }
 
 async function digestFrom(url: string): Promise<Digest> {
-  const headers = { Accept: ACCEPT.join(', ') }
-  const response = await fetch(url, { headers, signal: AbortSignal.timeout(HANG_MS) })
-  if (response.status !== 200) throw new Error(`${url} was answered with ${response.status} ${await response.text()}`)
+  const response = await answerFrom(url)
+  if (response.status !== 200) throw new RefusedError(url, response.status, await response.text())
   const hash = createHash('sha256')
   for await (const chunk of response.body ?? []) hash.update(chunk)
   return `sha256:${hash.digest('hex')}` as Digest
+}
+
+/** Asks for as long as the answer is 503: not now. */
+async function answerFrom(url: string): Promise<Response> {
+  const headers = { Accept: ACCEPT.join(', ') }
+  const until = performance.now() + HANG_MS
+  for (;;) {
+    const response = await fetch(url, { headers, signal: AbortSignal.timeout(HANG_MS) })
+    if (response.status !== 503 || performance.now() > until) return response
+    await response.body?.cancel()
+    await sleep(PAUSE_MS)
+  }
 }
