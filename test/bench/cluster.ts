@@ -51,7 +51,14 @@ export async function startCluster(
   const start = async ({ host, zone }: PlacedNode, seed?: MeshNode): Promise<Station> => {
     const flags = ['--secret-file', secretFile, '--zone', zone]
     const options = seed === undefined ? { role: 'seed' as const } : { join: [seed], seed }
-    const base = { name: host.name, place: host, settings, flags, startTimeoutMs: START_TIMEOUT_MS }
+    // What is measured is what nodes have by default.
+    const base = {
+      name: host.name,
+      place: host,
+      settings: { pull: {}, ...settings },
+      flags,
+      startTimeoutMs: START_TIMEOUT_MS
+    }
     await makeDisk(sandbox, host.name)
     const node = await MeshNode.start(sandbox, { ...base, ...options })
     return { host, node, client: await startClient(sandbox, host) }

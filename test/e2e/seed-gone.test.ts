@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { Docker } from '../support/clients/docker.ts'
 import { Skopeo } from '../support/clients/skopeo.ts'
+import { eventually, HANG_MS } from '../support/http.ts'
 import { type BuiltImage, buildImage } from '../support/images/image.ts'
 import { MeshNode } from '../support/node.ts'
 import { describeWith } from '../support/requirements.ts'
@@ -33,7 +34,7 @@ describeWith(['docker', 'dockerd', 'containerd', 'runc', 'busybox', 'skopeo'], '
     const node = await MeshNode.start(sandbox, { name: 'for-docker', join: [holder], seed })
     const docker = await Docker.start(sandbox)
     const reference = `${node.registryHost}/team/by-tag:1`
-    await docker.pull(reference)
+    await eventually('docker pulls', HANG_MS, () => docker.pull(reference).then(done, notYet))
     expect(await docker.run(reference)).toBe(byTag.output)
     expect(await node.receivedFromPeers()).toBeGreaterThanOrEqual(layerBytes(byTag))
   })
@@ -53,10 +54,16 @@ describeWith(['docker', 'dockerd', 'containerd', 'runc', 'busybox', 'skopeo'], '
     expect(await holder.receivedFromPeers()).toBe(0)
 
     const node = await MeshNode.start(sandbox, { name: 'after-restart', join: [holder], seed })
-    const pulled = await skopeo.pull(`${node.registryHost}/team/by-tag:1`)
+    const pulled = await eventually('skopeo pulls', HANG_MS, () => {
+      return skopeo.pull(`${node.registryHost}/team/by-tag:1`).catch(notYet)
+    })
     expect(pulled.toString()).toBe(own.toString())
   })
 })
+
+const done = () => true as const
+/** Peers have less than a second to say what a tag means, and a machine may be slow. */
+const notYet = () => undefined
 
 /** The layers that a client of this machine's platform needs, in bytes. */
 function layerBytes({ platforms: [own] }: BuiltImage): number {
