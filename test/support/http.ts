@@ -4,6 +4,9 @@ const POLL_MS = 50
 /** Only ends what hangs: the machine may be slow, with dozens of nodes on it. */
 export const HANG_MS = 120_000
 const MAX_ATTEMPTS = 10
+const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD'])
+/** Codes of a connection that ended. */
+const CLOSED: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
 /** An answer in full, and how long it took. */
 export interface Answer {
@@ -17,9 +20,23 @@ export interface Answer {
 /** One request, its answer read to the end. */
 export async function request(url: string, init: RequestInit = {}): Promise<Answer> {
   const started = performance.now()
-  const response = await fetch(url, { signal: AbortSignal.timeout(HANG_MS), ...init })
+  const response = await send(url, { signal: AbortSignal.timeout(HANG_MS), ...init })
   const body = Buffer.from(await response.arrayBuffer())
   return { status: response.status, headers: response.headers, body, elapsedMs: performance.now() - started }
+}
+
+/**
+ * Sends it once more when the connection ends before an answer: one that was kept alive may have been closed at that
+ * moment, and only what changes nothing can be repeated (RFC 9110 section 9.2.2).
+ */
+async function send(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as { code?: string }
+    if (!REPEATABLE.has(init.method ?? 'GET') || !CLOSED.has(code ?? '')) throw error
+    return await fetch(url, init)
+  }
 }
 
 /** What `promise` resolves with. @throws when `timeoutMs` have passed before */
