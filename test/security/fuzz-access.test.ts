@@ -78,7 +78,7 @@ describe(`${FUZZ.runs} hostile texts each`, () => {
     )
   })
 
-  test('as tokens, none of which is one', { timeout: 120_000 }, async () => {
+  test('as tokens, none of which is one', async () => {
     const key = await generateKeyPair('Ed25519')
     const d = Buffer.from(key.raw.subarray(0, 32)).toString('base64url')
     const x = Buffer.from(key.publicKey.raw).toString('base64url')
@@ -111,7 +111,7 @@ describe(`${FUZZ.runs} hostile texts each`, () => {
     )
   })
 
-  test('as a configuration file', { timeout: 120_000 }, async () => {
+  test('as a configuration file', async () => {
     const yaml = [
       'role: seed',
       'registry: {listen: "127.0.0.1:5000", deletes: true}',
@@ -248,7 +248,8 @@ test(`${ENDPOINT_RUNS} hostile requests to the token endpoint get no token of an
       const answer = isForm
         ? await request(url, { method: 'POST', headers: { 'Content-Type': contentType }, body: text })
         : await request(`${url}?${encodeURI(text)}`)
-      expect(answer.status).toBeOneOf([200, 400, 401, 405, 413, 429])
+      // 503: a busy machine was too slow to look at a password in time.
+      expect(answer.status).toBeOneOf([200, 400, 401, 405, 413, 429, 503])
       if (answer.status !== 200) return
       const { token } = JSON.parse(answer.body.toString()) as { token: string }
       const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
