@@ -158,10 +158,10 @@ export const LIMITS = Object.freeze({
   /** How long an origin may take to answer, and then be silent. */
   originOpenDeadlineMs: 15_000,
   originStallMs: 15_000,
-  /** A member whose word on pieces that it brought in proved wrong is shut out so long; it may have been given them so. */
-  wrongGrowthBanMs: 10 * 60_000,
   /** What turned out wrong is not taken on the word of members for so long. */
   doubtMs: 60_000,
+  /** A gateway that brought in a wrong blob which came right later is not believed in what comes from there so long. */
+  distrustMs: 10 * 60_000,
   /** Pieces that peers offer are taken from the origin when nothing came for so long. */
   originInsistMs: 3_000,
 

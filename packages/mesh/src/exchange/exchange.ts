@@ -86,13 +86,14 @@ export class Exchange implements ChannelsListener {
     const search = (wanted: Download) => this.searchAgain(wanted)
     this.#self = { peerId: components.host.peerId.toString(), privateKey: components.privateKey }
     this.#pieces = new Pieces({ ...components, self: this.#self.peerId, channel, download, search }, options.swarm)
-    this.#growths = new Growths({ ...components, pieces: this.#pieces, channel })
+    const distrusts = (signer: string, registry: string) => this.#judge.distrusts(signer, registry)
+    this.#growths = new Growths({ ...components, pieces: this.#pieces, channel, distrusts })
     const wrong = (digest: Digest) => this.#ledgers.delete(digest)
     this.#judge = new MapJudge({ ...components, self: this.#self.peerId, wrong })
     const [pieces, small, growths, channels] = [this.#pieces, this.#small, this.#growths, this.#channels]
     const doubts = (digest: Digest) => this.#judge.doubts(digest)
     const bringsIn = (digest: Digest, peerId: string) => this.#gateways.fetching(digest, peerId)
-    const judged = { channels, small, pieces, growths, doubts, bringsIn }
+    const judged = { channels, small, pieces, growths, doubts, distrusts, bringsIn }
     this.#joins = new Joins({ ...components, self: this.#self.peerId, ...judged })
     const share = (wanted: Download, peer: PeerAddresses) => this.#joins.share(wanted, peer)
     const began = (wanted: Download) => this.#joins.began(wanted)

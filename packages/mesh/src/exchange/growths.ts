@@ -15,6 +15,8 @@ export interface GrowthsComponents {
   readonly pieces: Pick<Pieces, 'have' | 'left'>
   readonly directory: Pick<PeerDirectory, 'sentMalformed'>
   channel(peerId: string): Channel | undefined
+  /** Whether a gateway is not believed in what it brings from this registry. */
+  distrusts(signer: string, registry: string): boolean
 }
 
 interface Told {
@@ -76,11 +78,13 @@ export class Growths {
   }
 
   private async take(download: Download, peerId: string, { pieces, growth }: Told): Promise<void> {
-    const { digest, ledger } = download
+    const { digest, ledger, request } = download
     if (!ledger) return this.#components.pieces.have(peerId, digest, pieces)
     try {
       if (growth) {
         const signed = await openGrowth(peerId, growth.envelope)
+        if (request.origin && this.#components.distrusts(signed.signer, request.origin.name))
+          return this.drop(download, peerId)
         const from = signed.map.count - growth.hashes.byteLength / HASH_LENGTH
         if (!heldAgrees(download, growth.hashes, from) || !ledger.merge(signed, growth.hashes))
           return this.drop(download, peerId)

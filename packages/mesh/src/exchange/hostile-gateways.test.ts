@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Bitfield, type Digest, digestOf, pieceCount, pieceLengthFor } from '@layermesh/oci'
 import { type GrowingMap, peerIdOf, rootOfHashes, sealGrowingMap } from '@layermesh/trust'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { PrivateKey } from '@libp2p/interface'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { FakeOrigin } from '../testing/fake-origin.ts'
 import { hostilePeer, type Misdeed, sendPiece } from '../testing/hostile-peer.ts'
@@ -15,6 +16,7 @@ const bytes = someBytes(SIZE)
 const wrong = someBytes(SIZE, 2)
 const digest = digestOf(bytes)
 const signer = await generateKeyPair('Ed25519')
+const honest = await generateKeyPair('Ed25519')
 
 let fixture: MeshFixture
 beforeEach(() => {
@@ -31,12 +33,12 @@ function hashesOf(of: Uint8Array): Uint8Array {
 async function growthOf(
   of: Uint8Array,
   count: number,
-  { from = 0, ...change }: Partial<GrowingMap> & { from?: number } = {}
+  { from = 0, by = signer, ...change }: Partial<GrowingMap> & { from?: number; by?: PrivateKey } = {}
 ) {
   const hashes = hashesOf(of)
   const root = rootOfHashes(hashes.subarray(0, count * 32))
   const map = { digest, length: SIZE, pieceLength: pieceLengthFor(SIZE), count, root, since: 0, ...change }
-  return { envelope: await sealGrowingMap(map, signer), hashes: hashes.subarray(from * 32, count * 32) }
+  return { envelope: await sealGrowingMap(map, by), hashes: hashes.subarray(from * 32, count * 32) }
 }
 
 type Growth = Awaited<ReturnType<typeof growthOf>>
@@ -51,16 +53,19 @@ function held(count: number): Uint8Array {
 async function against(
   gives: Uint8Array,
   answers: (joinId: number) => readonly Uint8Array[],
-  misdeed: Misdeed = sendPiece,
-  answersAfter?: Promise<void>
+  {
+    misdeed = sendPiece,
+    answersAfter,
+    join = []
+  }: { misdeed?: Misdeed; answersAfter?: Promise<void>; join?: string | readonly string[] } = {}
 ): Promise<{ node: TestNode; origin: FakeOrigin; peerId: string; fetch(): Promise<Buffer> }> {
   const peer = await hostilePeer(
     fixture,
     { digest, bytes: gives, pieceLength: MIB, answers, ...(answersAfter && { answersAfter }) },
     misdeed
   )
-  const node = await fixture.node({ join: [peer.address] })
-  await until(() => node.mesh.connected().length > 0)
+  const node = await fixture.node({ join: [peer.address, ...[join].flat()] })
+  await until(() => node.mesh.connected().length === 1 + [join].flat().length)
   const origin = new FakeOrigin(bytes)
   const request = { origin, size: SIZE, candidates: [peer.peerId] }
   const fetch = async () => readAll(await node.mesh.fetch(digest, request, soon()))
@@ -72,14 +77,40 @@ function joined(joinId: number, growth: Growth, count: number): Uint8Array {
 }
 
 describe('a gateway that', () => {
-  it('vouches for another blob is shut out when all has come, and nobody is given all of it', async () => {
+  it('vouches for another blob is found out when all has come, nobody is given all of it, and it stays a peer', async () => {
     const growth = await growthOf(wrong, pieceCount(SIZE))
     const { node, origin, fetch } = await against(wrong, (id) => [joined(id, growth, pieceCount(SIZE))])
     await expect(fetch()).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
-    await until(() => node.observer.bans.length > 0)
-    expect(node.observer.bans).toEqual([{ peerId: peerIdOf(signer), reason: 'wrong-map' }])
+    await until(() => node.observer.failures.length > 0)
+    expect(node.observer.failures).toEqual([{ peerId: peerIdOf(signer), reason: 'wrong-map' }])
     expect((await fetch()).equals(bytes)).toBe(true)
-    expect(origin.givenBytes).toBe(SIZE)
+    expect([origin.givenBytes, node.observer.bans]).toEqual([SIZE, []])
+  })
+
+  it.each([
+    ['is not believed in what it brings from there next', 'registry.example', 0, signer],
+    ['is not believed in what others pass on of its word', 'registry.example', MIB, honest],
+    ['is believed in what it brings from another registry', 'other.example', SIZE, signer]
+  ])('brought in a wrong blob %s', async (_what, name, fromPeer, by) => {
+    const next = someBytes(SIZE, 3)
+    const one = await growthOf(next, 1, { digest: digestOf(next), by })
+    const rest = await growthOf(next, pieceCount(SIZE), { digest: digestOf(next), from: 1 })
+    const answers = (id: number) => [joined(id, one, 1), encodeHave({ joinId: id, pieces: [1, 2, 3, 4], growth: rest })]
+    const blob = { digest: digestOf(next), bytes: next, pieceLength: MIB, answers }
+    const peer = await hostilePeer(fixture, blob, sendPiece)
+    const lie = await growthOf(wrong, pieceCount(SIZE))
+    const { node, fetch } = await against(wrong, (id) => [joined(id, lie, pieceCount(SIZE))], { join: peer.address })
+    await expect(fetch()).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' })
+    await until(() => node.observer.failures.length > 0)
+    const before = node.observer.receivedBytes
+    // Where all is to come from the peer, the origin says nothing.
+    const origin = new FakeOrigin(next, {
+      name,
+      ...(fromPeer === SIZE && { answersAfter: new Promise<void>(() => {}) })
+    })
+    const request = { origin, size: SIZE, candidates: [peer.peerId] }
+    expect((await readAll(await node.mesh.fetch(blob.digest, request, soon()))).equals(next)).toBe(true)
+    expect(node.observer.receivedBytes - before).toBeLessThanOrEqual(fromPeer)
   })
 
   it('says that others vouched for the first of wrong pieces is not convicted, but not believed again either', async () => {
@@ -171,7 +202,7 @@ describe('a gateway that', () => {
     const growth = await growthOf(wrong, pieceCount(SIZE))
     const begun = Promise.withResolvers<void>()
     const answers = (id: number) => [joined(id, growth, pieceCount(SIZE))]
-    const { node, origin, fetch } = await against(wrong, answers, sendPiece, begun.promise)
+    const { node, origin, fetch } = await against(wrong, answers, { answersAfter: begun.promise })
     origin.options = { chunkMs: 10 }
     const reading = fetch()
     await until(() => origin.givenBytes > 2.5 * MIB)

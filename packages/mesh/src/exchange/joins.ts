@@ -30,6 +30,8 @@ export interface JoinsComponents {
   bringsIn(digest: Digest, peerId: string): void
   /** Whether members are not believed in what they say of the pieces of a blob. */
   doubts(digest: Digest): boolean
+  /** Whether a gateway is not believed in what it brings from this registry. */
+  distrusts(signer: string, registry: string): boolean
 }
 
 const FIRST_MEETING_PAUSE_MS = 100
@@ -115,7 +117,8 @@ export class Joins {
     if ((size !== undefined && answer.size !== size) || (maxBytes !== undefined && answer.size > maxBytes)) return
     const offer = await checkOffer(download.digest, peerId, answer, (signer) => this.believes(download, signer))
     if (download.settled) return
-    if (offer.growth && !this.believesMembers(download)) this.#components.channels.get(peerId)?.leave(download.digest)
+    if (offer.growth && !this.believesGateway(download, offer.growth.signed.signer))
+      this.#components.channels.get(peerId)?.leave(download.digest)
     else if (offer.map === undefined && !offer.growth) await this.#components.small.take(download, offer)
     else if (download.blob) this.join(download, offer)
     else if (download.begun || offer.map?.trusted === false) download.waiting.push(offer)
@@ -125,6 +128,11 @@ export class Joins {
   /** Whether members are believed in what they say of the pieces of a blob: it may come from outside the mesh. */
   private believesMembers({ request, digest }: Download): boolean {
     return request.origin !== undefined && !this.#components.doubts(digest)
+  }
+
+  private believesGateway(download: Download, signer: string): boolean {
+    const { origin } = download.request
+    return origin !== undefined && this.believesMembers(download) && !this.#components.distrusts(signer, origin.name)
   }
 
   private believes(download: Download, signer: string): boolean {

@@ -3,6 +3,8 @@ import type { Digest } from '@layermesh/oci'
 import type { BlobOrigin } from '../interfaces.ts'
 
 export interface FakeOriginOptions {
+  /** @default 'registry.example' */
+  readonly name?: string
   /** What it says the length is. */
   readonly size?: number
   /** Bytes of one chunk. @default 65536 */
@@ -25,7 +27,7 @@ export interface FakeOriginOptions {
 
 /** A registry outside the mesh that has one blob, or none, and counts what it gave. */
 export class FakeOrigin implements BlobOrigin {
-  readonly name = 'registry.example'
+  readonly name: string
   readonly starts: number[] = []
   givenBytes = 0
   /** How many bodies it gave, and how many of them were not closed. */
@@ -38,6 +40,7 @@ export class FakeOrigin implements BlobOrigin {
   constructor(bytes: Uint8Array | undefined, options: FakeOriginOptions = {}) {
     this.#bytes = bytes
     this.options = options
+    this.name = options.name ?? 'registry.example'
   }
 
   async open(_digest: Digest, start: number, signal: AbortSignal) {

@@ -108,6 +108,8 @@ export class MeshFixture implements AsyncDisposable {
       tagHandler?: TagHandler
       prefetchHandler?: PrefetchHandler
       privateKey?: PrivateKey
+      /** The store of a node that was stopped, for its next life. */
+      content?: ContentStore
       resolve?: Resolve
       board?: NoticeBoard
       membership?: MembershipPolicy
@@ -116,8 +118,8 @@ export class MeshFixture implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), 'layermesh-mesh-'))
     this.#started.push(() => rm(directory, { recursive: true, force: true }))
     const privateKey = options.privateKey ?? (await generateKeyPair('Ed25519'))
-    const content = await openContentStore(join(directory, 'content'))
-    this.#started.push(() => content.close())
+    const content = options.content ?? (await openContentStore(join(directory, 'content')))
+    if (!options.content) this.#started.push(() => content.close())
     const observer = new RecordingObserver()
     const seeds = options.seeds ?? []
     const trust = new TrustPolicy(seeds.map((peerId) => ({ peerId })))
