@@ -41,11 +41,11 @@ export class LazyRegistry implements UpstreamRegistry {
   readonly referrers: UpstreamRegistry['referrers'] = async (...asked) => (await this.#get()).referrers(...asked)
   readonly listTags: UpstreamRegistry['listTags'] = async (...asked) => (await this.#get()).listTags(...asked)
 
-  /** Lets go of what is open once it is done; who goes on asking opens it anew. */
+  /** Lets go of what is open once it is done; who goes on asking opens it anew. Never rejects. */
   async retire(): Promise<void> {
     const opened = this.#opened
     this.#opened = undefined
-    await (await opened?.registry.catch(() => undefined))?.retire()
+    await letGo(opened?.registry)
   }
 
   async close(): Promise<void> {
@@ -55,27 +55,26 @@ export class LazyRegistry implements UpstreamRegistry {
   async #get(): Promise<OpenedRegistry> {
     const version = await this.#version()
     const opened = this.#opened
-    if (opened === undefined) return await this.#open(version).registry
+    if (opened === undefined) return await this.#hold(version, this.#components.open())
     // Where the file is away for the moment, what it held goes on counting.
     if (version === undefined || version === opened.version) return await opened.registry
-    return await this.#openAnew(opened, version)
+    return await this.#hold(version, this.#openAnew(opened))
   }
 
-  #open(version: string | undefined): Opened {
-    const opened = { version, registry: this.#components.open() }
+  #hold(version: string | undefined, registry: Promise<OpenedRegistry>): Promise<OpenedRegistry> {
+    const opened = { version, registry }
     this.#opened = opened
-    opened.registry.catch(() => {
+    registry.catch(() => {
       if (this.#opened === opened) this.#opened = undefined
     })
-    return opened
+    return registry
   }
 
-  /** A change that can not be used leaves what was before in use. */
-  async #openAnew(before: Opened, version: string): Promise<OpenedRegistry> {
-    const opened = this.#open(version)
+  /** A change that can not be used leaves what was before in use, for all who ask meanwhile. */
+  async #openAnew(before: Opened): Promise<OpenedRegistry> {
     try {
-      const registry = await opened.registry
-      void before.registry.then((old) => old.retire()).catch(() => {})
+      const registry = await this.#components.open()
+      void letGo(before.registry)
       return registry
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
@@ -83,7 +82,6 @@ export class LazyRegistry implements UpstreamRegistry {
         { registry: this.host, reason },
         'a changed file is not usable; going on with what it held'
       )
-      this.#opened = { version, registry: before.registry }
       return await before.registry
     }
   }
@@ -93,4 +91,8 @@ export class LazyRegistry implements UpstreamRegistry {
     const found = await stat(this.#file, { bigint: true }).catch(() => undefined)
     return found && [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':')
   }
+}
+
+async function letGo(registry: Promise<OpenedRegistry> | undefined): Promise<void> {
+  await registry?.then((opened) => opened.retire()).catch(() => {})
 }

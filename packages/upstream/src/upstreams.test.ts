@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import type { UpstreamLimits } from './limits.ts'
 import type { UpstreamsSettings } from './settings.ts'
 import { selfSigned } from './testing/certificate.ts'
 import { FakeRegistry } from './testing/fake-registry.ts'
@@ -10,7 +11,7 @@ import { openUpstreams } from './upstreams.ts'
 const { signal } = new AbortController()
 const NOTHING: UpstreamsSettings = { others: 'none', registries: [], excluded: [] }
 
-function open(settings: Partial<UpstreamsSettings>) {
+function open(settings: Partial<UpstreamsSettings>, limits: Partial<UpstreamLimits> = {}) {
   const asked: string[] = []
   const warned: string[] = []
   const upstreams = openUpstreams(
@@ -20,7 +21,7 @@ function open(settings: Partial<UpstreamsSettings>) {
       env: {}
     },
     { ...NOTHING, ...settings },
-    { userAgent: 'test' }
+    { userAgent: 'test', limits }
   )
   onTestFinished(() => upstreams.close())
   return { upstreams, asked, warned }
@@ -85,6 +86,35 @@ it('ends connections, and opens none after that', async () => {
   await expect(unused.get('a.example')?.headManifest('a', 'b', { signal })).rejects.toMatchObject({
     code: 'UNREACHABLE'
   })
+})
+
+it('ends the connections of registries too that it has let go of', async () => {
+  const tls = await selfSigned()
+  const server = await FakeRegistry.start({ tls })
+  const blob = server.addBlob(Buffer.alloc(1024))
+  server.intercept = ({ url }, response) => {
+    if (!url?.includes('/blobs/')) return undefined
+    response.writeHead(200, { 'content-length': 1024 }).write('begun')
+    return true
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'layermesh-upstreams-'))
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  const caFile = join(directory, 'ca.pem')
+  await writeFile(caFile, tls.cert)
+  const { upstreams } = open(
+    { registries: [{ ...listed('a.example', server.url), caFile }] },
+    { resumeDelaysMs: [0], silenceTimeoutMs: 600_000 }
+  )
+  const registry = upstreams.get('a.example')
+  const body = (await registry?.openBlob('a', blob, 0, { signal }))?.body[Symbol.asyncIterator]()
+  await body?.next()
+  await writeFile(caFile, `${tls.cert}\nagain`)
+  await registry?.headManifest('a', 'b', { signal })
+  expect(await server.server.connections()).toBe(2)
+  const rest = body?.next().catch(({ message }: Error) => message)
+  await upstreams.close()
+  await expect.poll(() => server.server.connections()).toBe(0)
+  expect(await rest).toContain('UND_ERR_DESTROYED')
 })
 
 it('says what is wrong with a file of certificates, and tries it again the next time', async () => {

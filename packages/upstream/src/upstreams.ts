@@ -48,6 +48,8 @@ class UpstreamSet implements Upstreams {
     max: MAX_OTHERS,
     dispose: (registry) => void registry.retire()
   })
+  /** All that may have connections, those too that were let go of and are not done yet. */
+  readonly #open = new Set<OpenedRegistry>()
 
   /** For those without a proxy of their own. */
   readonly #proxyFor: ProxyChoice
@@ -59,7 +61,7 @@ class UpstreamSet implements Upstreams {
     this.#settings = settings
     this.#options = options
     this.#excluded = new Set(settings.excluded)
-    this.#listed = new Map(settings.registries.map((registry) => [registry.host, this.#open(registry, true)]))
+    this.#listed = new Map(settings.registries.map((registry) => [registry.host, this.#lazily(registry, true)]))
   }
 
   get defaultHost(): string | undefined {
@@ -71,18 +73,19 @@ class UpstreamSet implements Upstreams {
     if (this.#excluded.has(host)) return undefined
     const known = this.#listed.get(host) ?? this.#others.get(host)
     if (known !== undefined || this.#settings.others === 'none') return known
-    const registry = this.#open({ host, url: originOfRegistry(host), realmHosts: [] }, false)
+    const registry = this.#lazily({ host, url: originOfRegistry(host), realmHosts: [] }, false)
     this.#others.set(host, registry)
     return registry
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    const open = [...this.#listed.values(), ...this.#others.values()]
-    await Promise.all(open.map((registry) => registry.close()))
+    const known = [...this.#listed.values(), ...this.#others.values()]
+    await Promise.all(known.map((registry) => registry.close()))
+    await Promise.all([...this.#open].map((registry) => registry.close()))
   }
 
-  #open(settings: RegistrySettings, listed: boolean): LazyRegistry {
+  #lazily(settings: RegistrySettings, listed: boolean): LazyRegistry {
     const { host, caFile: file } = settings
     const { log } = this.#components
     return new LazyRegistry({ log, open: () => this.#openNow(settings, listed) }, { host, file })
@@ -90,19 +93,37 @@ class UpstreamSet implements Upstreams {
 
   async #openNow(settings: RegistrySettings, listed: boolean): Promise<OpenedRegistry> {
     const { host } = settings
-    if (this.#closed) throw new UpstreamError('UNREACHABLE', host, `${host} is not asked any more: the node stops`)
+    this.#refuseWhenClosed(host)
     const { userAgent, limits } = this.#options
     const label = listed || host === this.#settings.defaultHost ? host : OTHER_REGISTRIES
     const { openRegistry } = await import('./registry/open-registry.ts')
     const resolve = (name: string) => lookup(name, { all: true })
     const components = { ...this.#components, resolve, now: () => performance.now() }
     const proxyFor = settings.proxy === undefined ? this.#proxyFor : chooseProxy({ own: settings.proxy, env: {} })
-    return openRegistry(components, settings, {
+    const opened = await openRegistry(components, settings, {
       listed,
       label,
       proxyFor,
       userAgent,
       limits: { ...DEFAULT_LIMITS, ...limits }
     })
+    this.#refuseWhenClosed(host)
+    return this.#kept(opened)
+  }
+
+  #refuseWhenClosed(host: string): void {
+    if (this.#closed) throw new UpstreamError('UNREACHABLE', host, `${host} is not asked any more: the node stops`)
+  }
+
+  #kept(opened: OpenedRegistry): OpenedRegistry {
+    const kept: OpenedRegistry = {
+      ...opened,
+      retire: async () => {
+        await opened.retire()
+        this.#open.delete(kept)
+      }
+    }
+    this.#open.add(kept)
+    return kept
   }
 }

@@ -152,9 +152,10 @@ it('gives up where it is never said', async () => {
 })
 
 it('shows nothing to a token service of another owner', async () => {
-  const { shown, asked } = start({ credentials: new FakeCredentials(password('u', 'p')) })
+  const { shown, asked, logged } = start({ credentials: new FakeCredentials(password('u', 'p')) })
   const evil = refusedBy('Bearer realm="https://auth.evil.example.org/token",service="s"')
-  await expect(shown('node', evil)).rejects.toMatchObject({ code: 'UNSAFE' })
+  for (const _ of [1, 2]) await expect(shown('node', evil)).rejects.toMatchObject({ code: 'UNSAFE' })
+  expect(logged).toEqual([expect.stringContaining("{ 'r.example': { realmHosts: ['auth.evil.example.org'] } }")])
   expect(asked).toEqual([])
 })
 

@@ -4,7 +4,7 @@ import { discard, type HttpAnswer, type HttpRequest } from '../http/answer.ts'
 import type { Credential, CredentialSource, UpstreamIdentity } from '../interfaces.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import { basicAuthorization, parseAuthorization } from './credential-header.ts'
-import { safeRealm } from './realm.ts'
+import { explainUnsafeRealm, safeRealm } from './realm.ts'
 import type { TokenCache } from './token-cache.ts'
 import { CredentialRefused, type TokenRequest } from './token-service.ts'
 
@@ -59,6 +59,7 @@ export class Authorizer {
   #way: Way | undefined
   /** That there are no credentials is logged once, until there are some. */
   #complained = false
+  #toldOfRealm = false
   /** What tokens have to grant, by repository, where the registry said so. */
   readonly #scopes = new LRUCache<string, readonly string[]>({ max: MAX_REPOSITORIES })
 
@@ -212,14 +213,20 @@ export class Authorizer {
 
   async #wayOf({ scheme, parameters }: Challenge): Promise<Way> {
     if (scheme === 'basic') return { scheme }
-    const realm = await safeRealm(parameters.get('realm') ?? '', this.#options)
-    const { registry } = this.#options
-    if (realm === undefined) {
-      const message = `${registry}: its token service is at a place where no credential may be shown; realmHosts can name it`
-      throw new UpstreamError('UNSAFE', registry, message)
-    }
+    const named = parameters.get('realm') ?? ''
+    const realm = await safeRealm(named, this.#options)
+    if (realm === undefined) throw this.#unsafeRealm(named)
     const service = parameters.get('service')
     return { scheme: 'bearer', realm, service: service?.slice(0, MAX_SERVICE_LENGTH) }
+  }
+
+  /** Told once: whoever can not pull because of it would find it nowhere else. */
+  #unsafeRealm(named: string): UpstreamError {
+    const { registry } = this.#options
+    const message = explainUnsafeRealm(named, registry)
+    if (!this.#toldOfRealm) this.#components.log.warn({ registry }, message)
+    this.#toldOfRealm = true
+    return new UpstreamError('UNSAFE', registry, message)
   }
 
   #unauthorized(reason: string): UpstreamError {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { safeRealm } from './realm.ts'
+import { explainUnsafeRealm, safeRealm } from './realm.ts'
 
 const isSafe = async (origin: string, realm: string, realmHosts: readonly string[] = []) =>
   (await safeRealm(realm, { origin: new URL(origin), realmHosts })) !== undefined
@@ -45,4 +45,15 @@ it('asks a host that the operator named, by https all the same', async () => {
   expect(await isSafe('https://lscr.io', 'https://ghcr.io/token', ['ghcr.io'])).toBe(true)
   expect(await isSafe('https://lscr.io', 'https://evil.ghcr.io/token', ['ghcr.io'])).toBe(false)
   expect(await isSafe('https://lscr.io', 'http://ghcr.io/token', ['ghcr.io'])).toBe(false)
+})
+
+it('tells what to put where for a token service of another owner, and shows nothing of one that can not be asked', () => {
+  expect(explainUnsafeRealm('https://auth.other.example/token?x=1', 'registry.example:5000')).toMatch(
+    /upstreams: \{ registries: \{ 'registry\.example:5000': \{ realmHosts: \['auth\.other\.example'\] \} \} \}$/
+  )
+  for (const realm of ['https://user:secret@a.example/', 'secret', `https://a.example/${'secret'.repeat(1_000)}`]) {
+    expect(explainUnsafeRealm(realm, 'registry.example')).toBe(
+      'registry.example names a token service that can not be asked'
+    )
+  }
 })

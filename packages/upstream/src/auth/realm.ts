@@ -23,6 +23,22 @@ export async function safeRealm(text: string, { origin, realmHosts }: RealmRules
   return (await haveSameOwner(realm.hostname, origin.hostname)) ? realm : undefined
 }
 
+/**
+ * What an operator is told of a token service that may not be asked ({@link safeRealm}), and what to do about it.
+ * @param registry as repositories name it
+ */
+export function explainUnsafeRealm(text: string, registry: string): string {
+  const realm = text.length > MAX_REALM_LENGTH ? null : URL.parse(text)
+  if (realm === null || realm.username + realm.password !== '' || !/^https?:$/.test(realm.protocol)) {
+    return `${registry} names a token service that can not be asked`
+  }
+  const setting = `upstreams: { registries: { '${registry}': { realmHosts: ['${realm.hostname}'] } } }`
+  return (
+    `${registry} has its token service at ${realm.protocol}//${realm.hostname}, where it may be somebody else's: nothing is ` +
+    `shown there. If it is the right one, and by https, set ${setting}`
+  )
+}
+
 /** Whether two names are below one that somebody registered, as no address is; those that hosters give away are apart. */
 async function haveSameOwner(one: string, other: string): Promise<boolean> {
   const { getDomain } = await import('tldts')

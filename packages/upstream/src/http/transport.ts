@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls'
-import { Agent } from 'undici'
+import { Agent, errors } from 'undici'
 import type { HttpProxy, ProxyChoice } from '../proxy/proxy.ts'
 import { AnswerHeaders, discard, type HttpAnswer, type HttpRequest } from './answer.ts'
 import { Border } from './border.ts'
@@ -42,6 +42,8 @@ export class Transport {
   readonly #border: Border
   readonly #tunnels: Tunnels
   readonly #userAgent: string
+  /** An agent that was told to close lets go of its connections, so that destroying it ends none of them. */
+  readonly #closed = new AbortController()
 
   constructor({ resolve }: { readonly resolve: Resolve }, options: TransportOptions) {
     const { ca, userAgent, connectTimeoutMs: timeoutMs } = options
@@ -72,7 +74,7 @@ export class Transport {
       ...(body === undefined ? {} : { body }),
       // Else connections would end with each HEAD, for servers that send a body after it: what these send is refused.
       reset: false,
-      signal
+      signal: AbortSignal.any([signal, this.#closed.signal])
     })
     const sent = { status: answer.statusCode, url, headers: new AnswerHeaders(answer.headers), body: answer.body }
     if (proxy !== undefined && sent.status === PROXY_AUTHENTICATION_REQUIRED) {
@@ -89,6 +91,7 @@ export class Transport {
 
   /** Ends all connections. */
   async close(): Promise<void> {
+    this.#closed.abort(new errors.ClientDestroyedError())
     this.#tunnels.close()
     await Promise.all([this.#agent.destroy(), this.#forwards.destroy()])
   }

@@ -127,3 +127,9 @@ it('forgets what was asked longest ago rather than to grow', () => {
   for (let at = 0; at < 1_000; at++) enter(`key ${at}`).failed()
   expect([isLeft('key 0'), isLeft('key 999')]).toEqual([false, true])
 })
+
+it('does not ask at once what asks to be left alone for no time at all', () => {
+  const { enter, isLeft } = start()
+  enter('a').failed({ pauseMs: 0 })
+  expect(isLeft('a')).toBe(true)
+})

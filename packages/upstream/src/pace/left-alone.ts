@@ -48,6 +48,8 @@ interface State {
 const MAX_KEYS = 500
 /** What is told to those who come while a probe is under way. */
 const PROBE_MS = 1_000
+/** Who asks to be left alone for no time at all, or until a time that is over, is not asked at once for all that. */
+const MIN_ASKED_MS = 1_000
 
 /**
  * What failed is left alone for a while; then one request probes it, and the others wait for how that goes. The wait
@@ -108,7 +110,10 @@ export class LeftAlone {
     // What was under way when it began to fail says nothing new.
     if (wasLeft && !isProbe && asked === undefined) return
     if (isProbe) state.pauseMs = Math.min(2 * state.pauseMs, maxPauseMs)
-    const forMs = Math.min(asked ?? state.pauseMs, maxPauseMs)
+    const forMs = Math.min(
+      asked === undefined ? state.pauseMs : Math.max(asked, Math.min(MIN_ASKED_MS, pauseMs)),
+      maxPauseMs
+    )
     state.until = this.#components.now() + forMs
     if (!wasLeft) this.#components.onLeft?.(key, forMs, reason)
   }
