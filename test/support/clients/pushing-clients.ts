@@ -32,7 +32,8 @@ export interface PushingClientOptions {
 }
 
 /** As the clients put 401 and 403. */
-export const REFUSED = /denied|unauthorized|authorization failed|forbidden|invalid username\/password/i
+export const REFUSED =
+  /denied|unauthorized|authorization failed|forbidden|invalid username\/password|you may not do this|log in to do this/i
 
 /** Each client with what it needs of the machine. */
 export const PUSHING_CLIENTS = {
