@@ -32,7 +32,7 @@ it('needs no file: the defaults make a node on loopback', async () => {
     freshness: [],
     store: {
       minFree: { bytes: 67_108_864 },
-      keepFree: { share: 0.2 },
+      keepFree: { share: 0.1 },
       highWatermark: 0.95,
       lowWatermark: 0.85,
       leaseMs: 300_000,

@@ -18,7 +18,7 @@ export const store = z.strictObject({
     .default('64MiB')
     .describe('Disk space that is always left free, as a size or as a share of the disk: nothing is written into it.'),
   keepFree: space
-    .default('20%')
+    .default('10%')
     .describe(
       'Disk space that content gives way to, whoever uses the disk: with less free, content that is not in use and need not stay here is removed, and what is pulled stays no longer than it is in use. 0B ends that. The kubelet removes images at 85 % of the disk, and evicts pods with less than 15 % free.'
     ),
