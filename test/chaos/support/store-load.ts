@@ -10,6 +10,8 @@ import type { Random } from './random.ts'
 
 const NO_SPACE = /no space left on its disk/
 const ADMIN_TOKEN_FILE = 'admin.token'
+/** A node waits so long for what another one answers; when it says 404 later than that, a busy machine kept the answer from it. */
+const UNANSWERED_MS = 2_000
 
 /** How long what a client was told holds, in ms: less than the settings say, as time passes before it is told. */
 export interface Promises {
@@ -219,7 +221,13 @@ export class StoreLoad {
       this.tally.add('pulls refused for want of space')
       return false
     }
-    throw new BrokenPromiseError(`${at.node.name} served ${image.tag}, and for ${what} says ${tell(answer)}`)
+    if (!at.isSeed && answer.status === 404 && answer.elapsedMs > UNANSWERED_MS) {
+      this.tally.add('pulls that the seed did not answer in time')
+      return false
+    }
+    throw new BrokenPromiseError(
+      `${at.node.name} served ${image.tag}, and for ${what} says ${tell(answer)} after ${answer.elapsedMs} ms`
+    )
   }
 
   async delete(random: Random, atLeast: number): Promise<void> {
