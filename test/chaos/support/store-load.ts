@@ -108,13 +108,17 @@ export class StoreLoad {
       this.tally.add('pushes refused for want of space')
       return false
     }
+    const isMissing = answer.status === 400 && /MANIFEST_BLOB_UNKNOWN/.test(answer.body.toString())
     const missing = missingOf(answer)
-    const broken = missing.filter((digest) => asked + answer.elapsedMs < (holdsUntil.get(digest) ?? 0))
-    if (missing.length > 0 && !at.isSeed && (await this.#hasAll(at, image, broken))) {
+    const holds = (digest: string) => asked + answer.elapsedMs < (holdsUntil.get(digest) ?? 0)
+    const all = image.blobs.map(({ digest }) => digest)
+    // A node passes on what the seed said without the list: then it may be about any whose promise has ended.
+    const broken = missing.length > 0 ? missing.filter(holds) : all.every(holds) ? all : []
+    if (isMissing && !at.isSeed && (await this.#hasAll(at, image, broken))) {
       this.tally.add('pushes that the seed could not follow in time')
       return false
     }
-    if (missing.length === 0 || broken.length > 0) {
+    if (!isMissing || broken.length > 0) {
       throw new BrokenPromiseError(`${at.node.name} took the blobs of ${image.tag} and then said ${tell(answer)}`)
     }
     this.tally.add('pushes too slow for the leases')
