@@ -88,7 +88,11 @@ export class SmallBlobs {
     this.#waits.set(key, resolve)
     const askedAt = now()
     this.#heardAt.set(peerId, askedAt)
+    let lookedAt = askedAt
     const timer = setInterval(() => {
+      // When this process stood still, what the peer sent meanwhile was not read yet.
+      if (now() - lookedAt >= LIMITS.smallBlobSilenceMs / 2) this.#heardAt.set(peerId, now())
+      lookedAt = now()
       const silent = now() - (this.#heardAt.get(peerId) ?? askedAt) >= LIMITS.smallBlobSilenceMs
       if (silent) this.blame(peerId, digest, 'silent', LIMITS.silentBanMs)
       if (silent || now() - askedAt >= LIMITS.smallBlobDeadlineMs) resolve(undefined)
