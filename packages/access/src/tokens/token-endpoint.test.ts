@@ -21,6 +21,11 @@ let failure: Error | undefined
 beforeEach(async () => {
   asked = undefined
   failure = undefined
+  await listen({ timeoutMs: 60_000 })
+})
+afterEach(hangUp)
+
+async function listen({ timeoutMs }: { timeoutMs: number }): Promise<void> {
   const service = {
     issueAccess: async ({ authorization }: ClientProof, scopes: readonly Scope[]) => {
       if (failure !== undefined) throw failure
@@ -35,16 +40,17 @@ beforeEach(async () => {
       proofOf: ({ headers }) => ({ authorization: headers.authorization, certificate: undefined, address: 'here' }),
       log: new FakeLog()
     },
-    { maxBodyBytes: 1_000, timeoutMs: 60_000 }
+    { maxBodyBytes: 1_000, timeoutMs }
   )
   server = createServer(endpoint).listen(0, '127.0.0.1')
   await once(server, 'listening')
   port = (server.address() as AddressInfo).port
-})
-afterEach(() => {
+}
+
+function hangUp(): void {
   server.closeAllConnections()
   server.close()
-})
+}
 
 async function send(
   method: string,
@@ -123,6 +129,8 @@ describe('POST', () => {
   })
 
   it('waits no longer for a form than it may', async () => {
+    hangUp()
+    await listen({ timeoutMs: 100 })
     const socket = connect(port, '127.0.0.1')
     socket.write(
       'POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant'
