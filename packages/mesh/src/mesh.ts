@@ -187,6 +187,7 @@ export class Mesh {
     )
     this.#supervisor = new Supervisor(host, {
       join: options.join.map(parseJoinAddress),
+      seeds: components.seeds,
       onFailure: (address, error) =>
         log.warn({ address, reason: String(error) }, 'a join address can not be reached; trying again'),
       ...(components.resolve === undefined ? {} : { resolve: components.resolve })

@@ -41,33 +41,42 @@ export type Resolve = (host: string, signal: AbortSignal) => Promise<readonly { 
 
 const resolveByDns: Resolve = (host) => lookup(host, { all: true })
 
+export type SupervisedHost = Pick<
+  MeshHost,
+  'addEventListener' | 'getPeers' | 'getMultiaddrs' | 'getConnections' | 'dial'
+>
+
 export interface SupervisorOptions {
   readonly join: readonly JoinAddress[]
+  /** Seeds, by peer id. One that is lost may come back elsewhere, where only the join addresses lead. */
+  seeds(): readonly string[]
   readonly onFailure: (address: string, error: unknown) => void
   readonly resolve?: Resolve
 }
 
 /**
- * Keeps this node in the mesh: dials the join addresses until somebody is there, again when all peers are lost, and
- * from time to time, so that parts of the mesh that lost each other come together.
+ * Keeps this node in the mesh: dials the join addresses until somebody is there, again when all peers or a seed are
+ * lost, and from time to time, so that parts of the mesh that lost each other come together.
  */
 export class Supervisor {
-  readonly #host: MeshHost
+  readonly #host: SupervisedHost
   readonly #options: SupervisorOptions
+  /** Seeds that were connected and are to be found again. */
+  readonly #missed = new Set<string>()
   readonly #stopped = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #wake: () => void = () => {}
+  #pauseMs = MIN_PAUSE_MS
 
-  constructor(host: MeshHost, options: SupervisorOptions) {
+  constructor(host: SupervisedHost, options: SupervisorOptions) {
     this.#host = host
     this.#options = options
   }
 
   start(): void {
     if (this.#options.join.length === 0) return
-    this.#host.addEventListener('peer:disconnect', () => {
-      if (this.#host.getPeers().length === 0) this.#wake()
-    })
+    this.#host.addEventListener('peer:connect', ({ detail: peer }) => void this.#missed.delete(peer.toString()))
+    this.#host.addEventListener('peer:disconnect', ({ detail: peer }) => this.lost(peer.toString()))
     this.#loop = this.run()
   }
 
@@ -77,14 +86,31 @@ export class Supervisor {
     await this.#loop
   }
 
+  private lost(peerId: string): void {
+    const isSeed = this.#options.seeds().includes(peerId)
+    if (isSeed) this.#missed.add(peerId)
+    if (!isSeed && this.#host.getPeers().length > 0) return
+    this.#pauseMs = MIN_PAUSE_MS
+    this.#wake()
+  }
+
   private async run(): Promise<void> {
-    let pauseMs = MIN_PAUSE_MS
     while (!this.#stopped.signal.aborted) {
       await Promise.all(this.#options.join.map((address) => this.dial(address)))
-      const joined = this.#host.getPeers().length > 0
-      await this.pause(joined ? REFRESH_MS : pauseMs)
-      pauseMs = joined ? MIN_PAUSE_MS : Math.min(pauseMs * 2, MAX_PAUSE_MS)
+      await this.pause(this.nextPause())
     }
+  }
+
+  /** All nodes lose a seed at one moment; they do not come back to it at one moment. */
+  private nextPause(): number {
+    const joined = this.#host.getPeers().length > 0
+    if (joined && this.#missed.size === 0) {
+      this.#pauseMs = MIN_PAUSE_MS
+      return REFRESH_MS
+    }
+    const pauseMs = this.#pauseMs
+    this.#pauseMs = Math.min(pauseMs * 2, joined ? REFRESH_MS : MAX_PAUSE_MS)
+    return pauseMs * (0.5 + Math.random() / 2)
   }
 
   private async dial(join: JoinAddress): Promise<void> {
