@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const source = { resolve: { conditions: ['layermesh-source'] }, ssr: { resolve: { conditions: ['layermesh-source'] } } }
@@ -17,6 +18,8 @@ export default defineConfig({
           name: 'unit',
           pool: 'forks',
           include: ['packages/*/src/**/*.test.ts', 'test/{deploy,bench}/**/*.test.ts'],
+          // By default there is one less than there are cores, but much of it is waiting.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           expect: { poll },
           testTimeout: 180_000,
           hookTimeout: 180_000
