@@ -211,7 +211,7 @@ describe('pushing manifests', () => {
   })
 
   it.each(['with its length told', 'in chunks'])('takes 4 MiB and not a byte more, %s', async (how) => {
-    const { client, layer } = await startWithBlobs({ maxDiscardedBytes: 100_000 })
+    const { client, layer } = await startWithBlobs()
     const padded = (length: number) => {
       const bare = imageManifest(EMPTY, [layer], { annotations: { padding: '' } })
       return imageManifest(EMPTY, [layer], { annotations: { padding: 'x'.repeat(length - bare.byteLength) } })
@@ -238,6 +238,17 @@ describe('bodies of manifests', () => {
     connection.write(chunk(1))
     expect(await connection.until(/MANIFEST_TOO_LARGE/)).toMatch(/^HTTP\/1.1 413 /)
     connection.write(`${chunk(100_000)}0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    expect(await connection.closed()).toMatch(/200 OK/)
+  })
+
+  it('that are too long by what is told of them are refused at once, and the connection can be used again', async () => {
+    const { client } = await startRegistry({ discardTimeoutMs: 600_000 })
+    const connection = client.raw()
+    const length = MAX_MANIFEST_BYTES + 1
+    connection.write(`PUT /v2/team/app/manifests/big HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`)
+    expect(await connection.until(/MANIFEST_TOO_LARGE/)).toMatch(/^HTTP\/1.1 413 /)
+    connection.write(' '.repeat(length))
+    connection.write('GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
     expect(await connection.closed()).toMatch(/200 OK/)
   })
 

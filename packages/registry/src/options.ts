@@ -38,7 +38,10 @@ export interface RegistryOptions {
   readonly maxConcurrentUploadBodies?: number
   /** Most bodies of manifests received at once, each in memory, 429 beyond. @default 32 */
   readonly maxConcurrentManifestBodies?: number
-  /** How many bytes of a body that is not wanted are read and thrown away to keep the connection. @default 1 MiB */
+  /**
+   * How many bytes of a body that is not wanted are read and thrown away, so that the client sees its answer and not a
+   * broken connection. The default has room for manifests that are too large. @default 8 MiB
+   */
   readonly maxDiscardedBytes?: number
   /** How long such a body is read. @default 5 000 */
   readonly discardTimeoutMs?: number
@@ -68,7 +71,7 @@ export const REGISTRY_DEFAULTS: ResolvedRegistryOptions = Object.freeze({
   slowAnswerMs: 5_000,
   maxConcurrentUploadBodies: 256,
   maxConcurrentManifestBodies: 32,
-  maxDiscardedBytes: MIB,
+  maxDiscardedBytes: 8 * MIB,
   discardTimeoutMs: 5_000,
   recordTimeoutMs: 10_000
 })
